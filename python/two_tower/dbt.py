@@ -1,0 +1,69 @@
+"""dbt as a subprocess: in-process it would hold DuckDB open and keep its memory."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict
+
+from two_tower import embedded, warehouse
+from two_tower.errors import GateError, InputError
+from two_tower.settings import Settings
+
+PG_VARIABLES = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "dbname": "PGDATABASE",
+    "sslmode": "PGSSLMODE",
+}
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the environment in which dbt finds this target's database."""
+    env = dict(os.environ)
+    env["TWO_TOWER_TARGET"] = settings.target
+    env["TWO_TOWER_THREADS"] = str(settings.threads)
+    env["TWO_TOWER_DUCKDB_PATH"] = str(settings.path(settings.duckdb_path))
+    env["TWO_TOWER_MEMORY_LIMIT"] = settings.memory_limit
+    env["TWO_TOWER_PROJECT_DIR"] = str(settings.project_dir)
+    env["TWO_TOWER_DATA_DIR"] = str(settings.path(settings.data_dir))
+    env["DO_NOT_TRACK"] = "1"
+    if settings.target == "duckdb":
+        settings.path(settings.duckdb_path).parent.mkdir(parents=True, exist_ok=True)
+    if settings.target == "embedded":
+        warehouse.dsn(settings)  # starts the server
+        env["TWO_TOWER_POSTGRES_DIR"] = str(embedded.data_dir(settings))
+    if settings.target == "postgres" and settings.database_url is not None:
+        for key, value in conninfo_to_dict(settings.database_url.get_secret_value()).items():
+            if key in PG_VARIABLES and value is not None:
+                env[PG_VARIABLES[key]] = str(value)
+    return env
+
+
+def run(settings: Settings, *arguments: str) -> None:
+    """Run ``dbt ARGUMENTS`` in the project, with its output on stderr.
+
+    Raises:
+        InputError: there is no profiles.yml.
+        GateError: dbt ended with an error: a model failed or a test refused its rows.
+    """
+    if not (settings.project_dir / "profiles.yml").exists():
+        raise InputError(
+            f"{settings.project_dir / 'profiles.yml'} does not exist", "run two-tower init"
+        )
+    beside = Path(sys.executable).parent / "dbt"
+    program = str(beside) if beside.exists() else shutil.which("dbt") or "dbt"
+    command = [program, *arguments, "--project-dir", str(settings.project_dir)]
+    command += ["--profiles-dir", str(settings.project_dir)]
+    done = subprocess.run(
+        command, env=environment(settings), cwd=settings.project_dir, stdout=sys.stderr, check=False
+    )
+    if done.returncode != 0:
+        raise GateError(
+            f"`dbt {' '.join(arguments)}` failed (exit code {done.returncode})",
+            "its output above names the model or test; logs/dbt.log has the whole story",
+        )

@@ -1,0 +1,47 @@
+"""Errors a person can act on, and the exit codes a scheduler can read."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the command line."""
+
+    OK = 0
+    UNEXPECTED = 1  # a defect in this project: a traceback is printed
+    USAGE = 2  # wrong arguments
+    BAD_INPUT = 3  # a file, a row or a setting that its owner can mend
+    UNAVAILABLE = 4  # a server, a bucket or a disk did not answer: worth retrying
+    GATE_FAILED = 5  # an audit refused the release; serving is untouched
+    NOT_ENOUGH_DATA = 6  # nothing to train on or to recommend yet
+
+
+class TwoTowerError(Exception):
+    """An error with a mend. The message says what and where, ``hint`` what to do about it."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class InputError(TwoTowerError):
+    """A file, row, column or setting is not what it should be."""
+
+
+class UnavailableError(TwoTowerError):
+    """Something outside the process did not answer."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class GateError(TwoTowerError):
+    """An audit refused the release."""
+
+    exit_code = ExitCode.GATE_FAILED
+
+
+class NotEnoughDataError(TwoTowerError):
+    """There is not enough data for this step."""
+
+    exit_code = ExitCode.NOT_ENOUGH_DATA

@@ -1,0 +1,93 @@
+"""The tables that Python writes and dbt reads as sources; the same statements on both engines."""
+
+from two_tower.warehouse import Warehouse
+
+DIM = 128
+
+RAW = """
+create schema if not exists raw;
+create table if not exists raw.review_files (
+    file text primary key, sha256 text not null, encoding text not null,
+    rows_read bigint not null, rows_loaded bigint not null, rows_rejected bigint not null,
+    loaded_at timestamp not null
+);
+create table if not exists raw.reviews (
+    file text not null, line bigint not null, product_url text not null,
+    reviewer_id text not null, stars double precision not null, reviewed_at timestamp
+);
+create table if not exists raw.rejected_reviews (
+    file text not null, line bigint not null, reason text not null, row_text text not null
+);
+create table if not exists raw.catalogue_files (
+    file text primary key, sha256 text not null, rows_loaded bigint not null,
+    loaded_at timestamp not null
+);
+create table if not exists raw.videos (
+    id uuid primary key, title text, thumbnail_url text, product_url text, source text,
+    maker text, label text, series text, price bigint, released_on date
+);
+create table if not exists raw.tags (id text primary key, name text);
+create table if not exists raw.video_tags (video_id uuid not null, tag_id text not null);
+create table if not exists raw.performers (id text primary key, name text);
+create table if not exists raw.video_performers (video_id uuid not null, performer_id text not null);
+create table if not exists raw.users (id text primary key, signed_up_at timestamp);
+"""
+
+LANDING = """
+create schema if not exists two_tower;
+create table if not exists two_tower.user_embeddings_landing (
+    user_id text not null, embedding {vector} not null, version text not null
+);
+create table if not exists two_tower.video_embeddings_landing (
+    video_id uuid not null, embedding {vector} not null, version text not null
+);
+"""
+
+EVALUATION = """
+create schema if not exists two_tower;
+create table if not exists two_tower.evaluation_runs (
+    run_id text primary key, evaluated_at timestamp not null, split text not null,
+    layout_hash text not null, users bigint not null, videos bigint not null, config text not null
+);
+create table if not exists two_tower.evaluation_metrics (
+    run_id text not null, model text not null, slice text not null, metric text not null,
+    value double precision, users bigint not null
+);
+"""
+
+
+def ensure_raw(warehouse: Warehouse) -> None:
+    """Create the raw tables that are not there yet."""
+    _run(warehouse, RAW)
+
+
+def ensure_evaluation(warehouse: Warehouse) -> None:
+    """Create the evaluation tables that are not there yet."""
+    _run(warehouse, EVALUATION)
+
+
+def ensure_landing(warehouse: Warehouse) -> None:
+    """Create the landing tables that are not there yet (on Postgres: pgvector first)."""
+    if warehouse.dialect == "postgres":
+        warehouse.execute("create extension if not exists vector")
+        row = warehouse.fetch(
+            "select quote_ident(n.nspname) as schema from pg_extension e"
+            " join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector'"
+        )[0]
+        vector = f"{row['schema']}.halfvec({DIM})"
+    else:
+        vector = f"float[{DIM}]"
+    _run(warehouse, LANDING.format(vector=vector))
+
+
+def ensure_all(warehouse: Warehouse) -> None:
+    """Create every table that Python writes."""
+    ensure_raw(warehouse)
+    ensure_evaluation(warehouse)
+    ensure_landing(warehouse)
+
+
+def _run(warehouse: Warehouse, statements: str) -> None:
+    for statement in statements.split(";"):
+        if statement.strip():
+            warehouse.execute(statement)

@@ -1,0 +1,218 @@
+"""The database under the project: one interface, Postgres and DuckDB behind it.
+
+SQL passed here is the common subset of both engines; placeholders are ``%s`` on Postgres and ``?`` on
+DuckDB, so callers write ``{p}``-free statements or use :meth:`Warehouse.fetch` with ``?`` only.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
+
+import duckdb
+import psycopg
+import pyarrow as pa
+
+from two_tower import embedded
+from two_tower.errors import InputError, UnavailableError
+from two_tower.settings import Settings
+
+BATCH_ROWS = 65_536
+
+
+class Warehouse(ABC):
+    """An open connection. Every statement commits by itself unless inside :meth:`transaction`."""
+
+    dialect: Literal["postgres", "duckdb"]
+
+    @abstractmethod
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
+        """Run one statement; ``?`` marks each parameter."""
+
+    @abstractmethod
+    def fetch(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Run one query and return all its rows, a dict each; ``?`` marks each parameter."""
+
+    @abstractmethod
+    def read_arrow(self, sql: str) -> pa.RecordBatchReader:
+        """Stream a query's rows as Arrow record batches, in constant memory.
+
+        Cast ``uuid`` columns to ``text`` in the query: the drivers disagree on their Arrow type.
+        """
+
+    @abstractmethod
+    def transaction(self) -> Any:
+        """Return a context manager: commits at its end, rolls back on an exception."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection."""
+
+    def relation_exists(self, schema: str, name: str) -> bool:
+        """Return whether a table or view of that name is there."""
+        rows = self.fetch(
+            "select 1 as found from information_schema.tables"
+            " where table_schema = ? and table_name = ?",
+            (schema, name),
+        )
+        return bool(rows)
+
+
+class PostgresWarehouse(Warehouse):
+    """Postgres through psycopg; Arrow through ADBC, which reads binary COPY."""
+
+    dialect = "postgres"
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        try:
+            self.connection = psycopg.connect(dsn, autocommit=True, connect_timeout=10)
+        except psycopg.OperationalError as error:
+            raise UnavailableError(
+                f"cannot reach Postgres at {redact(dsn)}: {str(error).strip()}",
+                "is it running? for the embedded one: two-tower db start",
+            ) from error
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
+        """See :meth:`Warehouse.execute`."""
+        self.connection.execute(_percent(sql, params), params or None)
+
+    def fetch(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """See :meth:`Warehouse.fetch`."""
+        with self.connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+            cursor.execute(_percent(sql, params), params or None)
+            return cursor.fetchall()
+
+    def read_arrow(self, sql: str) -> pa.RecordBatchReader:
+        """See :meth:`Warehouse.read_arrow`."""
+        import adbc_driver_postgresql.dbapi as adbc
+
+        connection = adbc.connect(self.dsn)
+        cursor = connection.cursor()
+        cursor.execute(sql)
+        reader = cursor.fetch_record_batch()
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            try:
+                yield from reader
+            finally:
+                cursor.close()
+                connection.close()
+
+        return pa.RecordBatchReader.from_batches(reader.schema, batches())
+
+    def transaction(self) -> Any:
+        """See :meth:`Warehouse.transaction`."""
+        return self.connection.transaction()
+
+    def close(self) -> None:
+        """See :meth:`Warehouse.close`."""
+        self.connection.close()
+
+
+class DuckDBWarehouse(Warehouse):
+    """A DuckDB file, or a connection that somebody else has open (then it is not closed here)."""
+
+    dialect = "duckdb"
+
+    def __init__(self, source: str | duckdb.DuckDBPyConnection, memory_limit: str = "4GB") -> None:
+        self._owned = isinstance(source, str)
+        if isinstance(source, str):
+            try:
+                self.connection = duckdb.connect(source, config={"memory_limit": memory_limit})
+            except duckdb.IOException as error:
+                raise UnavailableError(
+                    f"cannot open {source}: {error}",
+                    "another process may have it open: DuckDB allows one writer at a time",
+                ) from error
+        else:
+            self.connection = source
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
+        """See :meth:`Warehouse.execute`."""
+        self.connection.execute(sql, list(params) or None)
+
+    def fetch(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """See :meth:`Warehouse.fetch`."""
+        cursor = self.connection.execute(sql, list(params) or None)
+        names = [column[0] for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def read_arrow(self, sql: str) -> pa.RecordBatchReader:
+        """See :meth:`Warehouse.read_arrow`."""
+        return self.connection.cursor().execute(sql).to_arrow_reader(BATCH_ROWS)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """See :meth:`Warehouse.transaction`."""
+        self.connection.execute("begin transaction")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("rollback")
+            raise
+        self.connection.execute("commit")
+
+    def close(self) -> None:
+        """See :meth:`Warehouse.close`."""
+        if self._owned:
+            self.connection.close()
+
+
+@contextmanager
+def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
+    """Open the target's database for the length of the block.
+
+    The embedded server is started if need be. A DuckDB file must not stay open while dbt runs, so keep
+    the block short.
+
+    Raises:
+        UnavailableError: the database cannot be reached.
+    """
+    warehouse: Warehouse
+    if settings.target == "duckdb":
+        path = settings.path(settings.duckdb_path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        warehouse = DuckDBWarehouse(str(path), settings.memory_limit)
+    else:
+        warehouse = PostgresWarehouse(dsn(settings))
+    try:
+        yield warehouse
+    finally:
+        warehouse.close()
+
+
+def dsn(settings: Settings) -> str:
+    """Return the Postgres DSN of the target, starting the embedded server if need be.
+
+    Raises:
+        InputError: the target is DuckDB, or neither DATABASE_URL nor PGHOST is set.
+    """
+    if settings.target == "embedded":
+        return embedded.start(settings)
+    if settings.target == "duckdb":
+        raise InputError("the target is duckdb, which has no DSN", "set TWO_TOWER_TARGET")
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    if "PGHOST" in os.environ or "PGSERVICE" in os.environ:
+        return "postgresql://"
+    raise InputError(
+        "target postgres, but neither DATABASE_URL nor PGHOST is set",
+        "put DATABASE_URL=postgresql://user:password@host:5432/database into .env",
+    )
+
+
+def redact(dsn: str) -> str:
+    """Return host and database of a DSN, without its user and password."""
+    parts = urlsplit(dsn)
+    host = parts.hostname or dict(parse_qsl(parts.query)).get("host", "PGHOST")
+    return f"{host}{parts.path or ''}"
+
+
+def _percent(sql: str, params: Sequence[Any]) -> str:
+    """Turn ``?`` placeholders into psycopg's; without parameters the text is sent as it is."""
+    return sql.replace("%", "%%").replace("?", "%s") if params else sql
