@@ -31,8 +31,8 @@ def find_project_dir(start: Path | None = None) -> Path:
 class Settings(BaseSettings):
     """One typed object for everything that differs between machines.
 
-    Each field is read from ``TWO_TOWER_<FIELD>`` (``DATABASE_URL`` for the database). Relative paths
-    are relative to the project folder.
+    Each field is read from ``TWO_TOWER_<FIELD>`` (``DATABASE_URL`` for the database). Relative
+    paths are relative to the project folder.
     """
 
     model_config = SettingsConfigDict(
@@ -52,7 +52,7 @@ class Settings(BaseSettings):
         Path("data/raw"), description="reviews/dmm_reviews_*.csv and catalogue/*.csv"
     )
     postgres_dir: Path = Field(Path("data/postgres"), description="data of the embedded Postgres")
-    duckdb_path: Path = Field(Path("data/two_tower.duckdb"), description="the DuckDB file")
+    duckdb_path: Path = Field(Path("data/warehouse.duckdb"), description="the DuckDB file")
     runs_dir: Path = Field(Path("runs"), description="training runs: checkpoints and reports")
     registry_url: str = Field(
         "artifacts", description="a folder or any fsspec URL (s3://bucket/prefix) for artifacts"

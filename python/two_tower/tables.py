@@ -24,12 +24,14 @@ create table if not exists raw.catalogue_files (
 );
 create table if not exists raw.videos (
     id uuid primary key, title text, thumbnail_url text, product_url text, source text,
-    maker text, label text, series text, price bigint, released_on date
+    maker text, label text, series text, price double precision, released_on date
 );
 create table if not exists raw.tags (id text primary key, name text);
 create table if not exists raw.video_tags (video_id uuid not null, tag_id text not null);
 create table if not exists raw.performers (id text primary key, name text);
-create table if not exists raw.video_performers (video_id uuid not null, performer_id text not null);
+create table if not exists raw.video_performers (
+    video_id uuid not null, performer_id text not null
+);
 create table if not exists raw.users (id text primary key, signed_up_at timestamp);
 """
 

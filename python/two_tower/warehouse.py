@@ -1,7 +1,6 @@
 """The database under the project: one interface, Postgres and DuckDB behind it.
 
-SQL passed here is the common subset of both engines; placeholders are ``%s`` on Postgres and ``?`` on
-DuckDB, so callers write ``{p}``-free statements or use :meth:`Warehouse.fetch` with ``?`` only.
+SQL passed here is the common subset of both engines, with ``?`` for each parameter.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
@@ -122,6 +122,7 @@ class DuckDBWarehouse(Warehouse):
     def __init__(self, source: str | duckdb.DuckDBPyConnection, memory_limit: str = "4GB") -> None:
         self._owned = isinstance(source, str)
         if isinstance(source, str):
+            _refuse_ambiguous_name(source)
             try:
                 self.connection = duckdb.connect(source, config={"memory_limit": memory_limit})
             except duckdb.IOException as error:
@@ -167,8 +168,8 @@ class DuckDBWarehouse(Warehouse):
 def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
     """Open the target's database for the length of the block.
 
-    The embedded server is started if need be. A DuckDB file must not stay open while dbt runs, so keep
-    the block short.
+    The embedded server is started if need be. A DuckDB file must not stay open while dbt runs, so
+    keep the block short.
 
     Raises:
         UnavailableError: the database cannot be reached.
@@ -211,6 +212,15 @@ def redact(dsn: str) -> str:
     parts = urlsplit(dsn)
     host = parts.hostname or dict(parse_qsl(parts.query)).get("host", "PGHOST")
     return f"{host}{parts.path or ''}"
+
+
+def _refuse_ambiguous_name(path: str) -> None:
+    """Refuse a DuckDB file named like a schema: DuckDB names the database after its file."""
+    if Path(path).stem in ("raw", "two_tower", "public"):
+        raise InputError(
+            f"{path}: a DuckDB file of this name makes every `{Path(path).stem}.table` ambiguous",
+            "rename it, for instance to warehouse.duckdb, in TWO_TOWER_DUCKDB_PATH",
+        )
 
 
 def _percent(sql: str, params: Sequence[Any]) -> str:

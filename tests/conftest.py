@@ -1,0 +1,143 @@
+"""Fixtures that several test folders share: the two databases, and a small folder of data."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from two_tower import embedded
+from two_tower.settings import Settings, Target
+from two_tower.warehouse import PostgresWarehouse
+
+PROJECT_DIR = Path(__file__).resolve().parents[1]
+Files = Mapping[str, str | bytes]
+MakeDataDir = Callable[..., Path]
+
+VIDEOS = [f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2, 3)]
+PAGE = "https://www.dmm.co.jp/digital/videoa/-/detail/=/cid="
+
+CATALOGUE = {
+    "videos.csv": (
+        "id,title,thumbnail_url,product_url,source,maker,label,series,price,released_on\n"
+        f"{VIDEOS[0]},夏の海,https://img.example/1.jpg,{PAGE}abc001/,dmm,海,青,夏,1980,2024-07-01\n"
+        f"{VIDEOS[1]},冬の山,,{PAGE}abc002/,dmm,山,白,冬,500,2023-12-24\n"
+        f"{VIDEOS[2]},春の川,,{PAGE}xyz003/,fanza,海,,,,\n"
+    ),
+    "tags.csv": "id,name\n1,ドラマ\n2,自然\n3,旅\n",
+    "video_tags.csv": f"video_id,tag_id\n{VIDEOS[0]},1\n{VIDEOS[0]},2\n{VIDEOS[1]},2\n",
+    "performers.csv": "id,name\n10,青木\n20,白石\n",
+    "video_performers.csv": f"video_id,performer_id\n{VIDEOS[0]},10\n{VIDEOS[2]},20\n",
+    "users.csv": "id,signed_up_at\nu1,2024-01-01T00:00:00Z\nu2,2024-02-01 09:00:00+09:00\n",
+}
+
+REVIEWS = (
+    "product_url,reviewer_id,stars,reviewed_at\n"
+    f"{PAGE}abc001/,u1,5,2024-08-01T10:00:00Z\n"
+    f"{PAGE}abc002/,u1,2,2024-08-02\n"
+    f"{PAGE}abc001/,u2,4.5,\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the developer's own TWO_TOWER_* and DATABASE_URL out of the tests."""
+    for name in list(os.environ):
+        if name == "DATABASE_URL" or name.startswith("TWO_TOWER_"):
+            monkeypatch.delenv(name)
+
+
+def make_settings(target: Target, **fields: Any) -> Settings:
+    """Return settings of this project that do not read `.env`."""
+    return Settings(_env_file=None, target=target, project_dir=PROJECT_DIR, **fields)  # type: ignore[call-arg]
+
+
+def folders(folder: Path) -> dict[str, Any]:
+    """Return the settings that put data, runs and the registry below a folder."""
+    return {
+        "data_dir": folder / "raw",
+        "runs_dir": folder / "runs",
+        "registry_url": str(folder / "artifacts"),
+    }
+
+
+@pytest.fixture
+def make_data_dir(tmp_path: Path) -> MakeDataDir:
+    """Return a function that writes a data folder (`reviews/`, `catalogue/`) and returns it.
+
+    Its `reviews` and `catalogue` arguments map file names to text or bytes: by default three good
+    reviews and a catalogue of three videos. It is written where the settings fixtures look
+    (`tmp_path/raw`), or to the `folder` argument.
+    """
+
+    def make(
+        reviews: Files | None = None, catalogue: Files | None = None, folder: Path | None = None
+    ) -> Path:
+        data_dir = folder or tmp_path / "raw"
+        parts: dict[str, Files] = {
+            "reviews": {"dmm_reviews_1.csv": REVIEWS} if reviews is None else reviews,
+            "catalogue": CATALOGUE if catalogue is None else catalogue,
+        }
+        for part, files in parts.items():
+            (data_dir / part).mkdir(parents=True, exist_ok=True)
+            for name, content in files.items():
+                data = content.encode() if isinstance(content, str) else content
+                (data_dir / part / name).write_bytes(data)
+        return data_dir
+
+    return make
+
+
+@pytest.fixture
+def duckdb_settings(tmp_path: Path) -> Settings:
+    """Settings of a DuckDB file, data and runs in the test's own folder."""
+    return make_settings("duckdb", duckdb_path=tmp_path / "warehouse.duckdb", **folders(tmp_path))
+
+
+@pytest.fixture(scope="session")
+def postgres_settings() -> Iterator[Settings]:
+    """Settings of a private embedded Postgres, started once a session and stopped at its end.
+
+    What one test writes there the next one sees: `clean_postgres` is the same server, emptied.
+    """
+    # pytest's own folders are too long for a socket.
+    folder = Path(tempfile.mkdtemp(prefix="tt-", dir="/tmp"))
+    folder.chmod(0o755)  # as root the server runs as a user of its own
+    settings = make_settings("embedded", postgres_dir=folder / "pg", **folders(folder))
+    try:
+        embedded.start(settings)
+        yield settings
+    finally:
+        embedded.stop(settings)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(postgres_settings: Settings) -> str:
+    """The DSN of the session's embedded Postgres."""
+    return embedded.url(postgres_settings)
+
+
+@pytest.fixture
+def clean_postgres(postgres_settings: Settings, postgres_dsn: str, tmp_path: Path) -> Settings:
+    """Settings of the session's Postgres emptied, data and runs in the test's folder."""
+    warehouse = PostgresWarehouse(postgres_dsn)
+    try:
+        warehouse.execute("drop schema if exists raw, two_tower, public cascade")
+        warehouse.execute("create schema public")
+    finally:
+        warehouse.close()
+    return make_settings(
+        "embedded", postgres_dir=postgres_settings.postgres_dir, **folders(tmp_path)
+    )
+
+
+@pytest.fixture(params=["duckdb", "embedded"])
+def either_settings(request: pytest.FixtureRequest) -> Settings:
+    """Settings of an empty database: the test runs once on each engine."""
+    name = "duckdb_settings" if request.param == "duckdb" else "clean_postgres"
+    settings: Settings = request.getfixturevalue(name)
+    return settings
