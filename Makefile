@@ -1,0 +1,56 @@
+# make demo   set everything up and go the whole way on sample data, on the embedded Postgres
+# make test   set everything up, lint, type-check and run all tests
+# make setup  the environment alone
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+REQUIREMENTS := pyproject.toml constraints.txt
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench clean
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+# An interrupted install leaves a folder that looks whole: it is removed at once on Ctrl-C and, should even
+# that be cut short, at the next call, because the stamp is written last.
+$(VENV)/.installed: $(REQUIREMENTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@rm -rf $(VENV)
+	@echo "Setting up $(VENV) (a minute or two; the first time the packages are downloaded)"
+	@trap 'rm -rf $(VENV); echo; echo "interrupted: nothing is left behind"; exit 130' INT TERM; \
+	  { $(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e . ; } \
+	    || { rm -rf $(VENV); exit 1; }
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Adding what the tests need"
+	@$(BIN)/pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+setup: $(VENV)/.installed ## the environment alone: a venv with pinned packages
+	@$(BIN)/two-tower init
+
+demo: $(VENV)/.installed ## from nothing to recommendations, on sample data and the embedded Postgres
+	@$(BIN)/two-tower init
+	@$(BIN)/two-tower sample-data
+	@$(BIN)/two-tower run
+	@$(BIN)/python -m two_tower.demo
+
+lint: $(VENV)/.installed-dev ## lint and types, SQL included
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/sqlfluff lint --quiet models
+
+test: lint ## everything: lint, types, dbt parse on both targets, all tests on both engines
+	@$(BIN)/two-tower init
+	@$(BIN)/dbt parse --quiet --target duckdb --target-path target/parse-duckdb
+	@$(BIN)/dbt parse --quiet --target embedded --target-path target/parse-postgres
+	@$(BIN)/pytest -n 2 --dist loadgroup
+
+bench: $(VENV)/.installed-dev ## seconds, rows per second and peak memory of each stage, beside its limit
+	@$(BIN)/python -m benchmarks.stages
+
+clean: ## stop the embedded Postgres and remove what the project made (your data/raw stays)
+	@test ! -x $(BIN)/two-tower || $(BIN)/two-tower db stop || true
+	@rm -rf $(VENV) target logs runs artifacts data/postgres data/two_tower.duckdb

@@ -1,0 +1,336 @@
+"""The command line: ``two-tower COMMAND``. Every command calls one function of the package."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from pydantic import ValidationError
+
+from two_tower import embedded, pipeline, present
+from two_tower.errors import ExitCode, InputError, TwoTowerError
+from two_tower.settings import Settings, Target
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="""
+Video recommendations that live in your Postgres.
+
+The whole way: **init** → **sample-data** (or **import**, or your own CSVs) → **run**. Each step of `run` is a
+command of its own too: **load** → `dbt build` → **train** → **evaluate** → **export** → **embed** → **release**.
+
+Settings come from the environment, then `.env` (see `.env.example`). Exit codes: 0 done, 2 wrong arguments,
+3 bad input or setting, 4 a server or bucket did not answer (worth retrying), 5 an audit refused (serving is
+untouched), 6 not enough data, 1 a defect in this program.
+""",
+)
+db = typer.Typer(no_args_is_help=True, help="The embedded Postgres: start it, stop it, connect to it.")
+app.add_typer(db, name="db")
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Version = Annotated[
+    str | None,
+    typer.Option("--version", help="A model version, YYYYMMDD_HHMMSS. Default: the newest run."),
+]
+Limit = Annotated[int, typer.Option("--limit", "-k", min=1, help="How many videos.")]
+
+
+@app.callback()
+def common(
+    target: Annotated[
+        Target | None,
+        typer.Option(help="Where the data lives. Default: $TWO_TOWER_TARGET, else embedded."),
+    ] = None,
+) -> None:
+    """Options of every command."""
+    if target is not None:
+        os.environ["TWO_TOWER_TARGET"] = target
+
+
+def _show(title: str, result: Any, as_json: bool) -> None:
+    """Print a result: JSON for programs, a table for people."""
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False, indent=2))
+    else:
+        present.summary(title, result)
+
+
+def _step(name: str, as_json: bool, version: str | None = None) -> None:
+    step = next(step for step in pipeline.STEPS if step.name == name)
+    _show(step.title, pipeline.run_step(name, Settings(), version), as_json)
+
+
+@app.command()
+def init() -> None:
+    """Prepare a clone: profiles.yml, the data folders. Never overwrites anything.
+
+    Example: `two-tower init`
+    """
+    from two_tower.project import prepare
+
+    for line in prepare(Settings()):
+        typer.echo(line)
+
+
+@app.command("sample-data")
+def sample_data(
+    reviews: Annotated[int, typer.Option(min=100, help="How many reviews, up to 25 million.")] = 60_000,
+    seed: Annotated[int, typer.Option(help="The same seed writes the same bytes.")] = 7,
+    as_json: Json = False,
+) -> None:
+    """Write a generated catalogue and reviews, and the best figures any model could reach on them.
+
+    Example: `two-tower sample-data --reviews 1000000`
+    """
+    from two_tower.sample_data import generate
+
+    settings = Settings()
+    result = generate(settings.path(settings.data_dir), reviews=reviews, seed=seed)
+    _show("Sample data", pipeline.plain(result), as_json)
+
+
+@app.command("import")
+def import_data(
+    format: Annotated[
+        Literal["movielens", "recbole"],
+        typer.Argument(help="movielens: an official folder. recbole: a folder of atomic files."),
+    ],
+    path: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="The data's folder.")],
+    as_json: Json = False,
+) -> None:
+    """Turn public data into this project's review and catalogue files.
+
+    Example: `two-tower import movielens ~/Downloads/ml-25m`
+    """
+    from two_tower.importers import import_dataset
+
+    settings = Settings()
+    result = import_dataset(format, path, settings.path(settings.data_dir))
+    _show(f"Imported {path}", pipeline.plain(result), as_json)
+
+
+@app.command()
+def load(as_json: Json = False) -> None:
+    """Load new and changed review files and the catalogue. The same file twice changes nothing.
+
+    Rows that break a rule go to raw.rejected_reviews with file, line, reason and text.
+
+    Example: `two-tower load --json`
+    """
+    _step("load", as_json)
+
+
+@app.command()
+def train(
+    loss: Annotated[str | None, typer.Option(help="softmax, or the specification's bce.")] = None,
+    negatives: Annotated[
+        int | None, typer.Option("--negatives", "-K", min=1, help="Negatives a positive (bce).")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most so many epochs.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed trains the same model.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the newest interrupted run.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train the towers on the feature tables that `dbt build` made.
+
+    Every other setting of training is an environment variable, TWO_TOWER_TRAIN__<FIELD>.
+
+    Example: `two-tower train --loss bce -K 5`
+    """
+    from two_tower.train import train as train_towers
+
+    settings = Settings()
+    chosen = {"loss": loss, "negatives": negatives, "epochs": epochs, "seed": seed}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    config = settings.train.model_copy(update=given)
+    _show("Trained", pipeline.plain(train_towers(settings, config, resume=resume)), as_json)
+
+
+@app.command()
+def evaluate(version: Version = None, as_json: Json = False) -> None:
+    """Measure a model on the held-out reviews, beside popularity and item-kNN.
+
+    The figures go to evaluation_runs and evaluation_metrics, and into an HTML report with plots.
+
+    Example: `two-tower evaluate --json`
+    """
+    from two_tower.evaluate import evaluate as evaluate_towers
+
+    result = evaluate_towers(Settings(), version)
+    if as_json:
+        _show("", pipeline.plain(result), True)
+    else:
+        present.evaluation(result)
+
+
+@app.command()
+def export(version: Version = None, as_json: Json = False) -> None:
+    """Export a trained model to ONNX and publish it, with its feature files, in the registry.
+
+    Example: `two-tower export`
+    """
+    _step("export", as_json, version)
+
+
+@app.command()
+def embed(version: Version = None, as_json: Json = False) -> None:
+    """Embed every user and video with a published model, into the landing tables.
+
+    Example: `two-tower embed`
+    """
+    _step("embed", as_json, version)
+
+
+@app.command()
+def release(as_json: Json = False) -> None:
+    """Audit the landed vectors and, if every test passes, let the app read them.
+
+    Example: `two-tower release`
+    """
+    _step("release", as_json)
+
+
+@app.command()
+def rollback(as_json: Json = False) -> None:
+    """Put the previous release back, in the database and in the registry.
+
+    Example: `two-tower rollback`
+    """
+    from two_tower.release import rollback as roll_back
+
+    _show("Rolled back", pipeline.plain(roll_back(Settings())), as_json)
+
+
+@app.command()
+def run(as_json: Json = False) -> None:
+    """Go the whole way: load, dbt build, train, evaluate, export, embed, release.
+
+    Example: `two-tower run`
+    """
+    settings = Settings()
+    version: str | None = None
+    summaries: dict[str, Any] = {}
+    for number, step in enumerate(pipeline.STEPS, start=1):
+        present.heading(f"{number}/{len(pipeline.STEPS)}  {step.title}")
+        summaries[step.name] = pipeline.run_step(step.name, settings, version)
+        version = summaries[step.name].get("version", version)
+        present.brief(summaries[step.name])
+    if as_json:
+        _show("", summaries, True)
+
+
+@app.command()
+def recommend(
+    user_id: Annotated[str, typer.Argument(help="A reviewer_id, known or new.")],
+    limit: Limit = 20,
+    include_seen: Annotated[
+        bool, typer.Option("--include-seen", help="Also videos the user has reviewed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Recommend videos for a user: what the app gets from recommend_videos().
+
+    Example: `two-tower recommend user_00042 -k 5`
+    """
+    from two_tower.recommend import Recommender
+
+    with Recommender(Settings()) as recommender:
+        rows = recommender.recommend(user_id, limit=limit, exclude_seen=not include_seen)
+        _videos(f"Recommended for {user_id}", recommender.with_titles(rows), as_json)
+
+
+@app.command()
+def similar(
+    video_id: Annotated[str, typer.Argument(help="The id of a video.")],
+    limit: Limit = 20,
+    as_json: Json = False,
+) -> None:
+    """List the videos most like one: what the app gets from similar_videos().
+
+    Example: `two-tower similar 0f8fad5b-d9cb-469f-a165-70867728950e -k 5`
+    """
+    from two_tower.recommend import Recommender
+
+    with Recommender(Settings()) as recommender:
+        rows = recommender.similar(video_id, limit=limit)
+        _videos(f"Similar to {video_id}", recommender.with_titles(rows), as_json)
+
+
+def _videos(title: str, rows: list[Any], as_json: bool) -> None:
+    if as_json:
+        _show(title, [pipeline.plain(row) for row in rows], True)
+    else:
+        present.videos(title, rows)
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show what is loaded, trained and serving.
+
+    Example: `two-tower status`
+    """
+    from two_tower.status import status as read_status
+
+    _show("Status", pipeline.plain(read_status(Settings())), as_json)
+
+
+@db.command("start")
+def db_start() -> None:
+    """Start the embedded Postgres and print its URL.
+
+    Example: `psql "$(two-tower db start)"`
+    """
+    typer.echo(embedded.start(Settings()))
+
+
+@db.command("stop")
+def db_stop() -> None:
+    """Stop the embedded Postgres. The data stays.
+
+    Example: `two-tower db stop`
+    """
+    typer.echo("stopped" if embedded.stop(Settings()) else "it was not running", err=True)
+
+
+@db.command("url")
+def db_url() -> None:
+    """Print the URL of the embedded Postgres, running or not.
+
+    Example: `export DATABASE_URL="$(two-tower db url)"`
+    """
+    typer.echo(embedded.url(Settings()))
+
+
+def main() -> None:
+    """Run the command line."""
+    guarded(app)
+
+
+def guarded(command: Callable[[], Any]) -> None:
+    """Run a command; turn errors into messages and exit codes."""
+    try:
+        command()
+    except TwoTowerError as error:
+        present.error(str(error), error.hint)
+        sys.exit(error.exit_code)
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "__".join(str(part) for part in problem["loc"]).upper()
+            present.error(f"setting TWO_TOWER_{name}: {problem['msg']}", "see .env.example")
+        sys.exit(InputError.exit_code)
+    except KeyboardInterrupt:
+        present.error("interrupted", "")
+        sys.exit(130)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(ExitCode.UNEXPECTED)

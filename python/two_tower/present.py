@@ -1,0 +1,86 @@
+"""What people see: tables on stdout, errors and headings on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from two_tower.progress import console as stderr
+
+if TYPE_CHECKING:
+    from two_tower.evaluate import EvaluationResult
+    from two_tower.recommend import TitledRecommendation
+
+stdout = Console()
+
+METRICS = ("recall@20", "recall@50", "ndcg@10", "ndcg@100", "mrr", "coverage", "popularity_lift")
+
+
+def heading(text: str) -> None:
+    """Announce a step."""
+    stderr.print(f"\n[bold]{escape(text)}[/bold]")
+
+
+def error(message: str, hint: str) -> None:
+    """Print an error and its mend."""
+    stderr.print(f"[bold red]error:[/bold red] {escape(message)}", highlight=False, soft_wrap=True)
+    if hint:
+        stderr.print(f"  [cyan]→[/cyan] {escape(hint)}", highlight=False, soft_wrap=True)
+
+
+def summary(title: str, values: Mapping[str, Any]) -> None:
+    """Print a result as a table of names and values."""
+    table = Table(title=title, show_header=False, title_justify="left")
+    for name, value in values.items():
+        table.add_row(name.replace("_", " "), _text(value))
+    stdout.print(table)
+
+
+def brief(values: Mapping[str, Any]) -> None:
+    """Print a result's plain values in one paragraph on stderr."""
+    shown = {k: v for k, v in values.items() if not isinstance(v, dict | list) and v is not None}
+    text = " · ".join(f"{name.replace('_', ' ')} {_text(value)}" for name, value in shown.items())
+    stderr.print(f"  [dim]{escape(text)}[/dim]", highlight=False)
+
+
+def videos(title: str, rows: Iterable[TitledRecommendation]) -> None:
+    """Print recommendations with their titles."""
+    table = Table(title=escape(title), title_justify="left")
+    table.add_column("rank", justify="right")
+    table.add_column("score", justify="right")
+    table.add_column("title", overflow="fold")
+    table.add_column("video_id", no_wrap=True)
+    for row in rows:
+        table.add_row(str(row.rank), f"{row.score:.4f}", escape(row.title or ""), str(row.video_id))
+    stdout.print(table)
+
+
+def evaluation(result: EvaluationResult) -> None:
+    """Print the overall metrics of each model, and where the report is."""
+    table = Table(title=f"{result.users} held-out users", title_justify="left")
+    table.add_column("model")
+    for metric in METRICS:
+        table.add_column(metric, justify="right")
+    for model, slices in result.metrics.items():
+        overall = slices["overall"]
+        table.add_row(model, *(f"{overall[metric]:.4f}" for metric in METRICS))
+    stdout.print(table)
+    stdout.print(f"report: {result.report}", highlight=False, soft_wrap=True)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return "\n".join(f"{key}: {_text(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return "\n".join(_text(item) for item in value)
+    return str(value)

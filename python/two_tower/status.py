@@ -1,0 +1,109 @@
+"""What is loaded, trained and serving, read from the database and the registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from two_tower import warehouse as databases
+from two_tower.errors import TwoTowerError
+from two_tower.registry import Registry
+from two_tower.settings import Settings
+from two_tower.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of a project; ``None`` for what is not there yet."""
+
+    target: str
+    database: str
+    review_files: int | None
+    reviews: int | None
+    rejected_reviews: int | None
+    videos: int | None
+    users: int | None
+    registry: str
+    latest_version: str | None
+    serving_version: str | None
+    served_for_hours: float | None
+    previous_version: str | None
+    search: str | None
+    metrics: dict[str, Any]
+
+
+def status(settings: Settings) -> Status:
+    """Read the status. A database or registry that is empty is a state, not an error.
+
+    Raises:
+        UnavailableError: the database cannot be reached.
+    """
+    registry = Registry(settings)
+    try:
+        latest = registry.latest()["version"]
+    except TwoTowerError:
+        latest = None
+    with databases.open_warehouse(settings) as warehouse:
+        releases = _rows(
+            warehouse,
+            "model_releases",
+            "select version, released_at, lists, probes, is_exact, index_recall"
+            " from two_tower.model_releases order by release_id desc limit 2",
+        )
+        serving = releases[0] if releases else None
+        return Status(
+            target=settings.target,
+            database=_name(settings),
+            review_files=_count(warehouse, "raw", "review_files"),
+            reviews=_count(warehouse, "raw", "reviews"),
+            rejected_reviews=_count(warehouse, "raw", "rejected_reviews"),
+            videos=_count(warehouse, "two_tower", "videos"),
+            users=_count(warehouse, "two_tower", "users"),
+            registry=settings.registry_url,
+            latest_version=latest,
+            serving_version=serving["version"] if serving else None,
+            served_for_hours=_hours_since(serving["released_at"]) if serving else None,
+            previous_version=releases[1]["version"] if len(releases) > 1 else None,
+            search=_search(serving) if serving else None,
+            metrics=_metrics(warehouse, serving["version"]) if serving else {},
+        )
+
+
+def _name(settings: Settings) -> str:
+    if settings.target == "duckdb":
+        return str(settings.path(settings.duckdb_path))
+    return databases.redact(databases.dsn(settings))
+
+
+def _rows(warehouse: Warehouse, table: str, sql: str) -> list[dict[str, Any]]:
+    return warehouse.fetch(sql) if warehouse.relation_exists("two_tower", table) else []
+
+
+def _count(warehouse: Warehouse, schema: str, table: str) -> int | None:
+    if not warehouse.relation_exists(schema, table):
+        return None
+    return int(warehouse.fetch(f"select count(*) as n from {schema}.{table}")[0]["n"])
+
+
+def _hours_since(moment: datetime) -> float:
+    return round((datetime.now(UTC).replace(tzinfo=None) - moment).total_seconds() / 3600, 1)
+
+
+def _search(release: dict[str, Any]) -> str:
+    if release["is_exact"]:
+        return "exact"
+    return (
+        f"IVFFLAT, {release['probes']} of {release['lists']} lists,"
+        f" recall@20 {release['index_recall']:.3f}"
+    )
+
+
+def _metrics(warehouse: Warehouse, version: str) -> dict[str, Any]:
+    rows = _rows(
+        warehouse,
+        "evaluation_metrics",
+        "select metric, value from two_tower.evaluation_metrics"
+        f" where run_id = '{version}' and model = 'two_tower' and slice = 'overall'",
+    )
+    return {row["metric"]: row["value"] for row in rows}
