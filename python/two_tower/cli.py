@@ -24,15 +24,18 @@ app = typer.Typer(
     help="""
 Video recommendations that live in your Postgres.
 
-The whole way: **init** → **sample-data** (or **import**, or your own CSVs) → **run**. Each step of `run` is a
-command of its own too: **load** → `dbt build` → **train** → **evaluate** → **export** → **embed** → **release**.
+The whole way: **init** → **sample-data** (or **import**, or your own CSVs) → **run**. Each step of
+`run` is a command of its own too: **load** → `dbt build` → **train** → **evaluate** → **export** →
+**embed** → **release**.
 
-Settings come from the environment, then `.env` (see `.env.example`). Exit codes: 0 done, 2 wrong arguments,
-3 bad input or setting, 4 a server or bucket did not answer (worth retrying), 5 an audit refused (serving is
-untouched), 6 not enough data, 1 a defect in this program.
+Settings come from the environment, then `.env` (see `.env.example`). Exit codes: 0 done, 2 wrong
+arguments, 3 bad input or setting, 4 a server or bucket did not answer (worth retrying), 5 an audit
+refused (serving is untouched), 6 not enough data, 1 a defect in this program.
 """,
 )
-db = typer.Typer(no_args_is_help=True, help="The embedded Postgres: start it, stop it, connect to it.")
+db = typer.Typer(
+    no_args_is_help=True, help="The embedded Postgres: start it, stop it, connect to it."
+)
 app.add_typer(db, name="db")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
@@ -82,7 +85,9 @@ def init() -> None:
 
 @app.command("sample-data")
 def sample_data(
-    reviews: Annotated[int, typer.Option(min=100, help="How many reviews, up to 25 million.")] = 60_000,
+    reviews: Annotated[
+        int, typer.Option(min=100, help="How many reviews, up to 25 million.")
+    ] = 60_000,
     seed: Annotated[int, typer.Option(help="The same seed writes the same bytes.")] = 7,
     as_json: Json = False,
 ) -> None:
@@ -143,7 +148,7 @@ def train(
 ) -> None:
     """Train the towers on the feature tables that `dbt build` made.
 
-    Every other setting of training is an environment variable, TWO_TOWER_TRAIN__<FIELD>.
+    Every other setting of training is an environment variable, `TWO_TOWER_TRAIN__FIELD`.
 
     Example: `two-tower train --loss bce -K 5`
     """

