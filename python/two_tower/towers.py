@@ -1,0 +1,208 @@
+"""The two towers: a linear layer over a user's or a video's slots, then L2.
+
+Multi-hot and history blocks are divided by their row's norm inside the model, so that features stay
+0/1 outside while a user with a thousand likes and one with three train alike.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from two_tower.errors import InputError
+from two_tower.layout import NORMALISED_KINDS, TOWERS, Layout, Slots, Tower
+from two_tower.tables import DIM
+
+# Below this a vector counts as zero, and is not divided by its norm.
+TINY = 1e-12
+FORMAT = 1
+
+
+class SparseTower(nn.Module):
+    """One tower over slots: an embedding bag, a bias, and with ``hidden`` a second layer."""
+
+    block_of: Tensor
+    is_normalised: Tensor
+
+    def __init__(self, layout: Layout, tower: Tower, dim: int, hidden: int, seed: int) -> None:
+        super().__init__()
+        width = hidden or dim
+        blocks = layout.blocks(tower)
+        rng = torch.Generator().manual_seed(seed)
+        rows = layout.feature_dim(tower)
+        self.weight = nn.Parameter(torch.empty(rows, width).normal_(std=0.1, generator=rng))
+        # Never all zero: a row without any slot still has a direction.
+        self.bias = nn.Parameter(torch.empty(width).normal_(std=0.01, generator=rng))
+        self.output: nn.Module = nn.Identity()
+        if hidden:
+            self.output = nn.Linear(hidden, dim)
+            nn.init.xavier_uniform_(self.output.weight, generator=rng)
+            nn.init.zeros_(self.output.bias)
+        widths = torch.tensor([block.width for block in blocks])
+        normalised = torch.tensor([block.kind in NORMALISED_KINDS for block in blocks])
+        numbers = torch.repeat_interleave(torch.arange(len(blocks)), widths)
+        self.register_buffer("block_of", numbers, persistent=False)
+        self.register_buffer("is_normalised", normalised, persistent=False)
+
+    def forward(self, positions: Tensor, values: Tensor, offsets: Tensor) -> Tensor:
+        """Return unit vectors ``[rows, dim]`` of :class:`two_tower.layout.Slots`."""
+        scaled = values * self.scale(positions, values, offsets)
+        summed = functional.embedding_bag(
+            positions,
+            self.weight,
+            offsets,
+            mode="sum",
+            per_sample_weights=scaled,
+            include_last_offset=True,
+        )
+        return finish(summed, self.bias, self.output)
+
+    def scale(self, positions: Tensor, values: Tensor, offsets: Tensor) -> Tensor:
+        """Return each slot's factor, ``[slots]``: 1 / the norm of its block in its row."""
+        blocks = len(self.is_normalised)
+        rows = torch.repeat_interleave(torch.diff(offsets))
+        cells = rows * blocks + self.block_of[positions]
+        squares = torch.zeros((len(offsets) - 1) * blocks, dtype=values.dtype, device=values.device)
+        squares.index_add_(0, cells, values * values)
+        inverse = torch.where(squares > 0, squares, torch.ones_like(squares)).rsqrt()
+        ones = torch.ones_like(values)
+        return torch.where(self.is_normalised[self.block_of[positions]], inverse[cells], ones)
+
+
+class DenseTower(nn.Module):
+    """The same tower over flat vectors, a matrix a block: plain operators that ONNX knows."""
+
+    def __init__(self, layout: Layout, tower: Tower, sparse: SparseTower) -> None:
+        super().__init__()
+        self.blocks = [block for block in layout.blocks(tower) if block.width]
+        self.weights = nn.ParameterList(
+            sparse.weight[b.offset : b.offset + b.width].detach().clone() for b in self.blocks
+        )
+        self.bias = nn.Parameter(sparse.bias.detach().clone())
+        self.output = copy.deepcopy(sparse.output)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return unit vectors ``[batch, dim]`` of float32 ``[batch, feature_dim]``."""
+        summed = torch.zeros_like(self.bias)
+        for block, weight in zip(self.blocks, self.weights, strict=True):
+            part = features[:, block.offset : block.offset + block.width]
+            product = part @ weight
+            if block.kind in NORMALISED_KINDS:
+                product = product / (part * part).sum(1, keepdim=True).sqrt().clamp_min(TINY)
+            summed = summed + product
+        return finish(summed, self.bias, self.output)
+
+
+class DenseTowers(nn.Module):
+    """Both towers over flat vectors: the module that is exported."""
+
+    def __init__(self, user: DenseTower, item: DenseTower) -> None:
+        super().__init__()
+        self.user = user
+        self.item = item
+
+    def forward(self, user_features: Tensor, item_features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``(user_embedding, item_embedding)``; the two batches are independent."""
+        return self.user(user_features), self.item(item_features)
+
+
+class Towers(nn.Module):
+    """The model: a user tower and an item tower into one space, compared by cosine.
+
+    Args:
+        layout: the frozen layout; kept as ``self.layout``.
+        dim: width of the embeddings.
+        hidden: width of a hidden layer with ReLU; 0 (the default) for linear towers.
+        seed: of the first weights; the global random state is left alone.
+    """
+
+    def __init__(self, layout: Layout, dim: int = DIM, hidden: int = 0, seed: int = 0) -> None:
+        super().__init__()
+        self.layout = layout
+        self.dim = dim
+        self.hidden = hidden
+        self.towers = nn.ModuleDict(
+            {
+                tower: SparseTower(layout, tower, dim, hidden, seed * len(TOWERS) + number)
+                for number, tower in enumerate(TOWERS)
+            }
+        )
+
+    def forward_sparse(self, tower: Tower, slots: Slots) -> Tensor:
+        """Return the unit vectors of sparse rows, float32 ``[rows, dim]``."""
+        module = self.towers[tower]
+        device = next(module.parameters()).device
+        arrays = (slots.positions, slots.values, slots.offsets)
+        positions, values, offsets = (torch.from_numpy(array).to(device) for array in arrays)
+        vectors: Tensor = module(positions, values, offsets)
+        return vectors
+
+    def dense_module(self) -> DenseTowers:
+        """Return a copy of the towers over flat vectors, in evaluation mode."""
+        pair = []
+        for tower in TOWERS:
+            sparse = self.towers[tower]
+            assert isinstance(sparse, SparseTower)
+            pair.append(DenseTower(self.layout, tower, sparse))
+        return DenseTowers(*pair).eval()
+
+    def payload(self) -> dict[str, Any]:
+        """Return tensors and primitives that :meth:`from_payload` rebuilds the towers from."""
+        return {
+            "format": FORMAT,
+            "dim": self.dim,
+            "hidden": self.hidden,
+            "layout": self.layout.to_dict(),
+            "state": self.state_dict(),
+        }
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> Towers:
+        """Rebuild towers, in evaluation mode.
+
+        Raises:
+            InputError: the payload is of another format.
+        """
+        if payload.get("format") != FORMAT:
+            raise InputError(
+                f"towers of format {payload.get('format')!r}, this program reads {FORMAT}",
+                "train a model anew",
+            )
+        layout = Layout.from_dict(payload["layout"])
+        towers = cls(layout, int(payload["dim"]), int(payload["hidden"]))
+        towers.load_state_dict(payload["state"])
+        return towers.eval()
+
+
+def finish(summed: Tensor, bias: Tensor, output: nn.Module) -> Tensor:
+    """Return ``summed`` with the bias, through the second layer if there is one, at length 1."""
+    vectors = summed + bias
+    if not isinstance(output, nn.Identity):
+        vectors = output(functional.relu(vectors))
+    # Clamped under the root: the root of zero has no gradient.
+    length = (vectors * vectors).sum(1, keepdim=True).clamp_min(TINY * TINY).sqrt()
+    return vectors / length
+
+
+def save_towers(path: Path, towers: Towers) -> None:
+    """Write ``towers.pt``: it opens with ``torch.load(weights_only=True)``."""
+    torch.save(towers.payload(), path)
+
+
+def load_towers(path: Path) -> Towers:
+    """Read ``towers.pt``, in evaluation mode.
+
+    Raises:
+        InputError: there is no such file, or it holds more than tensors and primitives.
+    """
+    try:
+        payload = torch.load(path, weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path} is no towers file: {error}", "train a model anew") from error
+    return Towers.from_payload(payload)
