@@ -1,0 +1,11 @@
+{#
+    Indexes for lookups, on Postgres only: DuckDB scans a column faster than it keeps an index.
+    Each argument is one index: a list of its columns. The first is unique: the key of the table.
+#}
+{% macro lookup_indexes(key) -%}
+    {%- set indexes = [{'columns': key, 'unique': true}] -%}
+    {%- for columns in varargs -%}
+        {%- do indexes.append({'columns': columns}) -%}
+    {%- endfor -%}
+    {{ return(indexes if target.type == 'postgres' else []) }}
+{%- endmacro %}

@@ -1,0 +1,39 @@
+{{ config(indexes=lookup_indexes(['user_id'])) }}
+
+with moment as (
+    select as_of
+    from {{ ref('int_as_of') }}
+),
+
+reviewers as (
+    select
+        user_id,
+        min(occurred_at) as first_occurred_at,
+        min(reviewed_at) as first_reviewed_at,
+        max(reviewed_at) as last_reviewed_at,
+        count(*) as review_count,
+        count(*) filter (where stars >= {{ var('liked_from_stars') }}) as like_count
+    from {{ ref('int_reviews') }}
+    group by user_id
+),
+
+-- Who signed up later than as_of is not there yet.
+registered as (
+    select
+        users.user_id,
+        users.signed_up_at
+    from {{ ref('stg_users') }} as users
+    cross join moment
+    where users.signed_up_at is null or users.signed_up_at <= moment.as_of
+)
+
+select
+    coalesce(reviewers.user_id, registered.user_id) as user_id,
+    coalesce(registered.signed_up_at, reviewers.first_occurred_at) as signed_up_at,
+    reviewers.first_reviewed_at,
+    reviewers.last_reviewed_at,
+    coalesce(reviewers.review_count, 0) as review_count,
+    coalesce(reviewers.like_count, 0) as like_count
+from reviewers
+full outer join registered
+    on reviewers.user_id = registered.user_id

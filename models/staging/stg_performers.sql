@@ -1,0 +1,4 @@
+select
+    id::text as performer_id,
+    name
+from {{ source('catalogue', 'performers') }}

@@ -1,0 +1,4 @@
+select
+    id::text as tag_id,
+    name
+from {{ source('catalogue', 'tags') }}
