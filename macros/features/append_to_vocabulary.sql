@@ -1,0 +1,54 @@
+{#
+    The rows to append to a vocabulary: tokens that it does not hold yet, with the next free indices.
+
+    tokens: the name of a CTE with a column `token`, one row an occurrence. The most frequent token comes first,
+    ties by code point, so both engines number alike. Without an entry in vocabulary_min_count and
+    vocabulary_max_size a token needs 2 occurrences and there is room for 5,000.
+#}
+{% macro append_to_vocabulary(vocabulary, tokens) %}
+    {%- set min_count = var('vocabulary_min_count').get(vocabulary, 2) -%}
+    {%- set max_size = var('vocabulary_max_size').get(vocabulary, 5000) -%}
+as_of as (
+    select as_of from {{ ref('int_as_of') }}
+),
+
+known as (
+    {% if is_incremental() -%}
+    select token, index from {{ this }}
+    {%- else -%}
+    select cast(null as text) as token, cast(null as integer) as index where false
+    {%- endif %}
+),
+
+size as (
+    select coalesce(max(index) + 1, 0) as token_count from known
+),
+
+candidates as (
+    select token, count(*) as occurrence_count
+    from {{ tokens }}
+    where token is not null
+    group by token
+    having count(*) >= {{ min_count }}
+),
+
+additions as (
+    select
+        candidates.token,
+        row_number() over (
+            order by candidates.occurrence_count desc, {{ byte_order('candidates.token') }}
+        ) as place
+    from candidates
+    left join known on known.token = candidates.token
+    where known.token is null
+)
+
+select
+    additions.token,
+    cast(size.token_count + additions.place - 1 as integer) as index,
+    as_of.as_of as added_at
+from additions
+cross join size
+cross join as_of
+where size.token_count + additions.place <= {{ max_size }}
+{% endmacro %}

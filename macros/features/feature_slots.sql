@@ -1,0 +1,64 @@
+{#
+    The features of one tower as slots: parallel arrays feature_ids, indices, values, ordered by feature_id and index.
+
+    features: the relation with a column a feature; key: its id. A token without an index has no slot, nor has a null;
+    an entity without any slot has empty arrays. Numbers are there even when they are 0.
+#}
+{% macro feature_slots(features, tower, key) %}
+with features as (
+    select * from {{ features }}
+),
+
+slots as (
+    {%- for row in feature_layout_rows() if row.tower == tower %}
+    {{ slots_of_feature(row, key) }}
+    {{- 'union all' if not loop.last }}
+    {%- endfor %}
+),
+
+packed as (
+    select
+        {{ key }},
+        array_agg(feature_id order by feature_id, index) as feature_ids,
+        array_agg(index order by feature_id, index) as indices,
+        array_agg(value order by feature_id, index) as values
+    from slots
+    group by {{ key }}
+)
+
+select
+    features.{{ key }},
+    {%- if tower == 'item' %}
+    cast(row_number() over (order by features.{{ key }}) - 1 as integer) as item_number,
+    {%- endif %}
+    coalesce(packed.feature_ids, cast(array[] as smallint[])) as feature_ids,
+    coalesce(packed.indices, cast(array[] as integer[])) as indices,
+    coalesce(packed.values, cast(array[] as real[])) as values
+from features
+left join packed on packed.{{ key }} = features.{{ key }}
+{% endmacro %}
+
+{% macro slots_of_feature(row, key) %}
+    {%- if row.kind == 'numeric' %}
+    select
+        {{ key }},
+        cast({{ row.feature_id }} as smallint) as feature_id,
+        0 as index,
+        cast({{ 'ln(1 + cast(' ~ row.feature ~ ' as double precision))' if row.log1p else row.feature }} as real) as value
+    from features
+    where {{ row.feature }} is not null
+    {%- else %}
+    {#- Videos are joined as uuids: casting 20,000 tokens is cheaper than casting every review. #}
+    {%- set token = 'cast(vocabulary.token as uuid)' if row.vocabulary == 'video' else 'vocabulary.token' %}
+    select
+        tokens.{{ key }},
+        cast({{ row.feature_id }} as smallint) as feature_id,
+        vocabulary.index,
+        cast(1 as real) as value
+    from (
+        select {{ key }}, {{ row.feature if row.kind in ('one_hot', 'identity') else 'unnest(' ~ row.feature ~ ')' }} as token
+        from features
+    ) as tokens
+    inner join {{ ref('vocab_' ~ row.vocabulary) }} as vocabulary on {{ token }} = tokens.token
+    {%- endif %}
+{% endmacro %}

@@ -1,0 +1,87 @@
+{#
+    The readable features of each user at one moment.
+
+    events: the name of a CTE (user_id, video_id, label, occurred_at); as_of: the name of a one-row CTE with a column
+    as_of. Events after it do not count. The last 30 days are (as_of - 30 days, as_of]. A user without events has
+    zeros and empty arrays. The sign-up is the app's, or else the user's first event here: the marts' first
+    review may be one that was held out.
+#}
+{% macro user_features(events, as_of) %}
+    {%- set max_history = var('max_history_items') -%}
+    {%- set max_tags = var('max_preferred_tags') -%}
+accounts as (
+    select users.user_id, stg_users.signed_up_at
+    from {{ ref('users') }} as users
+    left join {{ ref('stg_users') }} as stg_users on stg_users.user_id = users.user_id
+),
+
+video_tags as (
+    select video_id, tag_id from {{ ref('stg_video_tags') }}
+),
+
+past_events as (
+    select
+        events.user_id,
+        events.video_id,
+        events.label,
+        events.occurred_at,
+        events.occurred_at > moment.as_of - interval '30 days' as is_recent
+    from {{ events }} as events
+    cross join {{ as_of }} as moment
+    where events.occurred_at <= moment.as_of
+),
+
+activity as (
+    select
+        user_id,
+        min(occurred_at) as first_event_at,
+        count(*) filter (where is_recent) as review_count_30d,
+        count(*) filter (where is_recent and label = 1) as like_count_30d,
+        (array_agg(video_id order by occurred_at desc, video_id) filter (where label = 1))[1:{{ max_history }}]
+            as liked_video_ids,
+        (array_agg(video_id order by occurred_at desc, video_id))[1:{{ max_history }}] as reviewed_video_ids
+    from past_events
+    group by user_id
+),
+
+tag_likes as (
+    select past_events.user_id, video_tags.tag_id, count(*) as like_count
+    from past_events
+    inner join video_tags on video_tags.video_id = past_events.video_id
+    where past_events.label = 1
+    group by past_events.user_id, video_tags.tag_id
+),
+
+preferred_tags as (
+    select
+        user_id,
+        (array_agg(tag_id order by like_count desc, {{ byte_order('tag_id') }}))[1:{{ max_tags }}]
+            as preferred_tag_ids
+    from tag_likes
+    group by user_id
+)
+
+select
+    accounts.user_id,
+    coalesce(preferred_tags.preferred_tag_ids, cast(array[] as text[])) as preferred_tag_ids,
+    cast(coalesce(activity.like_count_30d, 0) as bigint) as like_count_30d,
+    cast(
+        greatest(
+            floor(
+                extract(epoch from (
+                    moment.as_of - coalesce(accounts.signed_up_at, activity.first_event_at, moment.as_of)
+                )) / 86400
+            ),
+            0
+        ) as bigint
+    ) as signup_days,
+    coalesce(
+        cast(activity.like_count_30d as double precision) / nullif(activity.review_count_30d, 0), 0
+    ) as positive_ratio_30d,
+    coalesce(activity.liked_video_ids, cast(array[] as uuid[])) as liked_video_ids,
+    coalesce(activity.reviewed_video_ids, cast(array[] as uuid[])) as reviewed_video_ids
+from accounts
+cross join {{ as_of }} as moment
+left join activity on activity.user_id = accounts.user_id
+left join preferred_tags on preferred_tags.user_id = accounts.user_id
+{% endmacro %}

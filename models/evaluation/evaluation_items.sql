@@ -1,0 +1,48 @@
+with items as (
+    select video_id, item_number from {{ ref('item_feature_slots') }}
+),
+
+training_reviews as (
+    select video_id, count(*) as review_count, count(*) filter (where label = 1) as like_count
+    from {{ ref('int_split_reviews') }}
+    where split = 'train'
+    group by video_id
+),
+
+counted as (
+    select
+        items.item_number,
+        items.video_id,
+        coalesce(training_reviews.review_count, 0) as review_count,
+        coalesce(training_reviews.like_count, 0) as like_count
+    from items
+    left join training_reviews on training_reviews.video_id = items.video_id
+),
+
+-- Reviews of the videos that are reviewed more than this one: the head is as small as it can be.
+cumulated as (
+    select
+        item_number,
+        video_id,
+        review_count,
+        like_count,
+        sum(review_count) over (
+            order by review_count desc, item_number rows between unbounded preceding and current row
+        ) - review_count as review_count_before,
+        sum(review_count) over () as review_count_of_all
+    from counted
+)
+
+select
+    item_number,
+    video_id,
+    cast(review_count as bigint) as train_review_count,
+    cast(like_count as bigint) as train_like_count,
+    cast(
+        case
+            when review_count = 0 then 'cold'
+            when review_count_before < {{ var('head_share') }} * review_count_of_all then 'head'
+            else 'tail'
+        end as text
+    ) as item_slice
+from cumulated

@@ -1,0 +1,41 @@
+with layout as (
+    {% for row in feature_layout_rows() %}
+    select
+        {{ row.feature_id }} as feature_id,
+        '{{ row.tower }}' as tower,
+        '{{ row.feature }}' as feature,
+        '{{ row.kind }}' as kind,
+        {{ row.position }} as position,
+        {{ "'" ~ row.vocabulary ~ "'" if row.vocabulary else 'cast(null as text)' }} as vocabulary
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+),
+
+vocabulary_sizes as (
+    select vocabulary, count(*) as token_count
+    from {{ ref('vocabularies') }}
+    group by vocabulary
+),
+
+fingerprint as (
+    select
+        md5(string_agg(
+            concat_ws(':', feature_id, tower, feature, kind, position), '|' order by tower desc, position
+        )) as layout_hash
+    from layout
+)
+
+select
+    cast(layout.feature_id as smallint) as feature_id,
+    cast(layout.tower as text) as tower,
+    cast(layout.feature as text) as feature,
+    cast(layout.kind as text) as kind,
+    cast(layout.position as integer) as position,
+    cast(layout.vocabulary as text) as vocabulary,
+    cast(
+        case when layout.vocabulary is null then 1 else coalesce(vocabulary_sizes.token_count, 0) end as integer
+    ) as width,
+    cast(fingerprint.layout_hash as text) as layout_hash
+from layout
+cross join fingerprint
+left join vocabulary_sizes on vocabulary_sizes.vocabulary = layout.vocabulary

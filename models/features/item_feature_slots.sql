@@ -1,0 +1,1 @@
+{{ feature_slots(ref('item_features'), 'item', 'video_id') }}

@@ -1,0 +1,14 @@
+with videos as (
+    select * from {{ ref('videos') }}
+)
+
+select
+    video_id,
+    source,
+    maker,
+    label,
+    series,
+    tag_ids,
+    performer_ids,
+    price
+from videos

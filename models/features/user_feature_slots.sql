@@ -1,0 +1,1 @@
+{{ feature_slots(ref('user_features'), 'user', 'user_id') }}

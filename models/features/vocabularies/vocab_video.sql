@@ -1,0 +1,8 @@
+-- Training reviews alone: a held-out review must not decide which videos the model can name.
+with tokens as (
+    select cast(item_id as text) as token
+    from {{ ref('interaction_splits') }}
+    where split = 'train'
+),
+
+{{ append_to_vocabulary('video', 'tokens') }}
