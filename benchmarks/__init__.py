@@ -1,0 +1,1 @@
+"""Benchmarks: each prints ours and the limit beside it, measured in the same run, as a ratio."""
