@@ -234,13 +234,14 @@ def read_layout(warehouse: Warehouse) -> Layout:
         " from two_tower.feature_layout"
     )
     versions = warehouse.fetch(
-        "select input_schema_version, layout_hash from two_tower.feature_layout_versions"
-        " order by first_seen_at desc, input_schema_version desc limit 1"
+        "select versions.input_schema_version, versions.layout_hash"
+        " from two_tower.feature_layout_versions as versions"
+        " where versions.layout_hash = (select max(layout_hash) from two_tower.feature_layout)"
     )
     if not rows or not versions:
         raise NotEnoughDataError("two_tower.feature_layout is empty", "run dbt build first")
-    newest = versions[0]
-    return Layout.from_rows(rows, str(newest["layout_hash"]), int(newest["input_schema_version"]))
+    current = versions[0]
+    return Layout.from_rows(rows, str(current["layout_hash"]), int(current["input_schema_version"]))
 
 
 def _check(row: Mapping[str, Any], seen: set[int]) -> None:

@@ -83,22 +83,24 @@ def test_a_tower_without_features_is_not_enough_data():
         layout([row for row in ROWS if row[1] == "user"])
 
 
-def test_the_layout_is_read_with_its_newest_version():
+def test_a_layout_that_returns_is_read_with_its_old_version():
     warehouse = DuckDBWarehouse(duckdb.connect())
     with pytest.raises(NotEnoughDataError, match="feature_layout"):
         read_layout(warehouse)
     warehouse.execute("create schema two_tower")
     warehouse.execute(
         "create table two_tower.feature_layout (feature_id smallint, tower text, feature text,"
-        " kind text, vocabulary text, position int, width int)"
+        " kind text, vocabulary text, position int, width int, layout_hash text)"
     )
     warehouse.execute(
         "create table two_tower.feature_layout_versions as select * from (values"
-        " (1, 'old', timestamp '2026-01-01'), (2, 'new', timestamp '2026-02-01'))"
+        " (1, 'back', timestamp '2026-01-01'), (2, 'gone', timestamp '2026-02-01'))"
         " as versions (input_schema_version, layout_hash, first_seen_at)"
     )
     for row in ROWS:
-        warehouse.execute("insert into two_tower.feature_layout values (?, ?, ?, ?, ?, ?, ?)", row)
+        warehouse.execute(
+            "insert into two_tower.feature_layout values (?, ?, ?, ?, ?, ?, ?, 'back')", row
+        )
     found = read_layout(warehouse)
-    assert (found.input_schema_version, found.layout_hash) == (2, "new")
+    assert (found.input_schema_version, found.layout_hash) == (1, "back")
     assert found.user == layout().user
