@@ -1,0 +1,99 @@
+"""A generated data set that knows its own truth: ``two-tower sample-data --reviews 60000``."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from two_tower.errors import InputError
+from two_tower.progress import bar
+from two_tower.sample_data import catalogue, oracle
+from two_tower.sample_data.chunks import Chunks, table_csv
+from two_tower.sample_data.folder import SampleFolder
+from two_tower.sample_data.tastes import review_counts
+from two_tower.sample_data.world import Size, build
+
+MIN_REVIEWS = 300
+ROWS_PER_FILE = 200_000
+MIN_FILES = 6
+CATALOGUE = ("videos", "tags", "video_tags", "performers", "video_performers", "users")
+
+
+@dataclass(frozen=True)
+class SampleSummary:
+    """What was written.
+
+    Attributes:
+        reviews: clean reviews, one a reviewer and video.
+        dirty_rows: rows beside them that a loader rejects, cannot match or finds twice.
+        files: paths of all files.
+        oracle: see ``oracle.json``.
+    """
+
+    reviews: int
+    reviewers: int
+    videos: int
+    dirty_rows: int
+    files: list[str]
+    seconds: float
+    oracle: dict[str, object] = field(repr=False)
+
+
+def generate(out_dir: Path, reviews: int = 60_000, seed: int = 7) -> SampleSummary:
+    """Write a sample below ``out_dir``: ``reviews/``, ``catalogue/``, and two JSON files.
+
+    ``oracle.json`` holds the best figures that a model can reach, ``sample.json`` what was written.
+    The same arguments give the same bytes. Memory does not grow with the number of reviews, but for
+    a few numbers a reviewer.
+
+    Args:
+        out_dir: the data folder; an earlier sample in it is replaced.
+        reviews: clean reviews to write (one dirty row in a hundred comes on top). Reviewers grow in
+            proportion, videos with the square root.
+        seed: of all random draws.
+
+    Raises:
+        InputError: too few reviews, or a folder with files that are not a sample's.
+    """
+    if reviews < MIN_REVIEWS:
+        raise InputError(
+            f"{reviews} reviews are too few for a sample", f"ask for {MIN_REVIEWS} or more"
+        )
+    started = time.perf_counter()
+    world_seed, count_seed, split_seed, *chunk_seeds = np.random.SeedSequence(seed).spawn(
+        3 + max(MIN_FILES, -(-reviews // ROWS_PER_FILE))
+    )
+    rng = np.random.default_rng(world_seed)
+    world = build(Size.of(reviews), rng)
+    urls = catalogue.product_urls(world)
+    tables = catalogue.tables(world, urls, rng)
+    counts = review_counts(world, np.random.default_rng(count_seed))
+    folder = SampleFolder(out_dir)
+    review_files = [f"reviews/dmm_reviews_sample_{n + 1:04d}.csv" for n in range(len(chunk_seeds))]
+    names = [*review_files, *(f"catalogue/{name}.csv" for name in CATALOGUE), "oracle.json"]
+    folder.claim(names)
+    for name, table in tables.items():
+        folder.write(f"catalogue/{name}.csv", [table_csv(table)])
+    split_rng = np.random.default_rng(split_seed)
+    writer = Chunks(folder, world, pa.array(urls), counts, split_rng)
+    with bar("sample reviews", reviews) as shown:
+        folder.write("catalogue/users.csv", writer.write(review_files, chunk_seeds, shown.advance))
+        shown.note("measuring the ceiling")
+        truth = oracle.measure(world, writer.witnesses, writer.likes, split_rng)
+    truth = {"reviews": writer.reviews, "seed": seed, **truth}
+    folder.write("oracle.json", [json.dumps(truth, indent=2, ensure_ascii=False).encode()])
+    folder.mark(
+        {"reviews": writer.reviews, "seed": seed, "rows": writer.rows, "dirty": writer.dirty}
+    )
+    return SampleSummary(
+        reviews=writer.reviews,
+        reviewers=len(counts),
+        videos=world.size.videos,
+        dirty_rows=sum(writer.dirty.values()),
+        files=[str(out_dir / name) for name in names],
+        seconds=round(time.perf_counter() - started, 2),
+        oracle=truth,
+    )

@@ -1,0 +1,136 @@
+"""The ceiling of the sample: what a model that knew every true preference would reach."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from two_tower.sample_data.tastes import Reviews, Users, like_probability, mean_stars
+from two_tower.sample_data.world import Floats, Ints, World
+
+SAMPLED_USERS = 2000
+HELD_OUT = 0.2
+PROTOCOL = (
+    "Each sampled user's reviews (one a video) are split 80/20 at random; targets are held-out "
+    "reviews of 4 stars and up; all videos outside the user's training part are ranked; recall is "
+    "divided by min(K, targets); means over users with a target. The oracle ranks by the true "
+    "probability that a video not in training is held out and liked, given the user's tastes "
+    "averaged over their time; popularity ranks by likes outside the held-out part."
+)
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Users (all of them sampled) with their reviews; ``reviews.user`` are rows of ``users``."""
+
+    users: Users
+    reviews: Reviews
+
+
+def measure(
+    world: World, witnesses: list[Witness], likes: Ints, rng: np.random.Generator
+) -> dict[str, object]:
+    """Return the metrics of the oracle and of popularity on the sampled users.
+
+    Args:
+        world: the catalogue.
+        witnesses: the sampled users, in parts.
+        likes: reviews of four stars and up of each video over all users; int64 [videos].
+        rng: draws the split.
+    """
+    splits = [(w, _held_out(w, rng)) for w in witnesses]
+    popular = likes.astype(np.float64)
+    for witness, held_out in splits:
+        gone = witness.reviews.video[held_out & (witness.reviews.stars >= 4)]
+        np.subtract.at(popular, gone, 1.0)
+    # Ties in popularity are broken by video number, as a database would by id.
+    popular -= np.arange(len(popular)) / (10.0 * len(popular))
+    oracle_rows, popular_rows = [], []
+    for witness, held_out in splits:
+        reviews = witness.reviews
+        starts = np.searchsorted(reviews.user, np.arange(len(witness.users) + 1))
+        for user in range(len(witness.users)):
+            rows = slice(starts[user], starts[user + 1])
+            out, video = held_out[rows], reviews.video[rows]
+            target = video[out & (reviews.stars[rows] >= 4)]
+            if not len(target):
+                continue
+            seen = video[~out]
+            score = _scores(world, witness.users, user, len(video))
+            oracle_rows.append(_metrics(score, seen, target))
+            popular_rows.append(_metrics(popular, seen, target))
+    return {
+        "protocol": PROTOCOL,
+        "n_users": len(oracle_rows),
+        "oracle": _means(oracle_rows),
+        "popularity": _means(popular_rows),
+    }
+
+
+def _held_out(witness: Witness, rng: np.random.Generator) -> np.ndarray:
+    """Mark a random fifth of each user's reviews, at least one; bool [reviews]."""
+    user = witness.reviews.user
+    order = np.lexsort((rng.random(len(user)), user))
+    counts = np.bincount(user, minlength=len(witness.users))
+    starts = np.cumsum(counts) - counts
+    place = np.empty(len(user), np.int64)
+    place[order] = np.arange(len(user)) - starts[user[order]]
+    return np.asarray(place < np.maximum(1, np.rint(counts * HELD_OUT))[user])
+
+
+def _scores(world: World, users: Users, user: int, count: int) -> Floats:
+    """Return P(held out and liked | not in training) of every video; float64 [videos]."""
+    first, last = np.zeros(world.size.videos), np.zeros(world.size.videos)
+    for slot, component in enumerate(users.components[user]):
+        video, share = world.components.distribution(int(component))
+        first[video] += share * users.first[user, slot]
+        last[video] += share * users.last[user, slot]
+    # The mixture moves linearly over the user's time; a video counts from its release on.
+    stay = max(int(users.left_at[user] - users.joined_at[user]), 1)
+    out = np.clip((world.released_at - users.joined_at[user]) / stay, 0.0, 1.0)
+    chance = first * (1.0 - out) ** 2 / 2 + last * (1.0 - out**2) / 2
+    reviewed = _inclusion(chance, count)
+    everything = np.arange(world.size.videos)
+    liked = like_probability(mean_stars(world, users, np.full(world.size.videos, user), everything))
+    return np.asarray(HELD_OUT * reviewed / (1.0 - (1.0 - HELD_OUT) * reviewed) * liked)
+
+
+def _inclusion(chance: Floats, count: int) -> Floats:
+    """Return the probability that each video is among ``count`` different draws.
+
+    Draws without replacement are those of a Poisson process stopped at its ``count``-th video
+    (Rosén 1972): 1 - exp(-t p), with t such that the probabilities sum to ``count``.
+    """
+    chance = chance / chance.sum()
+    reachable = int((chance > 0).sum())
+    wanted = min(float(count), 0.999 * reachable)
+    low, high = 0.0, float(count)
+    while -np.expm1(-high * chance).sum() < wanted:
+        high *= 2.0
+    for _ in range(12):
+        middle = (low + high) / 2
+        if -np.expm1(-middle * chance).sum() < wanted:
+            low = middle
+        else:
+            high = middle
+    return np.asarray(-np.expm1(-high * chance))
+
+
+def _metrics(score: Floats, seen: Ints, target: Ints) -> dict[str, float]:
+    score = score.copy()
+    score[seen] = -np.inf
+    order = np.argsort(-score, kind="stable")
+    rank = np.empty(len(score), np.int64)
+    rank[order] = np.arange(len(score))
+    places = np.sort(rank[target])
+    gains = 1.0 / np.log2(places + 2.0)
+    ideal = 1.0 / np.log2(np.arange(len(target)) + 2.0)
+    return {
+        **{f"recall@{k}": float((places < k).sum() / min(k, len(target))) for k in (20, 50)},
+        **{f"ndcg@{k}": float(gains[places < k].sum() / ideal[:k].sum()) for k in (10, 100)},
+        "mrr": float(1.0 / (places[0] + 1)),
+    }
+
+
+def _means(rows: list[dict[str, float]]) -> dict[str, float]:
+    names = rows[0] if rows else ()
+    return {name: round(float(np.mean([row[name] for row in rows])), 6) for name in names}
