@@ -1,3 +1,5 @@
+-- depends_on: {{ ref('int_reviews') }}
+
 with moment as (
     select as_of
     from {{ ref('int_moment') }}

@@ -1,3 +1,6 @@
+-- depends_on: {{ ref('int_as_of') }}
+{{ config(indexes=lookup_indexes(['user_id', 'item_id'])) }}
+
 {%- set seed = var('split_seed') | replace("'", "''") -%}
 
 with reviews as (
