@@ -1,0 +1,33 @@
+"""A run in a table: what each step took and what it counted."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from two_tower.pipeline import STEPS, Summary
+
+
+def as_markdown(summaries: Mapping[str, Summary]) -> str:
+    """Return a Markdown table of all steps, in their order.
+
+    Args:
+        summaries: what :func:`two_tower.pipeline.run_step` returned, by step name; a step that has
+            none is shown as not done.
+    """
+    version = next((s["version"] for s in summaries.values() if s.get("version")), "none yet")
+    lines = [f"Model version: {version}", "", "| step | seconds | counts |", "| --- | ---: | --- |"]
+    for step in STEPS:
+        summary = summaries.get(step.name)
+        if summary is None:
+            lines.append(f"| {step.name} | | not done |")
+            continue
+        counts = ", ".join(f"{name} {value:,}" for name, value in _counts(summary))
+        lines.append(f"| {step.name} | {summary['seconds']:.1f} | {counts} |")
+    total = sum(summary["seconds"] for summary in summaries.values())
+    return "\n".join([*lines, f"| **all** | **{total:.1f}** | |"])
+
+
+def _counts(summary: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Yield the whole numbers; other figures have a report of their own."""
+    for name, value in summary.items():
+        if isinstance(value, int) and not isinstance(value, bool):
+            yield name.replace("_", " "), value

@@ -1,0 +1,137 @@
+"""A real Prefect server, and a worker of it, for the length of a test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+START_SECONDS = 60
+TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+class PrefectServer:
+    """Runs ``prefect …`` against a server of its own, and asks its API."""
+
+    def __init__(self, home: Path, extra: Mapping[str, str]) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.home = home
+        self.api = httpx.Client(base_url=f"http://127.0.0.1:{self.port}/api/", timeout=30)
+        own = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        self.environment = {
+            **own,
+            "PREFECT_HOME": str(home),
+            "PREFECT_API_URL": str(self.api.base_url).rstrip("/"),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            **extra,
+        }
+
+    def command(self, *arguments: str, cwd: Path) -> str:
+        """Run ``prefect ARGUMENTS`` to its end and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", *arguments],
+            env=self.environment,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"prefect {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    @contextmanager
+    def process(self, *arguments: str, cwd: Path) -> Iterator[Path]:
+        """Keep ``prefect ARGUMENTS`` running inside the block; yields the path of its log."""
+        log = self.home / f"{arguments[0]}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "prefect", *arguments],
+                env=self.environment,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that its children can be ended with it
+            )
+            try:
+                yield log
+            finally:
+                _end(process)
+
+    def wait_until_healthy(self, log: Path) -> None:
+        """Return when the server answers."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                if self.api.get("health").is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.3)
+        raise AssertionError(f"no Prefect server after {START_SECONDS} s:\n{log.read_text()}")
+
+    def post(self, path: str, **body: Any) -> Any:
+        """POST to the API and return its JSON."""
+        answer = self.api.post(path, json=body)
+        answer.raise_for_status()
+        return answer.json()
+
+    def wait_for_flow_run(self, name: str, seconds: float, log: Path) -> dict[str, Any]:
+        """Return the flow run of that name once it has ended.
+
+        Raises:
+            AssertionError: it has not ended in time; the worker's log is in the message.
+        """
+        deadline = time.monotonic() + seconds
+        state = "not there"
+        while time.monotonic() < deadline:
+            found = self.post("flow_runs/filter", flow_runs={"name": {"any_": [name]}})
+            if found:
+                run: dict[str, Any] = found[0]
+                state = run["state_type"]
+                if state in TERMINAL:
+                    return run
+            time.sleep(0.5)
+        raise AssertionError(f"{name} is {state} after {seconds:.0f} s:\n{log.read_text()}")
+
+
+@contextmanager
+def running_server(**extra: str) -> Iterator[PrefectServer]:
+    """Start a server with a folder of its own; ``extra`` joins the environment of its commands."""
+    with ExitStack() as stack:
+        home = Path(tempfile.mkdtemp(prefix="pf", dir="/tmp"))
+        stack.callback(shutil.rmtree, home, ignore_errors=True)
+        server = PrefectServer(home, extra)
+        stack.callback(server.api.close)
+        start = ("server", "start", "--host", "127.0.0.1", "--port", str(server.port), "--no-ui")
+        log = stack.enter_context(server.process(*start, cwd=home))
+        server.wait_until_healthy(log)
+        yield server
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all of its group: asked first, then made to."""
+    for sign, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
+        try:
+            os.killpg(process.pid, sign)
+            process.wait(patience)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+    process.wait(5)

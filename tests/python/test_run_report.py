@@ -1,0 +1,26 @@
+from two_tower import run_report
+from two_tower.pipeline import STEPS
+
+
+def test_every_step_has_a_row_and_counts_are_told_from_figures():
+    report = run_report.as_markdown(
+        {
+            "load": {"rows_read": 12345, "files_loaded": 2, "seconds": 1.26},
+            "train": {"version": "20260101_000000", "loss": 0.25, "resumed": True, "seconds": 60.0},
+        }
+    )
+
+    lines = report.splitlines()
+    assert lines[0] == "Model version: 20260101_000000"
+    assert "| load | 1.3 | rows read 12,345, files loaded 2 |" in lines
+    assert "| train | 60.0 |  |" in lines
+    assert lines[-1] == "| **all** | **61.3** | |"
+    rows = [line.split(" | ")[0].strip("| *") for line in lines[4:-1]]
+    assert rows == [step.name for step in STEPS]
+
+
+def test_steps_that_were_not_reached_are_named():
+    report = run_report.as_markdown({"load": {"seconds": 1.0}})
+
+    assert "Model version: none yet" in report
+    assert report.count("not done") == len(STEPS) - 1
