@@ -39,29 +39,36 @@ class Settings(BaseSettings):
         env_prefix="TWO_TOWER_", env_file=".env", extra="ignore", populate_by_name=True
     )
 
-    target: Target = Field("embedded", description="where the data lives: a profiles.yml target")
+    target: Target = Field(
+        default="embedded", description="where the data lives: a profiles.yml target"
+    )
     project_dir: Path = Field(
         default_factory=find_project_dir, description="the folder of dbt_project.yml"
     )
     database_url: SecretStr | None = Field(
-        None,
+        default=None,
         validation_alias=AliasChoices("TWO_TOWER_DATABASE_URL", "DATABASE_URL"),
         description="target postgres: its DSN (otherwise the PG* variables)",
     )
     data_dir: Path = Field(
-        Path("data/raw"), description="reviews/dmm_reviews_*.csv and catalogue/*.csv"
+        default=Path("data/raw"), description="reviews/dmm_reviews_*.csv and catalogue/*.csv"
     )
-    postgres_dir: Path = Field(Path("data/postgres"), description="data of the embedded Postgres")
-    duckdb_path: Path = Field(Path("data/warehouse.duckdb"), description="the DuckDB file")
-    runs_dir: Path = Field(Path("runs"), description="training runs: checkpoints and reports")
+    postgres_dir: Path = Field(
+        default=Path("data/postgres"), description="data of the embedded Postgres"
+    )
+    duckdb_path: Path = Field(default=Path("data/warehouse.duckdb"), description="the DuckDB file")
+    runs_dir: Path = Field(
+        default=Path("runs"), description="training runs: checkpoints and reports"
+    )
     registry_url: str = Field(
-        "artifacts", description="a folder or any fsspec URL (s3://bucket/prefix) for artifacts"
+        default="artifacts",
+        description="a folder or any fsspec URL (s3://bucket/prefix) for artifacts",
     )
     registry_options: dict[str, object] = Field(
         default_factory=dict, description="fsspec storage options, as JSON", repr=False
     )
-    threads: int = Field(2, ge=1, description="dbt threads")
-    memory_limit: str = Field("4GB", description="DuckDB's memory limit")
+    threads: int = Field(default=2, ge=1, description="dbt threads")
+    memory_limit: str = Field(default="4GB", description="DuckDB's memory limit")
 
     def path(self, value: Path) -> Path:
         """Return ``value`` as an absolute path below the project folder."""
