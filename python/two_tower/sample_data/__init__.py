@@ -8,18 +8,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from two_tower.data_folder import DataFolder, table_csv
 from two_tower.errors import InputError
 from two_tower.progress import bar
 from two_tower.sample_data import catalogue, oracle
-from two_tower.sample_data.chunks import Chunks, table_csv
-from two_tower.sample_data.folder import SampleFolder
+from two_tower.sample_data.chunks import Chunks
 from two_tower.sample_data.tastes import review_counts
 from two_tower.sample_data.world import Size, build
 
 MIN_REVIEWS = 300
 ROWS_PER_FILE = 200_000
 MIN_FILES = 6
-CATALOGUE = ("videos", "tags", "video_tags", "performers", "video_performers", "users")
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class SampleSummary:
 def generate(out_dir: Path, reviews: int = 60_000, seed: int = 7) -> SampleSummary:
     """Write a sample below ``out_dir``: ``reviews/``, ``catalogue/``, and two JSON files.
 
-    ``oracle.json`` holds the best figures that a model can reach, ``sample.json`` what was written.
+    ``oracle.json`` holds the best figures that a model can reach, ``origin.json`` what was written.
     The same arguments give the same bytes. Memory does not grow with the number of reviews, but for
     a few numbers a reviewer.
 
@@ -71,10 +70,8 @@ def generate(out_dir: Path, reviews: int = 60_000, seed: int = 7) -> SampleSumma
     urls = catalogue.product_urls(world)
     tables = catalogue.tables(world, urls, rng)
     counts = review_counts(world, np.random.default_rng(count_seed))
-    folder = SampleFolder(out_dir)
+    folder = DataFolder(out_dir, "sample-data")
     review_files = [f"reviews/dmm_reviews_sample_{n + 1:04d}.csv" for n in range(len(chunk_seeds))]
-    names = [*review_files, *(f"catalogue/{name}.csv" for name in CATALOGUE), "oracle.json"]
-    folder.claim(names)
     for name, table in tables.items():
         folder.write(f"catalogue/{name}.csv", [table_csv(table)])
     split_rng = np.random.default_rng(split_seed)
@@ -85,15 +82,14 @@ def generate(out_dir: Path, reviews: int = 60_000, seed: int = 7) -> SampleSumma
         truth = oracle.measure(world, writer.witnesses, writer.likes, split_rng)
     truth = {"reviews": writer.reviews, "seed": seed, **truth}
     folder.write("oracle.json", [json.dumps(truth, indent=2, ensure_ascii=False).encode()])
-    folder.mark(
-        {"reviews": writer.reviews, "seed": seed, "rows": writer.rows, "dirty": writer.dirty}
-    )
+    rows = {"rows": writer.rows, "dirty": writer.dirty}
+    files = folder.finish({"reviews": writer.reviews, "seed": seed, **rows})
     return SampleSummary(
         reviews=writer.reviews,
         reviewers=len(counts),
         videos=world.size.videos,
         dirty_rows=sum(writer.dirty.values()),
-        files=[str(out_dir / name) for name in names],
+        files=files,
         seconds=round(time.perf_counter() - started, 2),
         oracle=truth,
     )

@@ -3,14 +3,12 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from io import BytesIO
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import csv
 
+from two_tower.data_folder import DataFolder, table_csv
 from two_tower.sample_data import lines
-from two_tower.sample_data.folder import SampleFolder
 from two_tower.sample_data.oracle import SAMPLED_USERS, Witness
 from two_tower.sample_data.tastes import Reviews, Users, draw_reviews, draw_users
 from two_tower.sample_data.world import BEGIN, DAY, Floats, Ints, World
@@ -30,7 +28,7 @@ class Chunks:
 
     def __init__(
         self,
-        folder: SampleFolder,
+        folder: DataFolder,
         world: World,
         urls: pa.Array,
         counts: Ints,
@@ -107,13 +105,3 @@ def _witness(users: Users, reviews: Reviews, chosen: Ints) -> Witness:
 def _users_csv(ids: pa.Array, signed_up_at: Ints | Floats, header: bool) -> bytes:
     moments = pa.array(signed_up_at.astype("datetime64[s]"))
     return table_csv(pa.table({"id": ids, "signed_up_at": moments}), header)
-
-
-def table_csv(table: pa.Table, header: bool = True) -> bytes:
-    """Return a table as CSV; null is an empty field."""
-    buffer = BytesIO()
-    options = csv.WriteOptions(
-        include_header=header, quoting_style="needed", quoting_header="needed"
-    )
-    csv.write_csv(table, buffer, options)
-    return buffer.getvalue()

@@ -188,7 +188,7 @@ def _cast(niche: Ints, size: Size, rng: np.random.Generator) -> tuple[Ints, Ints
 
 def _popularity(n: int, rng: np.random.Generator) -> tuple[Floats, Ints]:
     """Return a long-tailed popularity (0: never reviewed) and the release moments (six years)."""
-    popularity: Floats = 1.0 / (rng.permutation(n) + 8.0)
+    popularity = np.asarray(1.0 / (rng.permutation(n) + 8.0), np.float64)
     age = rng.beta(1.3, 1.0, n) * 6 * 365 * DAY
     kind = rng.random(n)
     age = np.where(kind < NEW_SHARE, rng.random(n) * 14 * DAY, age)
