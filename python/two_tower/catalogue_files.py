@@ -1,0 +1,232 @@
+"""Catalogue files: all of them right, or none of them loaded.
+
+A review that is wrong is one row less; a catalogue that is wrong would take videos out of the
+recommendations, so the first faults are named and the tables stay as they were.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pyarrow as pa
+
+from two_tower import bulk, csv_files, progress
+from two_tower.csv_files import CsvFile
+from two_tower.errors import InputError
+from two_tower.review_files import moment
+from two_tower.warehouse import Warehouse
+
+MAX_FAULTS = 10
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a catalogue file: how its text is read, and what it should be."""
+
+    parse: Callable[[str], Any]
+    type: pa.DataType
+    expected: str
+    is_required: bool = False
+    refers_to: str = ""
+    """The table whose ``id`` this must be."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A catalogue file and the table it fills."""
+
+    columns: dict[str, Column]
+    key: tuple[str, ...]
+    is_optional: bool = False
+
+
+def _uuid(text: str) -> str:
+    return str(UUID(text))
+
+
+def _price(text: str) -> float:
+    value = float(text.replace(",", ""))
+    if not 0 <= value < 1e12:
+        raise ValueError(text)
+    return value
+
+
+def _date(text: str) -> date:
+    return moment(text).date()
+
+
+TEXT = Column(str, pa.string(), "text")
+VIDEO = Column(_uuid, pa.string(), "a uuid", is_required=True)
+ID = Column(str, pa.string(), "an id", is_required=True)
+
+TABLES = {
+    "videos": Table(
+        {
+            "id": VIDEO,
+            "title": TEXT,
+            "thumbnail_url": TEXT,
+            "product_url": TEXT,
+            "source": TEXT,
+            "maker": TEXT,
+            "label": TEXT,
+            "series": TEXT,
+            "price": Column(_price, pa.float64(), "a number from 0, or empty"),
+            "released_on": Column(_date, pa.date32(), "a date such as 2024-07-31, or empty"),
+        },
+        key=("id",),
+    ),
+    "tags": Table({"id": ID, "name": TEXT}, key=("id",)),
+    "video_tags": Table(
+        {
+            "video_id": Column(_uuid, pa.string(), "a uuid", True, "videos"),
+            "tag_id": Column(str, pa.string(), "an id", True, "tags"),
+        },
+        key=("video_id", "tag_id"),
+    ),
+    "performers": Table({"id": ID, "name": TEXT}, key=("id",)),
+    "video_performers": Table(
+        {
+            "video_id": Column(_uuid, pa.string(), "a uuid", True, "videos"),
+            "performer_id": Column(str, pa.string(), "an id", True, "performers"),
+        },
+        key=("video_id", "performer_id"),
+    ),
+    "users": Table(
+        {
+            "id": ID,
+            "signed_up_at": Column(
+                moment, pa.timestamp("us"), "a time such as 2024-07-31T12:00:00Z, or empty"
+            ),
+        },
+        key=("id",),
+        is_optional=True,
+    ),
+}
+
+
+def load(folder: Path, warehouse: Warehouse) -> dict[str, int]:
+    """Load the catalogue files that changed, all in one transaction, and return the rows a table.
+
+    Nothing is loaded, and nothing returned, where the folder has no catalogue file.
+
+    Raises:
+        InputError: a file is missing or has wrong rows; every table is as it was.
+    """
+    paths = {name: folder / f"{name}.csv" for name in TABLES}
+    present = {name: path for name, path in paths.items() if path.is_file()}
+    if not present:
+        return {}
+    missing = [paths[n].name for n, t in TABLES.items() if n not in present and not t.is_optional]
+    if missing:
+        raise InputError(
+            f"{folder} lacks {', '.join(missing)}",
+            "add them (a header alone will do), or remove the folder if the app's own tables serve",
+        )
+    hashes = {name: csv_files.sha256(path) for name, path in present.items()}
+    known = {
+        str(row["file"]): row["sha256"]
+        for row in warehouse.fetch("select file, sha256 from raw.catalogue_files")
+    }
+    changed = {name for name in present if known.get(_key(name)) != hashes[name]}
+    if changed:
+        # A row may point to one that is gone from a file that changed: read what refers to it, too.
+        changed |= {name for name in present if changed & set(_parents(name))}
+        with warehouse.transaction():
+            bulk.hold_off_others(warehouse, "raw.catalogue_files")
+            _replace(warehouse, {n: p for n, p in present.items() if n in changed}, hashes)
+        for name in sorted(changed):
+            warehouse.execute(f"analyze raw.{name}")
+    counts = warehouse.fetch("select file, rows_loaded from raw.catalogue_files")
+    loaded = {str(row["file"]): int(row["rows_loaded"]) for row in counts}
+    return {name: loaded[_key(name)] for name in present}
+
+
+def _replace(warehouse: Warehouse, paths: dict[str, Path], hashes: dict[str, str]) -> None:
+    with progress.bar("catalogue", sum(path.stat().st_size for path in paths.values())) as bar:
+        for name, path in paths.items():
+            ids = {
+                parent: {str(row["id"]) for row in warehouse.fetch(f"select id from raw.{parent}")}
+                for parent in _parents(name)
+            }
+            warehouse.execute(f"truncate raw.{name}")
+            rows = 0
+            for batch in _read(path, TABLES[name], ids, bar.advance):
+                bulk.append(warehouse, f"raw.{name}", batch)
+                rows += batch.num_rows
+            warehouse.execute(
+                "insert into raw.catalogue_files (file, sha256, rows_loaded, loaded_at)"
+                " values (?, ?, ?, current_timestamp at time zone 'UTC')"
+                " on conflict (file) do update set sha256 = excluded.sha256,"
+                " rows_loaded = excluded.rows_loaded, loaded_at = excluded.loaded_at",
+                (_key(name), hashes[name], rows),
+            )
+
+
+def _read(
+    path: Path, table: Table, ids: dict[str, set[str]], advance: Callable[[int], None]
+) -> Iterator[pa.RecordBatch]:
+    """Yield the file's rows; raise once for its first faults."""
+    schema = pa.schema([pa.field(name, column.type) for name, column in table.columns.items()])
+    file = CsvFile(path, csv_files.encoding(path), single_line=frozenset(table.key))
+    file.require(tuple(table.columns))
+    if not file.header:
+        raise InputError(f"{path} is empty", f"its first line is {','.join(table.columns)}")
+    places = {name: file.header.index(name) for name in table.columns}
+    first_lines: dict[tuple[Any, ...], int] = {}
+    faults: list[str] = []
+    for chunk in file.chunks(advance):
+        faults += [f"line {line}: {reason}" for line, reason, _ in chunk.rejected]
+        rows = []
+        for line, fields, _ in chunk.rows:
+            if len(fields) != len(file.header):
+                faults.append(
+                    f"line {line}: {len(fields)} fields where the header has {len(file.header)}"
+                )
+                continue
+            row: dict[str, Any] = {}
+            for name, column in table.columns.items():
+                row[name], fault = _value(column, fields[places[name]].strip(), ids)
+                if fault:
+                    faults.append(f"line {line}, column {name}: {fault}")
+            key = tuple(row[name] for name in table.key)
+            first = first_lines.setdefault(key, line)
+            if first != line and None not in key:
+                shown = ", ".join(map(str, key))
+                faults.append(
+                    f"line {line}, column {table.key[-1]}: {shown} is on line {first} already"
+                )
+            rows.append(row)
+        if len(faults) >= MAX_FAULTS:
+            break
+        if not faults:
+            yield pa.RecordBatch.from_pylist(rows, schema=schema)
+    if faults:
+        shown = "\n".join(f"  {fault}" for fault in faults[:MAX_FAULTS])
+        raise InputError(
+            f"{path} is not loaded, nor is the rest of the catalogue:\n{shown}",
+            "mend these lines and load again; the tables are as they were",
+        )
+
+
+def _value(column: Column, text: str, ids: dict[str, set[str]]) -> tuple[Any, str]:
+    """Return a field's value, and what is wrong with it."""
+    if not text:
+        return None, f"it is empty; it must be {column.expected}" if column.is_required else ""
+    try:
+        value = column.parse(text)
+    except ValueError:
+        return None, f"{text[:100]!r} is not {column.expected}"
+    if column.refers_to and value not in ids[column.refers_to]:
+        return value, f"{text[:100]!r} is no id in {column.refers_to}.csv: add it there"
+    return value, ""
+
+
+def _parents(name: str) -> list[str]:
+    return [column.refers_to for column in TABLES[name].columns.values() if column.refers_to]
+
+
+def _key(name: str) -> str:
+    return f"catalogue/{name}.csv"

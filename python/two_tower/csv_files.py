@@ -1,0 +1,263 @@
+"""CSV files as people write them: several encodings, any newlines, NUL bytes, quotes left open.
+
+A file is read in blocks, so memory does not grow with it. Every row keeps the physical line it
+starts on (1-based, the header counts) and its text, so that an editor finds what is wrong with it.
+"""
+
+import codecs
+import csv
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from two_tower.errors import InputError
+
+BLOCK = 4 << 20  # bytes of a file, or characters of its text, read at once
+MAX_LINE = 1 << 20  # characters; a longer line is not a row of a CSV file
+MAX_RECORD_LINES = 200  # lines that one row may run over in a quoted field
+
+NOT_CLOSED = "a quote is not closed"
+MALFORMED = "quotes are malformed"
+FIELD_TOO_LONG = f"a field is longer than {csv.field_size_limit()} characters"
+
+BOMS = {
+    codecs.BOM_UTF8: ("utf-8-sig", "utf-8"),
+    codecs.BOM_UTF16_LE: ("utf-16", "utf-16-le"),
+    codecs.BOM_UTF16_BE: ("utf-16", "utf-16-be"),
+}
+"""Byte order mark -> the encoding that reads it away, and the one that keeps byte offsets."""
+
+Row = tuple[int, list[str], str]
+"""The line a row starts on, its fields, and its text as it stood."""
+Rejected = tuple[int, str, str]
+"""The line a refused row starts on, the reason, and its text as it stood."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Rows of one block of a file."""
+
+    rows: list[Row]
+    rejected: list[Rejected]
+    """Rows whose quotes make no sense."""
+
+
+def sha256(path: Path) -> str:
+    """Return the hash of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def encoding(path: Path) -> str:
+    """Return the encoding in which the whole file can be read, as Python names it.
+
+    A byte order mark decides; then UTF-16 whose first characters are ASCII; then UTF-8; then CP932,
+    the Shift_JIS of Windows.
+
+    Raises:
+        InputError: the file can be read in none of them; it names the byte that cannot be.
+    """
+    with path.open("rb") as file:
+        start = file.read(64)
+    name, plain = next(
+        (names for mark, names in BOMS.items() if start.startswith(mark)), ("utf-8", "utf-8")
+    )
+    if len(start) >= 4 and all(start[0::2]) and not any(start[1::2]):
+        name = plain = "utf-16-le"
+    if len(start) >= 4 and all(start[1::2]) and not any(start[0::2]):
+        name = plain = "utf-16-be"
+    invalid = _first_invalid_byte(path, plain)
+    if invalid is None:
+        return name
+    if name == "utf-8" and _first_invalid_byte(path, "cp932") is None:
+        return "cp932"
+    raise InputError(
+        f"{path}: byte {invalid} (0-based) is not valid {plain.upper()}",
+        "save the file as UTF-8, or mend that byte",
+    )
+
+
+class CsvFile:
+    """The rows of one CSV file."""
+
+    def __init__(self, path: Path, encoding: str, single_line: frozenset[str]) -> None:
+        """Read the header.
+
+        Args:
+            path: the file.
+            encoding: as :func:`encoding` found it.
+            single_line: columns whose values hold no newline. A newline in one shows that a quote
+                was left open, where otherwise the row would swallow those behind it.
+
+        Raises:
+            InputError: the header cannot be read or names a column twice.
+        """
+        self.path = path
+        self._encoding = encoding
+        self.header = self._read_header()
+        self._single_line = [i for i, name in enumerate(self.header) if name in single_line]
+
+    def require(self, columns: tuple[str, ...]) -> None:
+        """Check that the header has these columns.
+
+        Raises:
+            InputError: it lacks some; it names them and what was found.
+        """
+        missing = [name for name in columns if name not in self.header]
+        if missing and self.header:
+            found = ", ".join(self.header)[:300]
+            separated = ";" in found or "\t" in found
+            raise InputError(
+                f"{self.path}: the header lacks {', '.join(missing)}; it has: {found}",
+                "separate the columns with commas"
+                if separated
+                else f"the first line names the columns: {', '.join(columns)} (in any order)",
+            )
+
+    def chunks(self, advance: Callable[[int], None]) -> Iterator[Chunk]:
+        """Yield the rows below the header, block by block; blank lines are not rows.
+
+        Args:
+            advance: called with the number of bytes that were read.
+
+        Raises:
+            InputError: a line is too long to be a row.
+        """
+        lines: list[str] = []
+        number, first = 1, True
+        for new_lines, dirty, final in self._lines(advance):
+            dirty = dirty or bool(lines)
+            lines += new_lines
+            if first:
+                skipped = _header_index(lines)
+                if skipped is None:
+                    number, lines = number + len(lines), []
+                    continue
+                number, lines, first = number + skipped + 1, lines[skipped + 1 :], False
+            if dirty:
+                chunk, used = self._parse(lines, number, final)
+            else:
+                rows = [(n, x.split(","), x) for n, x in enumerate(lines, number) if x.strip()]
+                chunk, used = Chunk(rows, []), len(lines)
+            yield chunk
+            number, lines = number + used, lines[used:]
+
+    def _read_header(self) -> list[str]:
+        for lines, _, _ in self._lines(lambda _: None):
+            index = _header_index(lines)
+            if index is None:
+                continue
+            try:
+                (fields,) = csv.reader([lines[index].replace("\0", "")], strict=True)
+            except csv.Error as error:
+                raise InputError(
+                    f"{self.path}, line {index + 1}: the header cannot be read: {error}",
+                    "its names need no quotes: product_url,reviewer_id,stars",
+                ) from error
+            header = [name.strip().casefold() for name in fields]
+            twice = sorted({name for name in header if name and header.count(name) > 1})
+            if twice:
+                raise InputError(
+                    f"{self.path}, line {index + 1}: the header names {', '.join(twice)} twice",
+                    "rename or remove one of the columns",
+                )
+            return header
+        return []
+
+    def _lines(self, advance: Callable[[int], None]) -> Iterator[tuple[list[str], bool, bool]]:
+        """Yield lists of whole lines without newlines, whether quotes or NULs are among them, and
+        whether they are the last.
+        """
+        # It turns \r\n and \r into \n, also where a block ends between the two.
+        decoder = io.IncrementalNewlineDecoder(
+            codecs.getincrementaldecoder(self._encoding)(), translate=True
+        )
+        number, rest, final = 1, "", False
+        with self.path.open("rb") as file:
+            while not final:
+                block = file.read(BLOCK)
+                final = not block
+                text = rest + decoder.decode(block, final=final)
+                lines = text.split("\n")
+                rest = "" if final else lines.pop()
+                if len(rest) > MAX_LINE or max(map(len, lines), default=0) > MAX_LINE:
+                    at = next(i for i, x in enumerate([*lines, rest]) if len(x) > MAX_LINE)
+                    raise InputError(
+                        f"{self.path}, line {number + at} is longer than {MAX_LINE} characters",
+                        "is it a CSV file? rows end with a newline",
+                    )
+                yield lines, '"' in text or "\0" in text, final
+                number += len(lines)
+                advance(len(block))
+
+    def _parse(self, lines: list[str], number: int, final: bool) -> tuple[Chunk, int]:
+        """Parse lines with quotes or NULs; return the rows and how many lines were used."""
+        rows: list[Row] = []
+        rejected: list[Rejected] = []
+        at = 0
+        while at < len(lines):
+            line = lines[at].replace("\0", "")
+            span = 1
+            outcome: list[str] | str = []
+            if '"' in line:
+                span, outcome = self._record(lines, at, final)
+                if not span:
+                    break
+            elif line.strip():
+                outcome = line.split(",")
+            text = "\n".join(lines[at : at + span]).replace("\0", "␀")
+            if isinstance(outcome, str):
+                rejected.append((number + at, outcome, text))
+            elif outcome:
+                rows.append((number + at, outcome, text))
+            at += span
+        return Chunk(rows, rejected), at
+
+    def _record(self, lines: list[str], at: int, final: bool) -> tuple[int, list[str] | str]:
+        """Parse the row that starts at ``at``: its number of lines, and its fields or the fault.
+
+        No lines: the row goes on in the next block.
+        """
+        for end in range(at + 1, min(at + MAX_RECORD_LINES, len(lines)) + 1):
+            if end > at + 1 and '"' not in lines[end - 1]:
+                continue  # a line without a quote cannot close one
+            text = "\n".join(lines[at:end]).replace("\0", "")
+            try:
+                (fields,) = csv.reader([text], strict=True)
+            except csv.Error as error:
+                if "unexpected end of data" in str(error):
+                    continue
+                too_long = "field larger" in str(error)
+                if end > at + 1 and not too_long:
+                    return 1, NOT_CLOSED
+                return 1, FIELD_TOO_LONG if too_long else MALFORMED
+            if any(i < len(fields) and "\n" in fields[i] for i in self._single_line):
+                return 1, NOT_CLOSED
+            return end - at, fields
+        if final or len(lines) - at >= MAX_RECORD_LINES:
+            return 1, NOT_CLOSED
+        return 0, NOT_CLOSED
+
+
+def _header_index(lines: list[str]) -> int | None:
+    return next((i for i, line in enumerate(lines) if line.replace("\0", "").strip()), None)
+
+
+def _first_invalid_byte(path: Path, name: str) -> int | None:
+    """Return the offset of the first byte that is not text in this encoding."""
+    decoder = codecs.getincrementaldecoder(name)()
+    offset = 0
+    with path.open("rb") as file:
+        while True:
+            block = file.read(BLOCK)
+            pending = decoder.getstate()[0]
+            if not (name == "utf-8" and not pending and block.isascii()):
+                try:
+                    decoder.decode(block, final=not block)
+                except UnicodeDecodeError as error:
+                    return offset - len(pending) + error.start
+            offset += len(block)
+            if not block:
+                return None
