@@ -1,4 +1,4 @@
-{{ config(indexes=lookup_indexes(['user_id', 'item_id'])) }}
+{{ config(indexes=lookup_indexes(['user_id', 'item_id']), grants=serving_grants()) }}
 
 select
     user_id,

@@ -72,14 +72,19 @@ def ensure_landing(warehouse: Warehouse) -> None:
     """Create the landing tables that are not there yet (on Postgres: pgvector first)."""
     if warehouse.dialect == "postgres":
         warehouse.execute("create extension if not exists vector")
-        row = warehouse.fetch(
-            "select quote_ident(n.nspname) as schema from pg_extension e"
-            " join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector'"
-        )[0]
-        vector = f"{row['schema']}.halfvec({DIM})"
+        vector = f"{pgvector_schema(warehouse)}.halfvec({DIM})"
     else:
         vector = f"float[{DIM}]"
     _run(warehouse, LANDING.format(vector=vector))
+
+
+def pgvector_schema(warehouse: Warehouse) -> str:
+    """Return the schema that pgvector is installed in, quoted: ``extensions`` on Supabase."""
+    row = warehouse.fetch(
+        "select quote_ident(n.nspname) as schema from pg_extension e"
+        " join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector'"
+    )[0]
+    return str(row["schema"])
 
 
 def ensure_all(warehouse: Warehouse) -> None:

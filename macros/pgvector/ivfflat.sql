@@ -1,0 +1,50 @@
+{# Lists of an IVFFLAT index: a thousandth of the rows, from a million on their square root, none below a thousand. #}
+{% macro ivfflat_lists(row_count) -%}
+    {%- if row_count < 1000 -%}
+        {{ return(0) }}
+    {%- elif row_count <= 1000000 -%}
+        {{ return(row_count // 1000) }}
+    {%- endif -%}
+    {{ return((row_count ** 0.5) | int) }}
+{%- endmacro %}
+
+
+{# How many rows a relation has. #}
+{% macro count_rows(relation) -%}
+    {{ return(run_query('select count(*) from ' ~ relation).columns[0].values()[0] | int if execute else 0) }}
+{%- endmacro %}
+
+
+{# Pre-hook: makes room. What a refused release left behind still owns the names of the key and the index. #}
+{% macro drop_refused() -%}
+    {%- if execute -%}
+        {%- do adapter.drop_relation(this.incorporate(type='table')) -%}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# Post-hook of an embeddings table: its key, the check that guards later inserts, and its index. #}
+{% macro index_embeddings(key) -%}
+    {{ return(adapter.dispatch('index_embeddings')(key)) }}
+{%- endmacro %}
+
+{% macro default__index_embeddings(key) -%}
+{%- endmacro %}
+
+{% macro postgres__index_embeddings(key) -%}
+    {%- set lists = ivfflat_lists(count_rows(this)) -%}
+    {#- `not valid`: the rows at hand are audited by the tests, which say what is wrong with them. -#}
+    alter table {{ this }} add constraint {{ this.identifier }}_pkey primary key ({{ key }});
+    alter table {{ this }} add constraint unit_norm check ({{ vector_norm('embedding') }} between 0.99 and 1.01) not valid;
+    alter table {{ this }} alter column embedding set storage plain;
+    {% if lists > 0 -%}
+    select set_config(
+        'maintenance_work_mem',
+        greatest(pg_size_bytes(current_setting('maintenance_work_mem')), 268435456) / 1024 || 'kB',
+        true
+    );
+    create index idx_{{ this.identifier | replace('_next', '') }}_cosine_next
+        on {{ this }} using ivfflat (embedding halfvec_cosine_ops) with (lists = {{ lists }});
+    {% endif -%}
+    analyze {{ this }}
+{%- endmacro %}

@@ -1,0 +1,69 @@
+{# The same functions as table macros, by exact search. #}
+{% macro duckdb__create_serving_functions() -%}
+    create schema if not exists public;
+    create table if not exists public.user_embeddings (user_id text, embedding float[128]);
+    create table if not exists public.video_embeddings (video_id uuid, embedding float[128]);
+    {{ search_macro(
+        'recommend_videos',
+        'p_user_id, p_limit := 20, p_exclude_seen := true',
+        'select u.embedding from public.user_embeddings as u where u.user_id = p_user_id',
+        'select i.item_id from two_tower.interactions as i where i.user_id = p_user_id and p_exclude_seen'
+    ) }}
+    {{ search_macro(
+        'similar_videos',
+        'p_video_id, p_limit := 20',
+        'select v.embedding from public.video_embeddings as v where v.video_id = p_video_id::uuid',
+        'select p_video_id::uuid where p_video_id is not null'
+    ) }}
+    {{ search_macro(
+        'recommend_for_vector',
+        'p_embedding, p_limit := 20, p_exclude := []',
+        'select p_embedding::float[128]',
+        'select unnest(p_exclude::uuid[])'
+    ) }}
+{%- endmacro %}
+
+
+{# As search_function on Postgres: the nearest videos but for the excluded ones, otherwise the most popular ones. #}
+{% macro search_macro(name, parameters, vector, excluded) -%}
+create or replace macro public.{{ name }}({{ parameters }}) as table
+with query as materialized (
+    select ({{ vector }}) as embedding
+),
+
+excluded (video_id) as materialized (
+    {{ excluded }}
+),
+
+personal as materialized (
+    select v.video_id, array_cosine_similarity(v.embedding, query.embedding)::double precision as score
+    from public.video_embeddings as v
+    cross join query
+    where query.embedding is not null
+        and not exists (select 1 from excluded where excluded.video_id = v.video_id)
+    order by score desc, v.video_id
+    limit greatest(coalesce(p_limit, 20), 0)
+),
+
+popular_anyway as (
+    select p.video_id, p.score, exists (select 1 from excluded where excluded.video_id = p.video_id) as is_excluded
+    from two_tower.popularity as p
+    where not exists (select 1 from personal)
+),
+
+popular as (
+    select video_id, score
+    from popular_anyway
+    where not is_excluded or not exists (select 1 from popular_anyway where not is_excluded)
+    order by score desc, video_id
+    limit greatest(coalesce(p_limit, 20), 0)
+)
+
+select found.video_id, found.score, row_number() over (order by found.score desc, found.video_id)::integer as rank
+from (
+    select video_id, score from personal
+    union all
+    select video_id, score from popular
+) as found
+order by rank;
+{%- endmacro %}

@@ -1,0 +1,98 @@
+"""A database as it stands before a release: marts, features and landed vectors, made by hand."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from two_tower import landing, tables
+from two_tower.settings import Settings
+from two_tower.warehouse import Warehouse, open_warehouse
+
+MARTS = """
+create schema if not exists two_tower;
+create table two_tower.videos (video_id uuid, title text, thumbnail_url text, product_url text);
+create table two_tower.popularity (video_id uuid, score double precision, popularity_rank integer);
+create table two_tower.interactions (user_id text, item_id uuid);
+create table two_tower.user_feature_slots (
+    user_id text, feature_ids smallint[], indices integer[], "values" real[]
+);
+"""
+
+
+def video_id(number: int) -> str:
+    return str(uuid.UUID(int=number + 1))
+
+
+def user_id(number: int) -> str:
+    return f"user_{number}"  # of several lengths
+
+
+def clustered(rows: int, seed: int, clusters: int = 20, spread: float = 0.5) -> NDArray[np.float32]:
+    """Unit vectors around common centres, as a model's are; the centres are always the same."""
+    centres = np.random.default_rng(0).standard_normal((clusters, tables.DIM))
+    generator = np.random.default_rng(seed)
+    vectors = centres[generator.integers(clusters, size=rows)]
+    vectors = vectors + spread * generator.standard_normal((rows, tables.DIM))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@dataclass
+class World:
+    settings: Settings
+    users: int
+    videos: int
+
+    def land(
+        self,
+        version: str,
+        users: NDArray[np.float32] | None = None,
+        videos: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Fill the landing tables, by default with clustered vectors that depend on the version."""
+        seed = int("".join(filter(str.isdigit, version)))
+        vectors = {
+            "user": clustered(self.users, 2 * seed) if users is None else users,
+            "item": clustered(self.videos, 2 * seed + 1) if videos is None else videos,
+        }
+        with open_warehouse(self.settings) as warehouse:
+            tables.ensure_landing(warehouse)
+            with warehouse.transaction():
+                landing.clear(warehouse)
+                for tower, name in (("user", user_id), ("item", video_id)):
+                    rows = vectors[tower]
+                    ids = pa.array([name(number) for number in range(len(rows))])
+                    landing.write(warehouse, tower, version, [(ids, rows)])  # type: ignore[arg-type]
+
+
+def make_world(settings: Settings, users: int = 50, videos: int = 300) -> World:
+    """Fill an empty database: video 0 is the most popular, user 0 has seen videos 0 to 4."""
+    with open_warehouse(settings) as warehouse:
+        tables.ensure_all(warehouse)
+        for statement in MARTS.split(";")[:-1]:
+            warehouse.execute(statement)
+        for sql, rows in (
+            ("videos select id, 'Title ' || n, null, 'https://e/' || n", videos),
+            (f"popularity select id, ({videos} - n) / {videos}.0, n + 1", videos),
+            ("interactions select 'user_0', id", 5),
+        ):
+            _insert(warehouse, sql, [video_id(number) for number in range(rows)])
+        _insert(
+            warehouse,
+            "user_feature_slots select id, null, null, null",
+            [user_id(number) for number in range(users)],
+        )
+    return World(settings, users, videos)
+
+
+def _insert(warehouse: Warehouse, sql: str, ids: list[str]) -> None:
+    kind = "text" if "slots" in sql else "uuid"
+    listed = ", ".join(f"('{value}', {number})" for number, value in enumerate(ids))
+    warehouse.execute(
+        f"insert into two_tower.{sql} from"
+        f" (select cast(id as {kind}) as id, n from (values {listed}) as v (id, n)) as w"
+    )
