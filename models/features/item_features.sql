@@ -1,3 +1,5 @@
+{{ config(indexes=lookup_indexes(['video_id'])) }}
+
 with videos as (
     select * from {{ ref('videos') }}
 )

@@ -1,3 +1,5 @@
+{{ config(indexes=lookup_indexes(['user_id'])) }}
+
 with as_of as (
     select as_of from {{ ref('int_as_of') }}
 ),
