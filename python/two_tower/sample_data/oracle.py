@@ -38,13 +38,14 @@ def measure(
         rng: draws the split.
     """
     splits = [(w, _held_out(w, rng)) for w in witnesses]
-    popular = likes.astype(np.float64)
+    popular = likes.copy()
     for witness, held_out in splits:
-        gone = witness.reviews.video[held_out & (witness.reviews.stars >= 4)]
-        np.subtract.at(popular, gone, 1.0)
-    # Ties in popularity are broken by video number, as a database would by id.
-    popular -= np.arange(len(popular)) / (10.0 * len(popular))
-    oracle_rows, popular_rows = [], []
+        np.subtract.at(popular, witness.reviews.video[held_out & (witness.reviews.stars >= 4)], 1)
+    # Ties are broken by video number, as a database would break them by id.
+    place = np.empty(len(popular), np.int64)
+    place[np.argsort(-popular, kind="stable")] = np.arange(len(popular))
+    oracle_rows: list[dict[str, float]] = []
+    popular_rows: list[dict[str, float]] = []
     for witness, held_out in splits:
         reviews = witness.reviews
         starts = np.searchsorted(reviews.user, np.arange(len(witness.users) + 1))
@@ -54,10 +55,9 @@ def measure(
             target = video[out & (reviews.stars[rows] >= 4)]
             if not len(target):
                 continue
-            seen = video[~out]
             score = _scores(world, witness.users, user, len(video))
-            oracle_rows.append(_metrics(score, seen, target))
-            popular_rows.append(_metrics(popular, seen, target))
+            for metrics, values in ((oracle_rows, score), (popular_rows, -place)):
+                metrics.append(_metrics(_ranks(values, video[~out], target)))
     return {
         "protocol": PROTOCOL,
         "n_users": len(oracle_rows),
@@ -89,8 +89,7 @@ def _scores(world: World, users: Users, user: int, count: int) -> Floats:
     out = np.clip((world.released_at - users.joined_at[user]) / stay, 0.0, 1.0)
     chance = first * (1.0 - out) ** 2 / 2 + last * (1.0 - out**2) / 2
     reviewed = _inclusion(chance, count)
-    everything = np.arange(world.size.videos)
-    liked = like_probability(mean_stars(world, users, np.full(world.size.videos, user), everything))
+    liked = like_probability(mean_stars(world, users, np.array([user]), slice(None)))
     return np.asarray(HELD_OUT * reviewed / (1.0 - (1.0 - HELD_OUT) * reviewed) * liked)
 
 
@@ -101,31 +100,30 @@ def _inclusion(chance: Floats, count: int) -> Floats:
     (Rosén 1972): 1 - exp(-t p), with t such that the probabilities sum to ``count``.
     """
     chance = chance / chance.sum()
-    reachable = int((chance > 0).sum())
-    wanted = min(float(count), 0.999 * reachable)
-    low, high = 0.0, float(count)
-    while -np.expm1(-high * chance).sum() < wanted:
-        high *= 2.0
-    for _ in range(12):
-        middle = (low + high) / 2
-        if -np.expm1(-middle * chance).sum() < wanted:
-            low = middle
-        else:
-            high = middle
-    return np.asarray(-np.expm1(-high * chance))
+    wanted = min(float(count), 0.99 * int((chance > 0).sum()))
+    time = wanted
+    for _ in range(8):  # Newton from the left: the sum is concave in t
+        missed = np.exp(-time * chance)
+        short = wanted - (len(chance) - missed.sum())
+        if short < 1e-6 * wanted:
+            break
+        time += short / (chance * missed).sum()
+    return np.asarray(1.0 - missed)
 
 
-def _metrics(score: Floats, seen: Ints, target: Ints) -> dict[str, float]:
-    score = score.copy()
-    score[seen] = -np.inf
-    order = np.argsort(-score, kind="stable")
-    rank = np.empty(len(score), np.int64)
-    rank[order] = np.arange(len(score))
-    places = np.sort(rank[target])
+def _ranks(score: Floats | Ints, seen: Ints, target: Ints) -> Ints:
+    """Return the places (from 0, rising) of the targets among the videos that were not seen."""
+    known = score[seen]
+    wanted = score[target][:, None]
+    return np.sort((score > wanted).sum(axis=1) - (known > wanted).sum(axis=1))
+
+
+def _metrics(places: Ints) -> dict[str, float]:
+    targets = len(places)
     gains = 1.0 / np.log2(places + 2.0)
-    ideal = 1.0 / np.log2(np.arange(len(target)) + 2.0)
+    ideal = 1.0 / np.log2(np.arange(targets) + 2.0)
     return {
-        **{f"recall@{k}": float((places < k).sum() / min(k, len(target))) for k in (20, 50)},
+        **{f"recall@{k}": float((places < k).sum() / min(k, targets)) for k in (20, 50)},
         **{f"ndcg@{k}": float(gains[places < k].sum() / ideal[:k].sum()) for k in (10, 100)},
         "mrr": float(1.0 / (places[0] + 1)),
     }

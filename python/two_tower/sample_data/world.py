@@ -56,12 +56,14 @@ class Components:
     Attributes:
         items: videos of component 0, then of component 1, … int64.
         cdf: parallel to ``items``: component + cumulated probability inside it, rising.
+        shares: parallel to ``items``: the probability inside the component.
         starts: where each component begins in ``items``; one more than there are components.
         performers, series, makers: the component of entity 0 of each kind; niches begin at 1.
     """
 
     items: Ints
     cdf: Floats
+    shares: Floats
     starts: Ints
     performers: int
     series: int
@@ -75,7 +77,7 @@ class Components:
     def distribution(self, component: int) -> tuple[Ints, Floats]:
         """Return the videos of one component and their probabilities."""
         rows = slice(self.starts[component], self.starts[component + 1])
-        return self.items[rows], np.diff(self.cdf[rows], prepend=float(component))
+        return self.items[rows], self.shares[rows]
 
 
 @dataclass(frozen=True)
@@ -229,4 +231,5 @@ def _components(
     before = np.concatenate([[0.0], total])[starts[:-1]]
     mass = np.bincount(component, weight, minlength=count)
     cdf = component + np.minimum((total - before[component]) / mass[component], 1.0)
-    return Components(video, cdf, starts, first_performer, first_series, first_maker)
+    shares = weight / mass[component]
+    return Components(video, cdf, shares, starts, first_performer, first_series, first_maker)
