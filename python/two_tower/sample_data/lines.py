@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from two_tower.sample_data.catalogue import SITE
 from two_tower.sample_data.tastes import Reviews
 from two_tower.sample_data.world import DAY, Ints
 
@@ -15,6 +16,7 @@ WIDE_HEADER = "review_id,reviewed_at,product_url,stars,reviewer_id"
 NO_TIMESTAMP_SHARE = 0.03
 URL_VARIANT_SHARE = 0.04
 DIRTY_SHARE = 0.01
+STARS = pa.array(["1", "2", "3", "4", "5"])
 REJECTED = ("stars_zero", "stars_six", "stars_word", "no_reviewer", "no_url", "too_many_fields")
 KEPT = ("unknown_url", "duplicate")
 
@@ -54,66 +56,83 @@ def build(
         style: what is odd about the file.
         rng: draws URL variants, missing timestamps and dirty rows.
     """
-    order = np.lexsort((reviews.user, reviews.at))
-    reviews = Reviews(*(column[order] for column in _columns(reviews)))
-    n = len(reviews.user)
-    has_time = rng.random(n) >= NO_TIMESTAMP_SHARE
-    kinds, rows = _dirty_rows(reviews, has_time, rng)
-    pick = np.concatenate([np.arange(n), rows])
-    kind = np.concatenate([np.full(n, ""), kinds])
-    at, stars = reviews.at[pick], reviews.stars[pick].astype(str).astype(object)
-    again = kind == "duplicate"  # an earlier review of the same video: the later one wins
-    at[again] -= rng.integers(1, 30, int(again.sum())) * DAY
-    stars[again] = np.char.mod("%d", 1 + (reviews.stars[pick][again] + 1) % 5)
-    for name, value in (("stars_zero", "0"), ("stars_six", "6"), ("stars_word", "five")):
-        stars[kind == name] = value
-    url = _replace(_urls(urls, reviews.video[pick], rng), kind == "no_url", "")
-    unknown = kind == "unknown_url"
-    url = _replace(
-        url, unknown, [f"{_site(urls)}/withdrawn/{i}" for i in reviews.video[pick][unknown]]
+    order = np.argsort(reviews.at, kind="stable")
+    reviews = Reviews(
+        reviews.user[order], reviews.video[order], reviews.at[order], reviews.stars[order]
     )
-    reviewer = _replace(reviewers.take(pa.array(reviews.user[pick])), kind == "no_reviewer", "")
-    moment = pc.cast(pa.array(at.astype("datetime64[s]")), pa.string())
-    moment = pc.if_else(pa.array(has_time[pick]), moment, "")
-    last = _replace(
-        moment,
-        kind == "too_many_fields",
-        pc.binary_join_element_wise(
-            moment.filter(pa.array(kind == "too_many_fields")), "as new", "yes", ","
-        ),
+    has_time = rng.random(len(order)) >= NO_TIMESTAMP_SHARE
+    clean = _Fields(
+        url=_urls(urls, reviews.video, rng),
+        reviewer=reviewers.take(pa.array(reviews.user)),
+        stars=STARS.take(pa.array(reviews.stars - 1)),
+        at=pc.if_else(pa.array(has_time), _moments(reviews.at), ""),
     )
-    stars_text = pa.array(stars, pa.string())
-    if style.wide:
-        number = pc.cast(pa.array(np.arange(len(pick)) + 1), pa.string())
-        line = pc.binary_join_element_wise(number, last, url, stars_text, reviewer, ",")
-    else:
-        line = pc.binary_join_element_wise(url, reviewer, stars_text, last, ",")
-    place = np.argsort(np.concatenate([np.arange(n), rows + 0.5]), kind="stable")
-    return Lines(
-        content=_join(line.take(pa.array(place)), style),
-        rows=len(pick),
-        dirty=Counter(kinds.tolist()),
+    kinds, rows = _dirty_rows(len(order), has_time, rng)
+    line = pa.concat_arrays(
+        [
+            clean.lines(style, 1),
+            _spoiled(clean, reviews, kinds, rows, rng).lines(style, len(order) + 1),
+        ]
     )
+    surplus = pa.array(np.concatenate([np.zeros(len(order), bool), kinds == "too_many_fields"]))
+    line = pc.replace_with_mask(
+        line, surplus, pc.binary_join_element_wise(line.filter(surplus), "as new", "yes", ",")
+    )
+    place = np.argsort(np.concatenate([np.arange(len(order)), rows + 0.5]), kind="stable")
+    return Lines(_join(line.take(pa.array(place)), style), len(place), Counter(kinds.tolist()))
 
 
-def _columns(reviews: Reviews) -> tuple[Ints, Ints, Ints, Ints]:
-    return reviews.user, reviews.video, reviews.at, reviews.stars
+@dataclass(frozen=True)
+class _Fields:
+    """The fields of some rows, as text."""
+
+    url: pa.Array
+    reviewer: pa.Array
+    stars: pa.Array
+    at: pa.Array
+
+    def lines(self, style: Style, first_id: int) -> pa.Array:
+        """Return the rows as lines; ``first_id`` is the first value of the extra column."""
+        if not style.wide:
+            return pc.binary_join_element_wise(self.url, self.reviewer, self.stars, self.at, ",")
+        ids = pc.cast(pa.array(np.arange(len(self.url)) + first_id), pa.string())
+        return pc.binary_join_element_wise(ids, self.at, self.url, self.stars, self.reviewer, ",")
 
 
-def _site(urls: pa.Array) -> str:
-    return "/".join(urls[0].as_py().split("/")[:3])
+def _spoiled(
+    clean: _Fields, reviews: Reviews, kinds: np.ndarray, rows: Ints, rng: np.random.Generator
+) -> _Fields:
+    """Return what becomes of the clean ``rows``, each in its own way."""
+    picked = pa.array(rows)
+    url, reviewer = clean.url.take(picked), clean.reviewer.take(picked)
+    stars, at = clean.stars.take(picked), clean.at.take(picked)
+    # Another opinion, some days before: of two reviews of one video the later one wins.
+    again = kinds == "duplicate"
+    before = reviews.at[rows[again]] - rng.integers(1, 30, int(again.sum())) * DAY
+    at = _replace(at, again, _moments(before))
+    stars = _replace(stars, again, STARS.take(pa.array((reviews.stars[rows[again]] + 1) % 5)))
+    for kind, value in (("stars_zero", "0"), ("stars_six", "6"), ("stars_word", "five")):
+        stars = _replace(stars, kinds == kind, value)
+    unknown = kinds == "unknown_url"
+    pages = [f"{SITE}/withdrawn/{video:06d}" for video in reviews.video[rows[unknown]].tolist()]
+    url = _replace(_replace(url, kinds == "no_url", ""), unknown, pages)
+    return _Fields(url, _replace(reviewer, kinds == "no_reviewer", ""), stars, at)
+
+
+def _moments(seconds: Ints) -> pa.Array:
+    return pc.cast(pa.array(seconds.astype("datetime64[s]")), pa.string())
 
 
 def _dirty_rows(
-    reviews: Reviews, has_time: np.ndarray, rng: np.random.Generator
+    clean: int, has_time: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, Ints]:
     """Return the kind of each dirty row and the clean row it is made from."""
-    count = max(len(REJECTED) + len(KEPT), round(len(reviews.user) * DIRTY_SHARE))
+    count = max(len(REJECTED) + len(KEPT), round(clean * DIRTY_SHARE))
     kinds = np.array([*REJECTED, *KEPT, "duplicate", "duplicate"])[np.arange(count) % 10]
-    rows = rng.integers(0, len(reviews.user), count)
+    rows = rng.integers(0, clean, count)
     # Without a moment of its own it would be open which of two reviews is the latest.
     again = kinds == "duplicate"
-    timed = np.unique(np.flatnonzero(has_time))
+    timed = np.flatnonzero(has_time)
     chosen = rng.permutation(timed)[: int(again.sum())]
     keep = np.ones(count, dtype=bool)
     keep[np.flatnonzero(again)[len(chosen) :]] = False
