@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
+from typing import Self
 
 import pyarrow as pa
 from pyarrow import csv
@@ -16,6 +17,8 @@ PARTS = ("reviews", "catalogue")
 
 class DataFolder:
     """The folder of ``reviews/`` and ``catalogue/``, with a marker that says who filled it.
+
+    A context manager: if its block fails, the files are removed, for half a data set is none.
 
     Args:
         path: the folder.
@@ -34,6 +37,14 @@ class DataFolder:
         self._refuse_foreign_files()
         for part in PARTS:
             (path / part).mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self.written:
+            for name in (*self._known, MARKER):
+                (self.path / name).unlink(missing_ok=True)
 
     def write(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
         """Write one file, whole or not at all."""

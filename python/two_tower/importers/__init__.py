@@ -66,17 +66,18 @@ def import_dataset(format: str, path: Path, out_dir: Path) -> ImportSummary:
     if not path.exists():
         raise InputError(f"{path} does not exist", "give the folder of the unpacked data set")
     source = FORMATS[format](path)
-    folder = DataFolder(out_dir, f"import {format}")
-    catalogue = source.catalogue()
-    reviews = ReviewFiles(folder, catalogue, format)
-    with bar(f"import {format}", source.ratings_bytes) as shown:
-        reviews.write(source.ratings(shown.advance))
-    if not reviews.reviews:
-        raise NotEnoughDataError(f"{path} holds no rating", "is the download whole?")
-    notes = source.notes + _add_missing(catalogue, reviews)
-    tables = catalogue.tables(list(reviews.users))
-    for name, table in tables.items():
-        folder.write(f"catalogue/{name}.csv", [table_csv(table)])
+    with DataFolder(out_dir, f"import {format}") as folder:
+        catalogue = source.catalogue()
+        reviews = ReviewFiles(folder, catalogue, format)
+        with bar(f"import {format}", source.ratings_bytes) as shown:
+            reviews.write(source.ratings(shown.advance))
+        if not reviews.reviews:
+            raise NotEnoughDataError(f"{path} holds no rating", "is the download whole?")
+        notes = source.notes + _add_missing(catalogue, reviews)
+        tables = catalogue.tables(list(reviews.users))
+        for name, table in tables.items():
+            folder.write(f"catalogue/{name}.csv", [table_csv(table)])
+        files = folder.finish({"reviews": reviews.reviews, "notes": notes})
     return ImportSummary(
         format=format,
         reviews=reviews.reviews,
@@ -85,7 +86,7 @@ def import_dataset(format: str, path: Path, out_dir: Path) -> ImportSummary:
         tags=tables["tags"].num_rows,
         performers=tables["performers"].num_rows,
         notes=notes,
-        files=folder.finish({"reviews": reviews.reviews, "notes": notes}),
+        files=files,
     )
 
 

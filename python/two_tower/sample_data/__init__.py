@@ -70,25 +70,23 @@ def generate(out_dir: Path, reviews: int = 60_000, seed: int = 7) -> SampleSumma
     urls = catalogue.product_urls(world)
     tables = catalogue.tables(world, urls, rng)
     counts = review_counts(world, np.random.default_rng(count_seed))
-    folder = DataFolder(out_dir, "sample-data")
-    review_files = [f"reviews/dmm_reviews_sample_{n + 1:04d}.csv" for n in range(len(chunk_seeds))]
-    for name, table in tables.items():
-        folder.write(f"catalogue/{name}.csv", [table_csv(table)])
     split_rng = np.random.default_rng(split_seed)
-    writer = Chunks(folder, world, pa.array(urls), counts, split_rng)
-    with bar("sample reviews", reviews) as shown:
-        folder.write("catalogue/users.csv", writer.write(review_files, chunk_seeds, shown.advance))
+    with DataFolder(out_dir, "sample-data") as folder, bar("sample reviews", reviews) as shown:
+        for name, table in tables.items():
+            folder.write(f"catalogue/{name}.csv", [table_csv(table)])
+        chunks = Chunks(folder, world, pa.array(urls), counts, split_rng)
+        folder.write("catalogue/users.csv", chunks.write(chunk_seeds, shown.advance))
         shown.note("measuring the ceiling")
-        truth = oracle.measure(world, writer.witnesses, writer.likes, split_rng)
-    truth = {"reviews": writer.reviews, "seed": seed, **truth}
-    folder.write("oracle.json", [json.dumps(truth, indent=2, ensure_ascii=False).encode()])
-    rows = {"rows": writer.rows, "dirty": writer.dirty}
-    files = folder.finish({"reviews": writer.reviews, "seed": seed, **rows})
+        truth = oracle.measure(world, chunks.witnesses, chunks.likes, split_rng)
+        truth = {"reviews": chunks.reviews, "seed": seed, **truth}
+        folder.write("oracle.json", [json.dumps(truth, indent=2, ensure_ascii=False).encode()])
+        rows = {"rows": chunks.rows, "dirty": chunks.dirty}
+        files = folder.finish({"reviews": chunks.reviews, "seed": seed, **rows})
     return SampleSummary(
-        reviews=writer.reviews,
+        reviews=chunks.reviews,
         reviewers=len(counts),
         videos=world.size.videos,
-        dirty_rows=sum(writer.dirty.values()),
+        dirty_rows=sum(chunks.dirty.values()),
         files=files,
         seconds=round(time.perf_counter() - started, 2),
         oracle=truth,

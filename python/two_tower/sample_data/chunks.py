@@ -43,14 +43,11 @@ class Chunks:
         self.witnesses: list[Witness] = []
 
     def write(
-        self,
-        files: list[str],
-        seeds: list[np.random.SeedSequence],
-        advance: Callable[[float], None],
+        self, seeds: list[np.random.SeedSequence], advance: Callable[[float], None]
     ) -> Iterator[bytes]:
         """Write the review files, one a seed; yield ``users.csv`` in parts meanwhile."""
-        bounds = _bounds(self._counts, len(files))
-        for number, (file, seed) in enumerate(zip(files, seeds, strict=True)):
+        bounds = _bounds(self._counts, len(seeds))
+        for number, seed in enumerate(seeds):
             rng = np.random.default_rng(seed)
             begin, end = int(bounds[number]), int(bounds[number + 1])
             users = draw_users(self._world, self._counts[begin:end], rng)
@@ -58,7 +55,8 @@ class Chunks:
             reviewers = _ids("r", begin, end)
             style = lines.Style.of_file(number + 1)
             laid_out = lines.build(reviews, reviewers, self._urls, style, rng)
-            self._folder.write(file, [laid_out.content])
+            name = f"reviews/dmm_reviews_sample_{number + 1:04d}.csv"
+            self._folder.write(name, [laid_out.content])
             self._count(begin, end, users, reviews)
             self.dirty += laid_out.dirty
             self.rows += laid_out.rows
