@@ -82,11 +82,7 @@ def _plain_batch(header: list[str], block: Lines) -> ReviewBatch:
     """
     lines = pa.array(block.lines, pa.string())
     parts = pc.split_pattern(lines, ",")
-    # Python and Arrow disagree on which control characters are white space.
-    is_split = pc.and_(
-        pc.equal(pc.list_value_length(parts), len(header)),
-        pc.invert(pc.match_substring_regex(lines, r"[\x00-\x1f\x7f-\x{9f}]")),
-    ).to_numpy(zero_copy_only=False)
+    is_split = pc.equal(pc.list_value_length(parts), len(header)).to_numpy(zero_copy_only=False)
     places = np.flatnonzero(is_split)
     parts = parts.filter(pa.array(is_split))
 

@@ -3,6 +3,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from two_tower import csv_files, review_files
@@ -197,3 +198,9 @@ def test_a_header_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:
     path.write_text("stars,Stars\n")
     with pytest.raises(InputError, match="names stars twice"):
         csv_files.CsvFile(path, "utf-8", frozenset())
+
+
+def test_arrow_and_python_trim_the_same_characters() -> None:
+    characters = [chr(i) for i in range(0x110000) if not 0xD800 <= i < 0xE000]
+    trimmed = pc.utf8_trim_whitespace(pa.array(characters)).to_pylist()
+    assert trimmed == [character.strip() for character in characters]
