@@ -63,6 +63,11 @@ class Slots:
         """The row of each slot, int64 ``[slots]``."""
         return np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.offsets))
 
+    def take(self, rows: NDArray[np.int64]) -> Slots:
+        """Return a copy of some rows, in the order of ``rows``, int64 ``[n]``."""
+        places, offsets = ragged(self.offsets, rows)
+        return Slots(self.positions[places], self.values[places], offsets)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -218,6 +223,22 @@ class Layout:
                 known[:, block.feature_id] = block.offset, block.width
             found[tower] = known
         return found
+
+
+def ragged(
+    offsets: NDArray[Any], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where the elements of some ragged rows are, and the offsets of the rows taken.
+
+    Args:
+        offsets: integers ``[all rows + 1]``: row ``r`` has elements ``offsets[r]:offsets[r + 1]``.
+        rows: row numbers ``[n]``.
+    """
+    starts = offsets[rows].astype(np.int64)
+    lengths = offsets[rows + 1] - starts
+    taken = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=taken[1:])
+    return np.repeat(starts - taken[:-1], lengths) + np.arange(taken[-1]), taken
 
 
 def read_layout(warehouse: Warehouse) -> Layout:

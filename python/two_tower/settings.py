@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from two_tower.config import TrainConfig
 from two_tower.errors import InputError
 
 Target = Literal["embedded", "postgres", "duckdb"]
@@ -36,7 +37,11 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="TWO_TOWER_", env_file=".env", extra="ignore", populate_by_name=True
+        env_prefix="TWO_TOWER_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        extra="ignore",
+        populate_by_name=True,
     )
 
     target: Target = Field(
@@ -66,6 +71,9 @@ class Settings(BaseSettings):
     )
     registry_options: dict[str, object] = Field(
         default_factory=dict, description="fsspec storage options, as JSON", repr=False
+    )
+    train: TrainConfig = Field(
+        default_factory=TrainConfig, description="training: TWO_TOWER_TRAIN__FIELD"
     )
     threads: int = Field(default=2, ge=1, description="dbt threads")
     memory_limit: str = Field(default="4GB", description="DuckDB's memory limit")

@@ -1,0 +1,110 @@
+"""Training examples: users with a part of their reviews hidden, to be found again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from two_tower.dataset import Items, UserRows
+from two_tower.layout import Layout, Slots
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Users as the model sees them, and the likes it is to find.
+
+    Attributes:
+        slots: the users' features, hidden reviews' slots set to zero.
+        rows: the user of each target, int64 ``[targets]``.
+        items: the hidden like, as an item number, int64 ``[targets]``.
+        weights: float32 ``[targets]``.
+        likes: all that the users like, as keys ``row * items + item``, int64, rising.
+    """
+
+    slots: Slots
+    rows: NDArray[np.int64]
+    items: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    likes: NDArray[np.int64]
+
+
+def hide(layout: Layout, items: Items, users: UserRows, hidden: NDArray[np.bool_]) -> Slots:
+    """Return the users' slots without the hidden reviews in any history block.
+
+    Args:
+        layout: the model's layout.
+        items: the catalogue, which maps a video to its index in the histories.
+        users: the users.
+        hidden: which reviews to hide, bool ``[reviews]``.
+    """
+    blocks = [block for block in layout.user if block.kind == "history"]
+    width = 1 + max((block.width for block in blocks), default=0)
+    gone = np.zeros(len(users) * width, dtype=np.bool_)
+    index = items.identity[users.items]
+    hideable = hidden & (index >= 0) & (index < width)
+    gone[users.rows[hideable] * width + index[hideable]] = True
+    values = users.slots.values.copy()
+    for block in blocks:
+        place = users.slots.positions - block.offset
+        inside = (place >= 0) & (place < block.width)
+        values[inside] *= ~gone[users.slots.rows[inside] * width + place[inside]]
+    return Slots(users.slots.positions, values, users.slots.offsets)
+
+
+def draw(
+    layout: Layout,
+    items: Items,
+    users: UserRows,
+    withheld: NDArray[np.bool_],
+    hidden_share: tuple[float, float],
+    rng: np.random.Generator,
+) -> Batch:
+    """Hide a random share of each user's reviews; the likes among them are the targets.
+
+    The share is drawn per user. At least one like of each user is hidden, so nobody is idle; users
+    without a like that is not withheld have no target.
+
+    Args:
+        layout: the model's layout.
+        items: the catalogue.
+        users: the users.
+        withheld: reviews kept for validation, bool ``[reviews]``: hidden, and no targets.
+        hidden_share: a user's share is drawn uniformly between these.
+        rng: the source of chance.
+    """
+    share = rng.uniform(*hidden_share, size=len(users))
+    ticket = rng.random(len(users.items))
+    liked = users.liked & ~withheld
+    first = np.full(len(users), 2.0)
+    np.minimum.at(first, users.rows[liked], ticket[liked])
+    hidden = (ticket < share[users.rows]) | (liked & (ticket == first[users.rows]))
+    target = hidden & liked
+    keys = users.rows * len(items) + users.items
+    return Batch(
+        slots=hide(layout, items, users, hidden | withheld),
+        rows=users.rows[target],
+        items=users.items[target],
+        weights=users.weights[target],
+        likes=np.sort(keys[users.liked]),
+    )
+
+
+def take_items(
+    items: Items, numbers: NDArray[np.int64], drop: float, rng: np.random.Generator
+) -> Slots:
+    """Return the slots of some videos, a random share of them without their identity.
+
+    A video without its own id is what a new one looks like: its content has to be enough.
+
+    Args:
+        items: the catalogue.
+        numbers: item numbers, int64 ``[n]``.
+        drop: the share in 0..1.
+        rng: the source of chance.
+    """
+    slots = items.slots.take(numbers)
+    dropped = rng.random(len(numbers)) < drop
+    slots.values[items.is_identity[slots.positions] & dropped[slots.rows]] = 0
+    return slots

@@ -1,0 +1,234 @@
+"""The training data on disk: spooled once from the database into Arrow files, read memory-mapped.
+
+What stays in memory is the catalogue's slots (bounded by the number of videos) and a few bytes a
+user; interactions and user features are paged in a batch at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from two_tower.errors import InputError, NotEnoughDataError
+from two_tower.layout import Layout, Slots, ragged
+from two_tower.progress import bar
+from two_tower.warehouse import Warehouse
+
+SLOTS = {
+    "feature_ids": pa.list_(pa.int16()),
+    "indices": pa.list_(pa.int32()),
+    "values": pa.list_(pa.float32()),
+}
+SCHEMAS = {
+    "training_users": pa.schema(
+        {
+            **SLOTS,
+            "item_numbers": pa.list_(pa.int32()),
+            "labels": pa.list_(pa.int16()),
+            "weights": pa.list_(pa.float32()),
+            "folds": pa.list_(pa.int16()),
+        }
+    ),
+    "item_feature_slots": pa.schema({"item_number": pa.int32(), **SLOTS}),
+}
+# The same rows in the same order give the same model.
+ORDER = {"training_users": "user_id", "item_feature_slots": "item_number"}
+CHUNK_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class UserRows:
+    """Some users: their features, and their reviews as ragged rows.
+
+    Attributes:
+        slots: the users' features.
+        items: item numbers of the reviewed videos, int64 ``[reviews]``.
+        liked: bool ``[reviews]``.
+        weights: float32 ``[reviews]``.
+        folds: int16 ``[reviews]``, 0..9.
+        offsets: int64 ``[users + 1]``.
+    """
+
+    slots: Slots
+    items: NDArray[np.int64]
+    liked: NDArray[np.bool_]
+    weights: NDArray[np.float32]
+    folds: NDArray[np.int16]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """The row of each review, int64 ``[reviews]``."""
+        return np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.offsets))
+
+
+class Users:
+    """Random access to the spooled users by row number."""
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self._layout = layout
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
+        self._chunks = [_columns(batch) for batch in batches]
+        sizes = [len(chunk["values"][1]) - 1 for chunk in self._chunks]
+        self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def read(self, rows: NDArray[np.int64]) -> UserRows:
+        """Return the users with these row numbers, int64 ``[n]``, rising."""
+        cuts = np.searchsorted(rows, self._starts)
+        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _LISTS}
+        lengths: dict[str, list[NDArray[np.int64]]] = {"values": [], "items": []}
+        for number, chunk in enumerate(self._chunks):
+            local = rows[cuts[number] : cuts[number + 1]] - self._starts[number]
+            if not len(local):
+                continue
+            for names, leader in ((_FEATURES, "values"), (_REVIEWS, "items")):
+                places, taken = ragged(chunk[names[0]][1], local)
+                lengths[leader].append(np.diff(taken))
+                for name in names:
+                    parts[name].append(chunk[name][0][places])
+        flat = {name: _joined(part) for name, part in parts.items()}
+        slots = self._layout.slots(
+            "user",
+            flat["feature_ids"],
+            flat["indices"],
+            flat["values"],
+            _offsets(lengths["values"]),
+        )
+        return UserRows(
+            slots=slots,
+            items=flat["item_numbers"].astype(np.int64),
+            liked=flat["labels"] > 0,
+            weights=flat["weights"].astype(np.float32),
+            folds=flat["folds"].astype(np.int16),
+            offsets=_offsets(lengths["items"]),
+        )
+
+    def chunks(self) -> Iterator[tuple[NDArray[np.int64], UserRows]]:
+        """Yield all users in order, with their row numbers, a few thousand at a time."""
+        for start in range(0, len(self), CHUNK_ROWS):
+            rows = np.arange(start, min(start + CHUNK_ROWS, len(self)), dtype=np.int64)
+            yield rows, self.read(rows)
+
+
+@dataclass(frozen=True)
+class Items:
+    """The catalogue in memory.
+
+    Attributes:
+        slots: the videos' features, row ``n`` being item number ``n``.
+        identity: the video's index in the vocabulary ``video``, -1 without one, int64 ``[items]``.
+        is_identity: which places of the flat vector say who the video is, bool ``[feature_dim]``.
+    """
+
+    slots: Slots
+    identity: NDArray[np.int64]
+    is_identity: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+
+def spool(warehouse: Warehouse, folder: Path) -> None:
+    """Copy the training tables into Arrow files in ``folder``.
+
+    Raises:
+        NotEnoughDataError: a table is missing.
+        InputError: a column holds a null.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for table, schema in SCHEMAS.items():
+        if not warehouse.relation_exists("two_tower", table):
+            raise NotEnoughDataError(f"two_tower.{table} does not exist", "run dbt build first")
+        count = warehouse.fetch(f"select count(*) as rows from two_tower.{table}")[0]["rows"]
+        columns = ", ".join(f'"{name}"' for name in schema.names)
+        query = f"select {columns} from two_tower.{table} order by {ORDER[table]}"
+        with (
+            bar(f"Reading {table}", float(count)) as shown,
+            pa.OSFile(str(folder / f"{table}.arrow"), "wb") as sink,
+            pa.ipc.new_file(sink, schema) as writer,
+        ):
+            for batch in warehouse.read_arrow(query):
+                rows = pa.table(batch).cast(schema)
+                _refuse_nulls(table, rows)
+                writer.write_table(rows)
+                shown.advance(rows.num_rows)
+
+
+def read_users(folder: Path, layout: Layout) -> Users:
+    """Open the spooled users."""
+    return Users(folder / "training_users.arrow", layout)
+
+
+def read_items(folder: Path, layout: Layout) -> Items:
+    """Read the spooled catalogue.
+
+    Raises:
+        InputError: the item numbers have gaps.
+    """
+    with pa.memory_map(str(folder / "item_feature_slots.arrow")) as source:
+        table = pa.ipc.open_file(source).read_all().combine_chunks()
+    numbers = table["item_number"].to_numpy()
+    if not np.array_equal(numbers, np.arange(len(numbers))):
+        raise InputError(
+            "two_tower.item_feature_slots: item_number is not 0, 1, 2, … without gaps",
+            "run dbt build, which numbers the videos anew",
+        )
+    lists = [table[name].combine_chunks() for name in SLOTS]
+    ids, indices, values = (column.flatten().to_numpy() for column in lists)
+    offsets = _offsets([lists[0].value_lengths().to_numpy()])
+    slots = layout.slots("item", ids, indices, values, offsets)
+    identity = np.full(len(slots), -1, dtype=np.int64)
+    is_identity = np.zeros(layout.feature_dim("item"), dtype=np.bool_)
+    for block in layout.item:
+        if block.kind == "identity":
+            index = slots.positions - block.offset
+            inside = (index >= 0) & (index < block.width)
+            identity[slots.rows[inside]] = index[inside]
+            is_identity[block.offset : block.offset + block.width] = True
+    return Items(slots, identity, is_identity)
+
+
+_FEATURES = tuple(SLOTS)
+_REVIEWS = ("item_numbers", "labels", "weights", "folds")
+_LISTS = _FEATURES + _REVIEWS
+_Column = tuple[NDArray[Any], NDArray[Any]]
+
+
+def _columns(batch: pa.RecordBatch) -> dict[str, _Column]:
+    """Return each list column as its flat elements and offsets, without copying."""
+    return {
+        name: (batch.column(name).values.to_numpy(), batch.column(name).offsets.to_numpy())
+        for name in _LISTS
+    }
+
+
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+
+
+def _offsets(lengths: list[NDArray[Any]]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(_joined(lengths))]).astype(np.int64)
+
+
+def _refuse_nulls(table: str, rows: pa.Table) -> None:
+    for name in rows.column_names:
+        for chunk in rows[name].chunks:
+            inside = chunk.values.null_count if pa.types.is_list(chunk.type) else 0
+            if chunk.null_count or inside:
+                raise InputError(
+                    f"two_tower.{table}: column {name} holds a null", "run dbt build and its tests"
+                )

@@ -1,0 +1,197 @@
+"""One fit of the towers: epochs of hidden-review batches under Adam with a falling rate."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from two_tower.batches import draw, take_items
+from two_tower.config import TrainConfig
+from two_tower.dataset import Items, Users
+from two_tower.errors import InputError, NotEnoughDataError
+from two_tower.layout import Layout
+from two_tower.losses import BinaryCrossEntropy, Loss, Softmax
+from two_tower.towers import Towers
+from two_tower.validation import VALIDATION_FOLD
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Data:
+    """The spooled data and what one pass over it found.
+
+    Attributes:
+        layout: the frozen layout.
+        users: all users.
+        items: the catalogue.
+        seen: videos with a training review, bool ``[items]``.
+        like_counts: likes of each video, int64 ``[items]``.
+        likers: rows of the users with a like, int64, rising.
+        search_likers: those with a like outside the validation fold.
+        validation: those with a like inside the validation fold.
+        reviews: training reviews in all.
+    """
+
+    layout: Layout
+    users: Users
+    items: Items
+    seen: NDArray[np.bool_]
+    like_counts: NDArray[np.int64]
+    likers: NDArray[np.int64]
+    search_likers: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    reviews: int
+
+
+def survey(layout: Layout, users: Users, items: Items) -> Data:
+    """Read all users once and count.
+
+    Raises:
+        NotEnoughDataError: no users, no videos, or no likes.
+        InputError: a review of a video that is not in the catalogue.
+    """
+    if not len(users) or not len(items):
+        raise NotEnoughDataError(
+            f"{len(users)} users with a training review, {len(items)} videos: nothing to train on",
+            "load reviews of videos that are in the catalogue, then run dbt build",
+        )
+    seen = np.zeros(len(items), dtype=np.bool_)
+    counts = np.zeros(len(items), dtype=np.int64)
+    found: dict[str, list[NDArray[np.int64]]] = {"likers": [], "search": [], "validation": []}
+    reviews = 0
+    for rows, part in users.chunks():
+        if len(part.items) and (part.items.max() >= len(items) or part.items.min() < 0):
+            raise InputError(
+                "two_tower.training_users names an item number that item_feature_slots lacks",
+                "run dbt build, so that both are of one build",
+            )
+        seen[part.items] = True
+        counts += np.bincount(part.items[part.liked], minlength=len(items))
+        reviews += len(part.items)
+        held = part.folds == VALIDATION_FOLD
+        masks = {
+            "likers": part.liked,
+            "search": part.liked & ~held,
+            "validation": part.liked & held,
+        }
+        for name, mask in masks.items():
+            likes = np.bincount(part.rows[mask], minlength=len(part))
+            found[name].append(rows[likes > 0])
+    likers, search, validation = (np.concatenate(parts) for parts in found.values())
+    if not len(likers):
+        raise NotEnoughDataError(
+            f"no user likes anything: {reviews} training reviews, none of them a like",
+            "a like is a review of 4 stars or more (the dbt var liked_from_stars)",
+        )
+    return Data(layout, users, items, seen, counts, likers, search, validation, reviews)
+
+
+class Fit:
+    """Towers on their way: weights, Adam, and the epochs done.
+
+    Args:
+        config: the settings.
+        data: the data.
+        withhold: whether the validation fold is kept from the model.
+        epochs: the number of epochs that the learning rate falls over; ``None`` to derive it from
+            the settings and the size of the data.
+    """
+
+    def __init__(
+        self, config: TrainConfig, data: Data, withhold: bool, epochs: int | None = None
+    ) -> None:
+        self.config = config
+        self.data = data
+        self.withhold = withhold
+        self.rows = data.search_likers if withhold else data.likers
+        self.steps = math.ceil(len(self.rows) / config.batch_size)
+        enough = max(config.min_epochs, math.ceil(config.steps / max(self.steps, 1)))
+        self.epochs = epochs or min(config.epochs, enough)
+        self.towers = Towers(data.layout, config.dim, config.hidden, config.seed)
+        self.adam = torch.optim.Adam(self.towers.parameters(), config.learning_rate, fused=True)
+        self.loss = make_loss(config, data)
+        self.done = 0
+
+    def epoch(self, advance: Advance) -> dict[str, float]:
+        """Pass over the users once.
+
+        Returns:
+            ``loss`` (mean of a target), ``learning_rate`` (the last), ``seconds``, ``reviews``.
+        """
+        started = time.perf_counter()
+        # From the seed and the number of the epoch alone: a resumed run draws the same.
+        rng = np.random.default_rng([self.config.seed, self.done, int(self.withhold)])
+        order = rng.permutation(self.rows)
+        self.towers.train()
+        total = reviews = 0.0
+        for step in range(self.steps):
+            rate = self._rate(self.done * self.steps + step)
+            rows = order[step * self.config.batch_size : (step + 1) * self.config.batch_size]
+            loss, read = self._step(np.sort(rows), rng)
+            total += loss
+            reviews += read
+            advance(len(rows))
+        self.done += 1
+        return {
+            "loss": total / max(self.steps, 1),
+            "learning_rate": rate,
+            "reviews": reviews,
+            "seconds": time.perf_counter() - started,
+        }
+
+    def _rate(self, step: int) -> float:
+        """Set and return the learning rate of a step: half a cosine over all planned steps."""
+        share = step / (self.epochs * self.steps)
+        rate = self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+        for group in self.adam.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _step(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[float, int]:
+        """Train on one batch; return its loss and the reviews read."""
+        config, data, towers = self.config, self.data, self.towers
+        part = data.users.read(rows)
+        withheld = (part.folds == VALIDATION_FOLD) & self.withhold
+        batch = draw(data.layout, data.items, part, withheld, config.hidden_share, rng)
+
+        def encode(numbers: NDArray[np.int64]) -> torch.Tensor:
+            slots = take_items(data.items, numbers, config.identity_dropout, rng)
+            return towers.forward_sparse("item", slots)
+
+        self.adam.zero_grad()
+        loss = self.loss(towers.forward_sparse("user", batch.slots), encode, batch, rng)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(towers.parameters(), config.gradient_clip)
+        self.adam.step()
+        return loss.item(), len(part.items)
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`restore` needs: tensors and primitives."""
+        return {
+            "done": self.done,
+            "towers": self.towers.state_dict(),
+            "adam": self.adam.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+        self.done = state["done"]
+        self.towers.load_state_dict(state["towers"])
+        self.adam.load_state_dict(state["adam"])
+
+
+def make_loss(config: TrainConfig, data: Data) -> Loss:
+    """Return the loss of the settings; softmax samples where the full one would not fit."""
+    if config.loss == "bce":
+        return BinaryCrossEntropy(data.seen, config.negatives, config.scale)
+    fits = int(data.seen.sum()) <= config.max_full_softmax_items
+    sample = None if fits else config.sampled_items
+    return Softmax(data.like_counts, data.seen, config.temperature, sample)

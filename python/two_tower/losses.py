@@ -1,0 +1,132 @@
+"""The losses, behind one interface: user vectors, a way to encode videos, and the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from two_tower.batches import Batch
+
+EncodeItems = Callable[[NDArray[np.int64]], Tensor]
+
+
+class Loss(Protocol):
+    """A loss of one batch."""
+
+    def __call__(
+        self, users: Tensor, encode: EncodeItems, batch: Batch, rng: np.random.Generator
+    ) -> Tensor:
+        """Return the mean loss of a target, a scalar.
+
+        Args:
+            users: unit vectors ``[users, dim]``.
+            encode: turns item numbers into unit vectors ``[items, dim]``.
+            batch: the targets.
+            rng: the source of chance.
+        """
+        ...
+
+
+class Softmax:
+    """Multinomial likelihood of a user's hidden likes among all videos seen in training.
+
+    With ``sample``, the videos are those of the batch's targets and so many drawn uniformly, each
+    logit corrected by the log of the chance to be among them (log-Q: Yi et al., RecSys 2019), so
+    that the sum stays an unbiased estimate of the full one.
+
+    Args:
+        counts: how often each video is liked in training, int64 ``[items]``.
+        seen: videos with a review in training, bool ``[items]``: nobody could have liked another.
+        temperature: cosines are divided by it.
+        sample: uniform negatives a batch; ``None`` for all videos.
+    """
+
+    def __init__(
+        self,
+        counts: NDArray[np.int64],
+        seen: NDArray[np.bool_],
+        temperature: float,
+        sample: int | None = None,
+    ) -> None:
+        self.seen = np.flatnonzero(seen)
+        self.share = counts[self.seen] / max(int(counts.sum()), 1)
+        self.place = np.full(len(seen), -1, dtype=np.int64)
+        self.place[self.seen] = np.arange(len(self.seen))
+        self.temperature = temperature
+        self.sample = None if sample is None else min(sample, len(self.seen))
+
+    def __call__(
+        self, users: Tensor, encode: EncodeItems, batch: Batch, rng: np.random.Generator
+    ) -> Tensor:
+        """See :class:`Loss`."""
+        targets = self.place[batch.items]
+        logits_of = self.seen
+        correction = None
+        if self.sample is not None:
+            chosen = rng.choice(len(self.seen), self.sample, replace=False)
+            chosen = np.union1d(chosen, targets)
+            chance = self.inclusion(chosen, len(targets))
+            correction = torch.from_numpy(np.log(chance).astype(np.float32))
+            targets = np.searchsorted(chosen, targets)
+            logits_of = self.seen[chosen]
+        logits = users @ encode(logits_of).T / self.temperature
+        if correction is not None:
+            logits = logits - correction.to(logits.device)
+        chances = functional.log_softmax(logits, dim=1)
+        rows = torch.from_numpy(batch.rows).to(logits.device)
+        found = chances[rows, torch.from_numpy(targets).to(logits.device)]
+        weights = torch.from_numpy(batch.weights).to(logits.device)
+        return -(weights * found).sum() / weights.sum()
+
+    def inclusion(self, chosen: NDArray[np.int64], targets: int) -> NDArray[np.float64]:
+        """Return the chance of each chosen video to be among the candidates, ``[chosen]``."""
+        assert self.sample is not None
+        as_target = (1 - self.share[chosen]) ** targets
+        as_negative = 1 - self.sample / len(self.seen)
+        return np.asarray(1 - as_target * as_negative)
+
+
+class BinaryCrossEntropy:
+    """The specification's loss: each hidden like against ``negatives`` videos drawn uniformly.
+
+    Args:
+        seen: videos with a review in training, bool ``[items]``.
+        negatives: K, drawn a positive; one that the user likes does not count.
+        scale: cosines are multiplied by it before the sigmoid.
+    """
+
+    def __init__(self, seen: NDArray[np.bool_], negatives: int, scale: float) -> None:
+        self.seen = np.flatnonzero(seen)
+        self.items = len(seen)
+        self.negatives = negatives
+        self.scale = scale
+
+    def __call__(
+        self, users: Tensor, encode: EncodeItems, batch: Batch, rng: np.random.Generator
+    ) -> Tensor:
+        """See :class:`Loss`."""
+        negatives = rng.choice(self.seen, (len(batch.items), self.negatives))
+        keys = batch.rows[:, None] * self.items + negatives
+        liked = np.isin(keys, batch.likes)
+        numbers, places = np.unique(
+            np.concatenate([batch.items[:, None], negatives], axis=1), return_inverse=True
+        )
+        weights = np.repeat(batch.weights[:, None], 1 + self.negatives, axis=1)
+        weights[:, 1:] *= ~liked
+        device = users.device
+        pairs = torch.from_numpy(places.reshape(weights.shape)).to(device)
+        rows = torch.from_numpy(batch.rows).to(device)
+        cosines = (users @ encode(numbers).T)[rows[:, None], pairs]
+        labels = torch.zeros_like(cosines)
+        labels[:, 0] = 1
+        factor = torch.from_numpy(weights).to(device)
+        each = functional.binary_cross_entropy_with_logits(
+            self.scale * cosines, labels, weight=factor, reduction="sum"
+        )
+        return each / factor.sum()

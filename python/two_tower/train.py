@@ -1,0 +1,272 @@
+"""Train the towers: ``two-tower train``.
+
+The epochs are counted with fold 0 of everyone's training reviews withheld (the held-out split is
+never read here); then the towers are fitted anew on all training reviews for the best number.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from two_tower import checkpoint
+from two_tower.config import TrainConfig
+from two_tower.dataset import read_items, read_users, spool
+from two_tower.fit import Data, Fit, survey
+from two_tower.layout import Layout, read_layout
+from two_tower.progress import Bar, bar, console
+from two_tower.settings import Settings
+from two_tower.towers import save_towers
+from two_tower.validation import validate
+from two_tower.warehouse import open_warehouse
+
+__all__ = ["TrainConfig", "TrainResult", "train"]
+
+# Below this many videos a step is so short that a second thread costs more than it does.
+ONE_THREAD_ITEMS = 5_000
+METRIC = "ndcg@10"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What was trained.
+
+    Attributes:
+        version: the model's version.
+        run_dir: its folder.
+        loss: name of the loss.
+        epochs: passes while counting the epochs.
+        best_epoch: the number of epochs the model was trained for.
+        valid_metric: NDCG@10 of the validation fold at that epoch; None where nobody could be
+            ranked.
+        train_loss: mean loss of a target in the model's last epoch.
+        seconds: training time, without reading the database.
+        rows_per_second: training reviews passed over a second.
+        users: users trained on.
+        items: videos in the catalogue.
+        reviews: training reviews.
+        user_feature_dim: width of a user's flat vector.
+        item_feature_dim: width of a video's flat vector.
+    """
+
+    version: str
+    run_dir: Path
+    loss: str
+    epochs: int
+    best_epoch: int
+    valid_metric: float | None
+    train_loss: float
+    seconds: float
+    rows_per_second: float
+    users: int
+    items: int
+    reviews: int
+    user_feature_dim: int
+    item_feature_dim: int
+
+
+class Training:
+    """A run between two epochs; everything that a checkpoint holds.
+
+    Attributes:
+        history: a row an epoch of counting: epoch, loss, ndcg@10, recall@20, learning_rate, …
+        refitting: whether the epochs are counted and the final fit is on its way.
+        best: the best epoch, 0 before there is one.
+    """
+
+    def __init__(self, run: Path, config: TrainConfig, data: Data) -> None:
+        self.run = run
+        self.config = config
+        self.data = data
+        self.history: list[dict[str, float]] = []
+        self.refitting = not (len(data.validation) and len(data.search_likers))
+        self.best = 0
+        self.best_towers: dict[str, Any] = {}
+        self.last: dict[str, float] = {}
+        self.reviews = self.seconds = 0.0
+        self.fit = Fit(config, data, withhold=not self.refitting)
+        if self.refitting:
+            self.best = self.fit.epochs
+        rng = np.random.default_rng(config.seed)
+        size = min(config.validation_users, len(data.validation))
+        self.ranked = np.sort(rng.choice(data.validation, size, replace=False))
+        saved = checkpoint.load_checkpoint(run)
+        if saved is not None:
+            self._restore(saved)
+
+    def finish(self, shown: Bar) -> None:
+        """Train to the end, a checkpoint an epoch."""
+        shown.advance(self.fit.done * len(self.fit.rows))
+        while not self.refitting:
+            self._count(shown)
+        shown.total(float((len(self.history) + self.best) * len(self.fit.rows)))
+        while self.fit.done < self.best and (self.config.refit or not self.history):
+            self._epoch(shown)
+            self._save()
+        if self.history and not self.config.refit:
+            self.fit.towers.load_state_dict(self.best_towers)
+
+    def _count(self, shown: Bar) -> None:
+        """Train an epoch with the validation fold withheld, and see whether to go on."""
+        figures = self._epoch(shown)
+        metrics = validate(self.fit.towers, self.data.users, self.data.items, self.ranked)
+        self.history.append({"epoch": self.fit.done, **figures, **metrics})
+        if not self.best or metrics[METRIC] > self.history[self.best - 1][METRIC]:
+            self.best = self.fit.done
+            if not self.config.refit:
+                state = self.fit.towers.state_dict()
+                self.best_towers = {name: tensor.clone() for name, tensor in state.items()}
+        waited = self.fit.done - self.best
+        if self.fit.done >= self.fit.epochs or waited >= self.config.patience:
+            self.refitting = True
+            if self.config.refit:
+                self.fit = Fit(self.config, self.data, withhold=False, epochs=self.best)
+        self._save()
+
+    def _epoch(self, shown: Bar) -> dict[str, float]:
+        figures = self.fit.epoch(shown.advance)
+        self.last = figures
+        self.reviews += figures.pop("reviews")
+        self.seconds += figures["seconds"]
+        figures["rows_per_second"] = self.reviews / max(self.seconds, 1e-9)
+        metric = f" · {METRIC} {self.history[-1][METRIC]:.4f}" if self.history else ""
+        rows = f"{figures['rows_per_second']:,.0f} rows/s"
+        shown.note(f"epoch {self.fit.done} · loss {figures['loss']:.4f}{metric} · {rows}")
+        return figures
+
+    def _save(self) -> None:
+        checkpoint.write_json(self.run / "history.json", self.history)
+        state = {
+            "history": self.history,
+            "refitting": self.refitting,
+            "best": self.best,
+            "best_towers": self.best_towers,
+            "last": self.last,
+            "reviews": self.reviews,
+            "seconds": self.seconds,
+            "fit": self.fit.state(),
+        }
+        checkpoint.save_checkpoint(self.run, state)
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        if saved["refitting"] != self.refitting and self.config.refit:
+            self.fit = Fit(self.config, self.data, withhold=False, epochs=saved["best"])
+        self.fit.restore(saved["fit"])
+        self.history = saved["history"]
+        self.refitting = saved["refitting"]
+        self.best = saved["best"]
+        self.best_towers = saved["best_towers"]
+        self.last = saved["last"]
+        self.reviews = saved["reviews"]
+        self.seconds = saved["seconds"]
+
+
+def train(
+    settings: Settings,
+    config: TrainConfig,
+    resume: bool = False,
+    version: str | None = None,
+) -> TrainResult:
+    """Train the towers on the tables that dbt built.
+
+    Args:
+        settings: the project.
+        config: the run's settings; with ``resume`` those that the run began with count.
+        resume: go on with an interrupted run: ``version``, or the newest.
+        version: the new run's version; by default the moment it begins.
+
+    Raises:
+        NotEnoughDataError: no users, likes or videos.
+        InputError: the tables do not fit together, or there is no run to go on with.
+    """
+    runs_dir = settings.path(settings.runs_dir)
+    if resume:
+        run = checkpoint.interrupted_run(runs_dir, version)
+        config = TrainConfig.model_validate_json((run / "config.json").read_text(encoding="utf-8"))
+        data = _open(run, Layout.read(run / "layout.json"))
+    else:
+        run, data = _begin(settings, config, runs_dir, version)
+    started = time.perf_counter()
+    with _threads(len(data.items)):
+        training = Training(run, config, data)
+        before = training.seconds
+        try:
+            with bar("Training", float(training.fit.epochs * len(training.fit.rows))) as shown:
+                training.finish(shown)
+        except KeyboardInterrupt:
+            console.print(
+                f"Stopped after epoch {training.fit.done}; everything up to there is kept in"
+                f" {run}.\nGo on with: two-tower train --resume"
+            )
+            raise
+    checkpoint.write_whole(run / "towers.pt", lambda path: save_towers(path, training.fit.towers))
+    seconds = time.perf_counter() - started + before
+    result = _result(run, training, seconds)
+    (run / "checkpoint.pt").unlink(missing_ok=True)
+    shutil.rmtree(run / "dataset")
+    return result
+
+
+def _begin(
+    settings: Settings, config: TrainConfig, runs_dir: Path, version: str | None
+) -> tuple[Path, Data]:
+    """Copy the data into a new run's folder; without data to train on there is no run."""
+    with open_warehouse(settings) as warehouse:
+        layout = read_layout(warehouse)
+        run = checkpoint.make_run(runs_dir, version)
+        try:
+            spool(warehouse, run / "dataset")
+            data = _open(run, layout)
+        except BaseException:
+            shutil.rmtree(run, ignore_errors=True)
+            raise
+    layout.write(run / "layout.json")
+    # Last: a run without it has not begun.
+    checkpoint.write_json(run / "config.json", config.model_dump(mode="json"))
+    return run, data
+
+
+def _open(run: Path, layout: Layout) -> Data:
+    """Open the run's copy of the data."""
+    items = read_items(run / "dataset", layout)
+    return survey(layout, read_users(run / "dataset", layout), items)
+
+
+def _result(run: Path, training: Training, seconds: float) -> TrainResult:
+    data, history = training.data, training.history
+    return TrainResult(
+        version=run.name,
+        run_dir=run,
+        loss=training.config.loss,
+        epochs=len(history) or training.best,
+        best_epoch=training.best,
+        valid_metric=history[training.best - 1][METRIC] if history else None,
+        train_loss=training.last["loss"],
+        seconds=round(seconds, 2),
+        rows_per_second=round(training.reviews / max(training.seconds, 1e-9)),
+        users=len(data.likers),
+        items=len(data.items),
+        reviews=data.reviews,
+        user_feature_dim=data.layout.feature_dim("user"),
+        item_feature_dim=data.layout.feature_dim("item"),
+    )
+
+
+@contextmanager
+def _threads(items: int) -> Iterator[None]:
+    """Use one thread for the length of the block where the catalogue is small."""
+    before = torch.get_num_threads()
+    if items < ONE_THREAD_ITEMS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
