@@ -1,3 +1,20 @@
 """Two-tower video recommendations: dbt features, a two-tower model, pgvector serving."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from two_tower.model_api import load_model
+
+__all__ = ["load_model"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when it is first asked for: torch takes a second that most commands do not need.
+    if name == "load_model":
+        from two_tower.model_api import load_model
+
+        return load_model
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,10 +9,13 @@ Files below ``REGISTRY_URL/models``, in the order they are written:
 A JSON names the sha256 of every file and carries a checksum of its own.
 """
 
+from __future__ import annotations
+
 import gzip
 import hashlib
 import json
 import logging
+import os
 import re
 import shutil
 import tempfile
@@ -65,11 +68,23 @@ class Registry:
         url = settings.registry_url
         if "://" not in url:
             url = str(settings.path(Path(url)))
-        self.storage = Storage(
-            f"{url.rstrip('/')}/models",
-            settings.registry_options,
-            settings.path(Path("data/cache/models")),
-        )
+        cache_dir = settings.path(Path("data/cache/models"))
+        self.storage = Storage(f"{url.rstrip('/')}/models", settings.registry_options, cache_dir)
+
+    @classmethod
+    def at(cls, url: str, options: Mapping[str, Any] | None = None) -> Registry:
+        """Return the registry at a folder or fsspec URL, without a project around it.
+
+        Args:
+            url: what ``registry_url`` says, or its folder ``models`` itself.
+            options: fsspec storage options.
+        """
+        folder = url.rstrip("/").removesuffix("/models")
+        if "://" not in folder:
+            folder = str(Path(folder).resolve())
+        registry = cls.__new__(cls)
+        registry.storage = Storage(f"{folder}/models", dict(options or {}), user_cache_dir())
+        return registry
 
     def versions(self) -> list[str]:
         """Return the published versions, the oldest first."""
@@ -298,6 +313,11 @@ class Registry:
             f"no model in the registry can be trusted: {'; '.join(reasons)}",
             "two-tower export --version VERSION writes a version of runs/ again",
         )
+
+
+def user_cache_dir() -> Path:
+    """Return the folder for verified copies of a program that is not in a project."""
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "two-tower"
 
 
 def _versioned(version: str, kind: Kind) -> str:

@@ -1,0 +1,165 @@
+"""Plots as SVG text that takes its colours and its font from the page around it.
+
+Matplotlib draws with stand-in colours, which are then replaced by CSS variables: one drawing serves
+a light and a dark page.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+TEXT, GRID = "#010101", "#020202"
+SERIES = ("#030303", "#040404", "#050505")
+MARK = "#060606"
+VARIABLES = {
+    TEXT: "var(--muted)",
+    GRID: "var(--line)",
+    SERIES[0]: "var(--first)",
+    SERIES[1]: "var(--second)",
+    SERIES[2]: "var(--third)",
+    MARK: "var(--text)",
+}
+STYLE = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": TEXT,
+    "axes.labelcolor": TEXT,
+    "axes.titlecolor": TEXT,
+    "axes.titlesize": 10,
+    "xtick.color": TEXT,
+    "ytick.color": TEXT,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.edgecolor": GRID,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "xtick.bottom": False,
+    "ytick.left": False,
+    "legend.frameon": False,
+}
+
+Values = Sequence[float | None]
+
+
+def bars(
+    name: str,
+    labels: Sequence[str],
+    series: Mapping[str, Values],
+    marks: Values = (),
+) -> str:
+    """Draw grouped bars with their figures above them.
+
+    Args:
+        name: of the plot: makes the ids inside it its own.
+        labels: of the groups.
+        series: values of each series, one a group; None leaves a gap.
+        marks: a ceiling drawn over each group; None draws none.
+    """
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+        drawing = Figure(figsize=(8, 3), layout="constrained")
+        axes = drawing.subplots()
+        width = 0.8 / len(series)
+        places = np.arange(len(labels))
+        for number, (title, values) in enumerate(series.items()):
+            at = places - 0.4 + width * (number + 0.5)
+            heights = _floats(values)
+            axes.bar(at, heights, width * 0.9, label=title, color=SERIES[number])
+            _figures(axes, at, heights)
+        ceilings = _floats(marks)
+        if len(ceilings) and not np.isnan(ceilings).all():
+            axes.hlines(
+                ceilings, places - 0.42, places + 0.42, color=MARK, linestyle=":", label="oracle"
+            )
+        axes.set_xticks(places, labels)
+        axes.set_ylim(bottom=0)
+        axes.margins(y=0.12)
+        drawing.legend(loc="outside upper left", ncols=len(series) + 1)
+        return _svg(drawing)
+
+
+def panels(name: str, values: Mapping[str, Values], labels: Sequence[str]) -> str:
+    """Draw panels side by side, each with one bar a label."""
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+        drawing = Figure(figsize=(8, 2.4), layout="constrained")
+        for axes, (title, heights) in zip(
+            np.atleast_1d(drawing.subplots(1, len(values))), values.items(), strict=True
+        ):
+            found = _floats(heights)
+            axes.bar(labels, found, 0.6, color=SERIES[: len(labels)])
+            _figures(axes, np.arange(len(labels)), found)
+            axes.axhline(0, color=GRID)
+            axes.margins(y=0.15)
+            axes.set_title(title, loc="left")
+        return _svg(drawing)
+
+
+def curves(name: str, values: Mapping[str, Sequence[float]]) -> str:
+    """Draw panels side by side, each with one line over the epochs and its best point marked."""
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+        drawing = Figure(figsize=(8, 2.4), layout="constrained")
+        for axes, (title, line) in zip(
+            np.atleast_1d(drawing.subplots(1, len(values))), values.items(), strict=True
+        ):
+            epochs = np.arange(1, len(line) + 1)
+            axes.plot(epochs, line, color=SERIES[0], linewidth=2)
+            best = int(np.argmin(line) if title == "loss" else np.argmax(line))
+            axes.plot(epochs[best], line[best], "o", color=SERIES[0])
+            axes.annotate(
+                f"{line[best]:.4g}",
+                (epochs[best], line[best]),
+                xytext=(0, 7),
+                textcoords="offset points",
+                ha="center",
+            )
+            axes.margins(y=0.2)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.set_title(title, loc="left")
+            axes.set_xlabel("epoch")
+        return _svg(drawing)
+
+
+def _figures(axes: Axes, places: np.ndarray, heights: np.ndarray) -> None:
+    for place, height in zip(places, heights, strict=True):
+        if not np.isnan(height):
+            text = f"{height:.2f}".replace("0.", ".", 1)
+            above = height >= 0
+            axes.annotate(
+                text,
+                (place, height),
+                xytext=(0, 2 if above else -2),
+                textcoords="offset points",
+                ha="center",
+                va="bottom" if above else "top",
+                fontsize=8,
+            )
+
+
+def _floats(values: Values) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values], dtype=float)
+
+
+def _svg(drawing: Figure) -> str:
+    """Return the drawing as an ``<svg>`` element, with the page's colours and font."""
+    drawing.patch.set_alpha(0)
+    for axes in drawing.axes:
+        axes.patch.set_alpha(0)
+    buffer = io.StringIO()
+    drawing.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    for colour, variable in VARIABLES.items():
+        text = text.replace(colour, variable)
+    text = re.sub(r"font: ([^;']*?)px '[^']*'(, [^;\"]*)?", r"font: \1px var(--font)", text)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    return re.sub(r'(<svg[^>]*?) width="[^"]*"', r'\1 width="100%"', text, count=1)
