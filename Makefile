@@ -50,6 +50,7 @@ test: lint ## everything: lint, types, dbt parse on both targets, all tests on b
 
 bench: $(VENV)/.installed-dev ## seconds, rows per second and peak memory of each stage, beside its limit
 	@$(BIN)/python -m benchmarks.stages
+	@$(BIN)/python -m benchmarks.retrieval
 
 clean: ## stop the embedded Postgres and remove what the project made (your data/raw stays)
 	@test ! -x $(BIN)/two-tower || $(BIN)/two-tower db stop || true

@@ -141,3 +141,26 @@ def either_settings(request: pytest.FixtureRequest) -> Settings:
     name = "duckdb_settings" if request.param == "duckdb" else "clean_postgres"
     settings: Settings = request.getfixturevalue(name)
     return settings
+
+
+@pytest.fixture(scope="session")
+def dbt_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of dbt's manifest and logs, kept apart from the developer's own."""
+    folder = tmp_path_factory.mktemp("target")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DBT_TARGET_PATH", str(folder))
+        patch.setenv("DBT_LOG_PATH", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def both_engines(
+    postgres_dsn: str, dbt_target: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Settings]:
+    """Settings of a DuckDB file and a Postgres database that `dbt build` made from one sample.
+
+    Read them only, and mark the test with `xdist_group("both_engines")`: then it is built once.
+    """
+    from both_engines import build_both
+
+    return build_both(postgres_dsn, tmp_path_factory.mktemp("both"))

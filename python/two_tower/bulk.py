@@ -24,7 +24,7 @@ def append(warehouse: Warehouse, table: str, batch: pa.RecordBatch) -> None:
         pyarrow.csv.write_csv(batch, text, options)
         with (
             warehouse.connection.cursor() as cursor,
-            cursor.copy(f"copy {table} ({columns}) from stdin (format csv)") as copy,  # type: ignore[arg-type]
+            cursor.copy(f"copy {table} ({columns}) from stdin (format csv)") as copy,
         ):
             copy.write(text.getbuffer())
     elif isinstance(warehouse, DuckDBWarehouse):

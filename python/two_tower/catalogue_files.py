@@ -16,7 +16,7 @@ import pyarrow as pa
 from two_tower import bulk, csv_files, progress
 from two_tower.csv_files import CsvFile
 from two_tower.errors import InputError
-from two_tower.review_files import moment
+from two_tower.review_values import moment
 from two_tower.warehouse import Warehouse
 
 MAX_FAULTS = 10

@@ -8,7 +8,7 @@ import codecs
 import csv
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,23 @@ class Chunk:
     rows: list[Row]
     rejected: list[Rejected]
     """Rows whose quotes make no sense."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines of one block in which each that is not blank is a row: no quotes, no NULs."""
+
+    number: int
+    """Of the first line."""
+    lines: list[str]
+
+    def rows(self, places: Iterable[int]) -> list[Row]:
+        """Return the rows at these places (0-based) of the block."""
+        return [
+            (self.number + i, line.split(","), line)
+            for i in places
+            if (line := self.lines[i]).strip()
+        ]
 
 
 def sha256(path: Path) -> str:
@@ -117,6 +134,14 @@ class CsvFile:
             )
 
     def chunks(self, advance: Callable[[int], None]) -> Iterator[Chunk]:
+        """Yield the rows below the header as :meth:`blocks` does, all of them split."""
+        for block in self.blocks(advance):
+            if isinstance(block, Lines):
+                yield Chunk(block.rows(range(len(block.lines))), [])
+            else:
+                yield block
+
+    def blocks(self, advance: Callable[[int], None]) -> Iterator[Chunk | Lines]:
         """Yield the rows below the header, block by block; blank lines are not rows.
 
         Args:
@@ -138,10 +163,10 @@ class CsvFile:
                 number, lines, first = number + skipped + 1, lines[skipped + 1 :], False
             if dirty:
                 chunk, used = self._parse(lines, number, final)
+                yield chunk
             else:
-                rows = [(n, x.split(","), x) for n, x in enumerate(lines, number) if x.strip()]
-                chunk, used = Chunk(rows, []), len(lines)
-            yield chunk
+                yield Lines(number, lines)
+                used = len(lines)
             number, lines = number + used, lines[used:]
 
     def _read_header(self) -> list[str]:

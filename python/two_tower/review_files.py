@@ -1,15 +1,16 @@
 """Review files: which rows are reviews, and why the others are not."""
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
+from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from two_tower.csv_files import CsvFile, Rejected, Row
+from two_tower.csv_files import CsvFile, Lines, Rejected, Row
+from two_tower.review_values import moment, moment_column, star_column, stars
 
 REQUIRED = ("product_url", "reviewer_id", "stars")
 OPTIONAL = "reviewed_at"
@@ -40,9 +41,6 @@ REJECTED = pa.schema(
     ]
 )
 
-_SLASHED = re.compile(r"(\d{4})/(\d{1,2})/(\d{1,2})(?:[ T](\d{1,2}):(\d{2})(?::(\d{2}))?)?")
-_EPOCH = re.compile(r"\d{9,10}(\.\d+)?")
-
 
 @dataclass(frozen=True)
 class ReviewBatch:
@@ -70,45 +68,43 @@ def read(path: Path, encoding: str, advance: Callable[[int], None]) -> Iterator[
     """
     file = CsvFile(path, encoding, single_line=frozenset((*REQUIRED, OPTIONAL)))
     file.require(REQUIRED)
-    for chunk in file.chunks(advance):
-        yield _batch(file.header, chunk.rows, chunk.rejected)
+    for block in file.blocks(advance):
+        if isinstance(block, Lines):
+            yield _plain_batch(file.header, block)
+        else:
+            yield _batch(file.header, block.rows, block.rejected)
 
 
-@lru_cache(maxsize=4096)
-def stars(text: str) -> float | None:
-    """Return a rating from 1 to 5, or ``None`` where the text is none."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 1 <= value <= 5 and "_" not in text else None
+def _plain_batch(header: list[str], block: Lines) -> ReviewBatch:
+    """Take the rows that are beyond doubt by column, and the others one by one.
 
-
-def moment(text: str) -> datetime:
-    """Return a moment as UTC without time zone. A text that names no offset is UTC already.
-
-    Accepted: ISO 8601 with or without time and offset; ``YYYY/MM/DD``, with or without ``HH:MM`` or
-    ``HH:MM:SS``; seconds since 1970 (9 or 10 digits, decimals allowed).
-
-    Raises:
-        ValueError: it is none of these.
+    Columns are ten times as fast; they only ever accept what :func:`_batch` would.
     """
-    if "/" in text:
-        match = _SLASHED.fullmatch(text)
-        if match is None:
-            raise ValueError(text)
-        year, month, day, hour, minute, second = (int(part or 0) for part in match.groups())
-        return datetime(year, month, day, hour, minute, second)
-    if _EPOCH.fullmatch(text):
-        return datetime.fromtimestamp(float(text), UTC).replace(tzinfo=None)
-    value = datetime.fromisoformat(text)
-    offset = value.utcoffset()
-    if offset is None:
-        return value
-    try:
-        return value.replace(tzinfo=None) - offset
-    except OverflowError as error:
-        raise ValueError(text) from error
+    lines = pa.array(block.lines, pa.string())
+    parts = pc.split_pattern(lines, ",")
+    is_split = pc.equal(pc.list_value_length(parts), len(header)).to_numpy(zero_copy_only=False)
+    places = np.flatnonzero(is_split)
+    parts = parts.filter(pa.array(is_split))
+
+    def column(name: str) -> pa.Array:
+        return pc.utf8_trim_whitespace(pc.list_element(parts, header.index(name)))
+
+    urls, reviewers = column("product_url"), column("reviewer_id")
+    ratings = star_column(column("stars"))
+    moments, is_moment = pa.nulls(len(parts), pa.timestamp("us")), np.ones(len(parts), dtype=bool)
+    if OPTIONAL in header:
+        moments, is_moment = moment_column(column(OPTIONAL))
+    is_good = is_moment & pc.and_(
+        pc.and_(pc.not_equal(urls, ""), pc.not_equal(reviewers, "")),
+        pc.and_(pc.less_equal(pc.utf8_length(reviewers), MAX_REVIEWER_ID), ratings.is_valid()),
+    ).to_numpy(zero_copy_only=False)
+    reviews = pa.record_batch(
+        [pa.array(places + block.number), urls, reviewers, ratings, moments], schema=REVIEWS
+    ).filter(pa.array(is_good))
+    in_doubt = np.ones(len(lines), dtype=bool)
+    in_doubt[places[is_good]] = False
+    others = _batch(header, block.rows(np.flatnonzero(in_doubt).tolist()), [])
+    return ReviewBatch(pa.concat_batches([reviews, others.reviews]), others.rejected)
 
 
 def _batch(header: list[str], rows: list[Row], rejected: list[Rejected]) -> ReviewBatch:

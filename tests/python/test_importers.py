@@ -305,6 +305,7 @@ def test_recbole_scales(tmp_path: Path, inter: str, stars: list[float], note: st
     rows = rows_of(tmp_path / "raw/reviews/dmm_reviews_recbole_0001.csv")
     assert [float(row["stars"]) for row in rows] == stars
     assert any(note in text for text in summary.notes)
+    assert ("1997-12-04 15:55:49" in {row["reviewed_at"] for row in rows}) == ("milli" in note)
 
 
 @pytest.mark.parametrize(

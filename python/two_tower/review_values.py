@@ -1,0 +1,82 @@
+"""Ratings and moments as people write them: one by one, and whole columns at once."""
+
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_SLASHED = re.compile(r"(\d{4})/(\d{1,2})/(\d{1,2})(?:[ T](\d{1,2}):(\d{2})(?::(\d{2}))?)?")
+_EPOCH = re.compile(r"\d{9,10}(\.\d+)?")
+_ZONE = r"(Z|[+-](0\d|1[0-4]):[0-5]\d)"
+# What Arrow reads as Python does, if the day exists.
+_TIME = r"\d{2}:\d{2}(:\d{2}(\.\d{3}|\.\d{6})?)?"
+_PLAIN = rf"^[12]\d{{3}}-\d{{2}}-\d{{2}}([ T]{_TIME}{_ZONE}?)?$"
+
+
+@lru_cache(maxsize=4096)
+def stars(text: str) -> float | None:
+    """Return a rating from 1 to 5, or ``None`` where the text is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 1 <= value <= 5 and "_" not in text else None
+
+
+def moment(text: str) -> datetime:
+    """Return a moment as UTC without time zone. A text that names no offset is UTC already.
+
+    Accepted: ISO 8601 with or without time and offset; ``YYYY/MM/DD``, with or without ``HH:MM`` or
+    ``HH:MM:SS``; seconds since 1970 (9 or 10 digits, decimals allowed).
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if "/" in text:
+        match = _SLASHED.fullmatch(text)
+        if match is None:
+            raise ValueError(text)
+        year, month, day, hour, minute, second = (int(part or 0) for part in match.groups())
+        return datetime(year, month, day, hour, minute, second)
+    if _EPOCH.fullmatch(text):
+        return datetime.fromtimestamp(float(text), UTC).replace(tzinfo=None)
+    value = datetime.fromisoformat(text)
+    offset = value.utcoffset()
+    if offset is None:
+        return value
+    try:
+        return value.replace(tzinfo=None) - offset
+    except OverflowError as error:
+        raise ValueError(text) from error
+
+
+def star_column(texts: pa.Array) -> pa.Array:
+    """Return :func:`stars` of each text, null where it is no rating."""
+    encoded = texts.dictionary_encode()
+    ratings = [stars(text) for text in encoded.dictionary.to_pylist()]
+    return pa.array(ratings, pa.float64()).take(encoded.indices)
+
+
+def moment_column(texts: pa.Array) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
+    """Return moments as :func:`moment` reads them, and for which of the texts that is sure.
+
+    An empty text is null, surely. Where the second result is false the first is null, and
+    :func:`moment` must be asked.
+    """
+    is_empty = pc.equal(texts, "")
+    is_plain = pc.match_substring_regex(texts, _PLAIN)
+    plain = pc.if_else(is_plain, texts, None)
+    is_day = pc.equal(pc.utf8_length(plain), 10)
+    timed = pc.if_else(is_day, pc.binary_join_element_wise(plain, "T00:00Z", ""), plain)
+    is_zoned = pc.match_substring_regex(timed, f"{_ZONE}$")
+    zoned = pc.if_else(is_zoned, timed, pc.binary_join_element_wise(timed, "Z", ""))
+    try:
+        moments = zoned.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
+    except pa.ArrowInvalid:  # one of them, such as 30 February, does not exist
+        moments = pa.nulls(len(texts), pa.timestamp("us"))
+        is_plain = pa.repeat(False, len(texts))
+    return moments, pc.or_(is_empty, is_plain).to_numpy(zero_copy_only=False)

@@ -1,0 +1,111 @@
+"""The contracted models hold the same rows on DuckDB and Postgres, and after a second build."""
+
+import json
+import math
+import struct
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from two_tower import dbt
+from two_tower.settings import Settings
+from two_tower.warehouse import open_warehouse
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("both_engines")]
+
+SHOWN_ROWS = 3
+Row = tuple[Any, ...]
+Tables = dict[str, list[Row]]
+
+
+def contracted_models(target: Path) -> dict[str, list[str]]:
+    """Return name -> column types of the contracted models that a bare `dbt build` makes."""
+    nodes = json.loads((target / "manifest.json").read_text())["nodes"].values()
+    return {
+        node["name"]: [column["data_type"] for column in node["columns"].values()]
+        for node in nodes
+        if node["resource_type"] == "model"
+        and node["contract"]["enforced"]
+        and "release" not in node["tags"]
+    }
+
+
+def plain(value: Any, is_real: bool) -> Any:
+    """Return a value as both drivers would: uuids as text, arrays as tuples, a real as float32."""
+    if isinstance(value, list | tuple):
+        return tuple(plain(item, is_real) for item in value)
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Decimal):
+        return float(value)
+    if is_real and isinstance(value, float):
+        return struct.unpack("f", struct.pack("f", value))[0]
+    return value
+
+
+def read(settings: Settings, models: dict[str, list[str]]) -> Tables:
+    """Return the rows of each model, in an order of their own."""
+    tables: Tables = {}
+    with open_warehouse(settings) as warehouse:
+        for name, types in models.items():
+            rows = [
+                tuple(
+                    plain(value, kind.startswith("real"))
+                    for value, kind in zip(row.values(), types, strict=True)
+                )
+                for row in warehouse.fetch(f"select * from two_tower.{name}")
+            ]
+            tables[name] = sorted(rows, key=exact_part)
+    return tables
+
+
+def exact_part(row: Row) -> str:
+    """Return what a row sorts by: all but its floats, which may differ in their last digits."""
+    return repr([value for value in row if not isinstance(value, float)])
+
+
+def same(left: Any, right: Any) -> bool:
+    """Return whether two values are equal, floats to 1e-9 (reals to what a driver prints)."""
+    if isinstance(left, tuple) and isinstance(right, tuple):
+        return len(left) == len(right) and all(map(same, left, right))
+    if isinstance(left, float) and isinstance(right, float):
+        is_real = left == struct.unpack("f", struct.pack("f", left))[0]
+        return math.isclose(left, right, rel_tol=1e-6 if is_real else 1e-9, abs_tol=1e-9)
+    return bool(left == right)
+
+
+def differences(left: Tables, right: Tables) -> str:
+    """Return the first differing rows of each model that differs."""
+    lines: list[str] = []
+    for name in left:
+        if len(left[name]) != len(right[name]):
+            lines.append(f"{name}: {len(left[name])} rows against {len(right[name])}")
+        pairs = zip(left[name], right[name], strict=False)
+        offenders = [(ours, theirs) for ours, theirs in pairs if not same(ours, theirs)]
+        for ours, theirs in offenders[:SHOWN_ROWS]:
+            lines += [f"{name}:", f"  {ours}", f"  {theirs}"]
+    return "\n".join(lines)
+
+
+def test_both_engines_hold_the_same_rows(
+    both_engines: dict[str, Settings], dbt_target: Path
+) -> None:
+    models = contracted_models(dbt_target)
+    assert {"interactions", "interaction_splits", "videos", "popularity"} <= set(models)
+    tables = {engine: read(settings, models) for engine, settings in both_engines.items()}
+    assert differences(tables["duckdb"], tables["postgres"]) == ""
+    assert [name for name, rows in tables["duckdb"].items() if not rows] == []
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "postgres"])
+def test_a_second_build_changes_nothing(
+    engine: str, both_engines: dict[str, Settings], dbt_target: Path
+) -> None:
+    settings = both_engines[engine]
+    models = contracted_models(dbt_target)
+    before = read(settings, models)
+    dbt.run(settings, "run")
+    assert differences(before, read(settings, models)) == ""
