@@ -1,0 +1,261 @@
+"""The functions an app calls, and the Recommender: each link of the chain, on both engines."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psycopg
+import pytest
+import tiny_model
+from serving_world import World, clustered, make_world, user_id, video_id
+
+from conftest import folders, make_settings
+from two_tower import project, warehouse
+from two_tower.errors import InputError, NotEnoughDataError
+from two_tower.recommend import Recommender
+from two_tower.release import release
+from two_tower.settings import Settings
+from two_tower.warehouse import PostgresWarehouse, open_warehouse
+
+VERSION = "20260101_000001"
+USERS, VIDEOS = 80, 4000
+POPULAR = [video_id(number) for number in range(3)]
+
+
+def released(settings: Settings, folder: Path) -> World:
+    """Release clustered vectors and publish the model of that version."""
+    project.prepare(settings)
+    world = make_world(settings, USERS, VIDEOS)
+    with open_warehouse(settings) as database:
+        tiny_model.make_feature_tables(database, [video_id(number) for number in range(6)])
+    tiny_model.publish(settings, VERSION, folder)
+    world.land(VERSION)
+    release(settings)
+    with open_warehouse(settings) as database:  # came after the release
+        database.execute(
+            "insert into two_tower.user_feature_slots"
+            " values ('late', array[1, 1], array[0, 2], array[1, 1])"
+        )
+        database.execute(
+            "insert into two_tower.interactions select 'greedy', video_id from two_tower.videos"
+        )
+        database.execute(f"insert into two_tower.interactions values ('stranger', '{POPULAR[0]}')")
+    return world
+
+
+@pytest.fixture(scope="module")
+def worlds(
+    postgres_settings: Settings, postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, World]:
+    folder = tmp_path_factory.mktemp("recommend")
+    duck = make_settings("duckdb", duckdb_path=folder / "w.duckdb", **folders(folder))
+    database = PostgresWarehouse(postgres_dsn)
+    database.execute("drop schema if exists raw, two_tower, public cascade")
+    database.execute("create schema public")
+    database.close()
+    postgres = make_settings(
+        "embedded", postgres_dir=postgres_settings.postgres_dir, **folders(folder / "pg")
+    )
+    made = {}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, settings in (("duckdb", duck), ("embedded", postgres)):
+            patch.setenv("DBT_TARGET_PATH", str(folder / f"target_{name}"))
+            made[name] = released(settings, folder)
+    return made
+
+
+@pytest.fixture(params=["duckdb", "embedded"])
+def settings(request: pytest.FixtureRequest, worlds: dict[str, World]) -> Settings:
+    found: Settings = worlds[request.param].settings
+    return found
+
+
+@pytest.fixture
+def recommender(settings: Settings) -> Iterator[Recommender]:
+    with Recommender(settings) as opened:
+        yield opened
+
+
+def test_a_user_with_a_vector_gets_the_nearest_videos_by_falling_cosine(
+    recommender: Recommender,
+) -> None:
+    seed = int("".join(filter(str.isdigit, VERSION)))
+    users, videos = clustered(USERS, 2 * seed), clustered(VIDEOS, 2 * seed + 1)
+    rows = recommender.recommend(user_id(3), limit=10)
+    exact = videos @ users[3]
+    assert [row.rank for row in rows] == list(range(1, 11))
+    assert [row.score for row in rows] == sorted((row.score for row in rows), reverse=True)
+    assert np.allclose([row.score for row in rows], np.sort(exact)[::-1][:10], atol=1e-3)
+
+
+def test_both_engines_answer_the_same(worlds: dict[str, World]) -> None:
+    answers = []
+    for world in worlds.values():
+        with Recommender(world.settings) as recommender:
+            if world.settings.target == "embedded":
+                recommender._warehouse.execute("set enable_indexscan = off")
+            answers.append([recommender.recommend(user_id(n), 20, n != 1) for n in range(5)])
+            answers[-1].append(recommender.similar(video_id(9), 20))
+    for ours, theirs in zip(*answers, strict=True):
+        assert {row.video_id for row in ours} == {row.video_id for row in theirs}
+        assert np.allclose([r.score for r in ours], [r.score for r in theirs], atol=1e-3)
+
+
+def test_what_the_user_has_seen_is_left_out_unless_asked_for(recommender: Recommender) -> None:
+    everything = recommender.recommend(user_id(0), VIDEOS, exclude_seen=False)
+    unseen = recommender.recommend(user_id(0), VIDEOS)
+    seen = {video_id(number) for number in range(5)}
+    assert seen <= {row.video_id for row in everything}
+    assert len(unseen) == len(everything) - 5
+    assert not seen & {row.video_id for row in unseen}
+
+
+def test_an_unknown_user_gets_what_is_popular(recommender: Recommender) -> None:
+    rows = recommender.recommend("nobody", limit=3)
+    assert [row.video_id for row in rows] == POPULAR
+    assert [row.rank for row in rows] == [1, 2, 3]
+
+
+def test_popularity_leaves_out_what_a_stranger_has_seen(recommender: Recommender) -> None:
+    assert [row.video_id for row in recommender.recommend("stranger", 2)] == POPULAR[1:]
+
+
+def test_who_has_seen_everything_gets_what_is_popular_again(recommender: Recommender) -> None:
+    assert [row.video_id for row in recommender.recommend("greedy", limit=3)] == POPULAR
+
+
+def test_a_user_who_came_after_the_release_is_encoded(recommender: Recommender) -> None:
+    late = recommender.recommend("late", 5)
+    assert [row.video_id for row in late] != [video_id(number) for number in range(5)]
+    likes = recommender.recommend_for_likes([video_id(0), video_id(2)], 5)
+    others = {video_id(0), video_id(2)}
+    assert not others & {row.video_id for row in likes}
+    assert {r.video_id for r in likes} | others >= {r.video_id for r in late}
+
+
+def test_likes_that_no_model_knows_get_what_is_popular(recommender: Recommender) -> None:
+    rows = recommender.recommend_for_likes([video_id(3000)], 3)
+    assert [row.video_id for row in rows] == POPULAR
+    assert [row.video_id for row in recommender.recommend_for_likes([], 3)] == POPULAR
+
+
+def test_a_damaged_registry_leaves_popularity(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    (model,) = settings.path(Path(settings.registry_url)).rglob(f"two_tower_{VERSION}.onnx")
+    content = model.read_bytes()
+    model.write_bytes(b"damaged")
+    try:
+        with Recommender(settings) as recommender, caplog.at_level(logging.WARNING):
+            recommender._registry.storage.cache_dir = model.parent / "no_cache"
+            rows = recommender.recommend("late", limit=3)
+    finally:
+        model.write_bytes(content)
+    assert [row.video_id for row in rows] == POPULAR
+    assert VERSION in caplog.text
+
+
+def test_similar_videos_leave_out_the_video_itself(recommender: Recommender) -> None:
+    rows = recommender.similar(video_id(9), limit=5)
+    assert len(rows) == 5
+    assert video_id(9) not in {row.video_id for row in rows}
+    assert [row.video_id for row in recommender.similar(video_id(99_999), 3)] == POPULAR
+
+
+def test_titles_are_joined_and_a_bad_id_is_named(recommender: Recommender) -> None:
+    titled = recommender.with_titles(recommender.recommend("nobody", limit=2))
+    assert [(row.title, row.product_url) for row in titled] == [
+        ("Title 0", "https://e/0"),
+        ("Title 1", "https://e/1"),
+    ]
+    assert recommender.with_titles([]) == []
+    with pytest.raises(InputError, match="no video id"):
+        recommender.similar("not a uuid")
+
+
+def test_without_tables_there_is_an_error_with_a_mend(duckdb_settings: Settings) -> None:
+    with Recommender(duckdb_settings) as recommender, pytest.raises(NotEnoughDataError):
+        recommender.recommend("anybody")
+
+
+def test_popularity_answers_before_the_first_release(duckdb_settings: Settings) -> None:
+    make_world(duckdb_settings, users=1, videos=5)
+    with Recommender(duckdb_settings) as recommender:
+        assert [row.video_id for row in recommender.recommend("anybody", 3)] == POPULAR
+
+
+@pytest.fixture
+def connection(worlds: dict[str, World]) -> Iterator[psycopg.Connection]:
+    """A connection whose changes are undone."""
+    with psycopg.connect(warehouse.dsn(worlds["embedded"].settings)) as opened:
+        yield opened
+        opened.rollback()
+
+
+def test_empty_tables_answer_with_popularity_in_sql_too(connection: psycopg.Connection) -> None:
+    connection.execute("truncate public.user_embeddings, public.video_embeddings")
+    for call in (
+        f"recommend_videos('{user_id(3)}', 3)",
+        f"recommend_videos('{user_id(3)}', 3, false)",
+        f"similar_videos('{video_id(9)}', 3)",
+    ):
+        rows = connection.execute(f"select video_id::text from public.{call}").fetchall()
+        assert [row[0] for row in rows] == POPULAR
+
+
+@pytest.mark.parametrize(("limit", "rows"), [("0", 0), ("-5", 0), ("null", 20), ("7", 7)])
+def test_no_limit_is_an_error(connection: psycopg.Connection, limit: str, rows: int) -> None:
+    call = f"select * from public.recommend_videos('{user_id(3)}', {limit})"
+    assert len(connection.execute(call).fetchall()) == rows
+
+
+def test_the_measured_probes_are_stored_and_used(connection: psycopg.Connection) -> None:
+    chosen = connection.execute(
+        "select lists, probes, recall from two_tower.index_measurements where is_chosen"
+    ).fetchall()
+    assert len(chosen) == 1
+    lists, probes, recall = chosen[0]
+    assert (lists, probes) == (4, 1)
+    assert recall >= 0.99
+    settings = connection.execute(
+        "select proname, proconfig, provolatile, prosecdef from pg_proc where proname = any (%s)",
+        (["recommend_videos", "similar_videos", "recommend_for_vector"],),
+    ).fetchall()
+    assert len(settings) == 3
+    for name, config, volatility, is_definer in settings:
+        assert {'search_path=""', "ivfflat.probes=1", "enable_seqscan=off"} <= set(config), name
+        assert (volatility, is_definer) == ("s", False)
+
+
+def test_the_plan_uses_the_index(connection: psycopg.Connection) -> None:
+    """The plan of the function's own body, under its own settings, arguments unknown."""
+    row = connection.execute(
+        "select prosrc, proconfig from pg_proc where proname = 'recommend_videos'"
+    ).fetchone()
+    assert row is not None
+    body = row[0]
+    for number, name in enumerate(("p_user_id", "p_limit", "p_exclude_seen"), start=1):
+        body = body.replace(name, f"${number}")
+    for setting in (*row[1], "plan_cache_mode=force_generic_plan"):
+        name, value = setting.split("=", 1)
+        connection.execute("select set_config(%s, %s, true)", (name, value.strip('"')))
+    connection.execute(f"prepare body (text, integer, boolean) as {body}")
+    plan = connection.execute(f"explain execute body ('{user_id(3)}', 20, true)").fetchall()
+    text = "\n".join(line for (line,) in plan)
+    assert "Index Scan using idx_video_embeddings_cosine" in text
+    assert "Seq Scan on video_embeddings" not in text
+
+
+def test_where_exact_search_was_chosen_no_index_is_read(connection: psycopg.Connection) -> None:
+    connection.execute("select two_tower.tune_search(null)")
+    row = connection.execute(
+        "select proconfig from pg_proc where proname = 'recommend_videos'"
+    ).fetchone()
+    assert row is not None
+    assert "enable_indexscan=off" in row[0]
+    assert "enable_seqscan=off" not in row[0]
+    call = f"select * from public.recommend_videos('{user_id(3)}')"
+    assert len(connection.execute(call).fetchall()) == 20
