@@ -17,13 +17,7 @@ slots as (
 ),
 
 packed as (
-    select
-        {{ key }},
-        array_agg(feature_id order by feature_id, index) as feature_ids,
-        array_agg(index order by feature_id, index) as indices,
-        array_agg(value order by feature_id, index) as values
-    from slots
-    group by {{ key }}
+    {{ sorted_arrays('slots', key, {'feature_ids': 'feature_id', 'indices': 'index', 'values': 'value'}) }}
 )
 
 select

@@ -13,24 +13,31 @@ features as (
 training_reviews as (
     select
         reviews.user_id,
-        array_agg(items.item_number order by items.item_number) as item_numbers,
-        array_agg(reviews.label order by items.item_number) as labels,
-        array_agg(cast(reviews.weight as real) order by items.item_number) as weights,
-        array_agg(reviews.fold order by items.item_number) as folds
+        items.item_number,
+        reviews.label,
+        cast(reviews.weight as real) as weight,
+        reviews.fold
     from reviews
     inner join items on items.video_id = reviews.video_id
     where reviews.split = 'train'
-    group by reviews.user_id
+),
+
+packed as (
+    {{ sorted_arrays(
+        'training_reviews',
+        'user_id',
+        {'item_numbers': 'item_number', 'labels': 'label', 'weights': 'weight', 'folds': 'fold'},
+    ) }}
 )
 
 select
-    training_reviews.user_id,
+    packed.user_id,
     features.feature_ids,
     features.indices,
     features.values,
-    training_reviews.item_numbers,
-    training_reviews.labels,
-    training_reviews.weights,
-    training_reviews.folds
-from training_reviews
-inner join features on features.user_id = training_reviews.user_id
+    packed.item_numbers,
+    packed.labels,
+    packed.weights,
+    packed.folds
+from packed
+inner join features on features.user_id = packed.user_id
