@@ -37,18 +37,31 @@ known as (
         on reviews.product_url = urls.product_url
     cross join moment
     where reviews.reviewed_at is null or reviews.reviewed_at <= moment.as_of
+),
+
+-- A window, not `distinct on`, which takes five times as long on DuckDB.
+ranked as (
+    select
+        user_id,
+        video_id,
+        stars,
+        reviewed_at,
+        occurred_at,
+        row_number() over (
+            partition by {{ byte_order('user_id') }}, video_id
+            order by
+                occurred_at desc,
+                {{ byte_order('file') }} desc,
+                line desc
+        ) as recency
+    from known
 )
 
-select distinct on ({{ byte_order('user_id') }}, video_id)
+select
     user_id,
     video_id,
     stars,
     reviewed_at,
     occurred_at
-from known
-order by
-    {{ byte_order('user_id') }},
-    video_id,
-    occurred_at desc,
-    {{ byte_order('file') }} desc,
-    line desc
+from ranked
+where recency = 1
