@@ -59,10 +59,9 @@ def build(settings: Settings, version: str | None) -> Summary:
 
 def train(settings: Settings, version: str | None) -> Summary:
     """Train a new model; its version is in the summary."""
-    from two_tower.train import TrainConfig
     from two_tower.train import train as train_towers
 
-    return plain(train_towers(settings, TrainConfig()))
+    return plain(train_towers(settings, settings.train))
 
 
 def evaluate(settings: Settings, version: str | None) -> Summary:
