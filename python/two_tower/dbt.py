@@ -1,9 +1,11 @@
 """dbt as a subprocess: in-process it would hold DuckDB open and keep its memory."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
@@ -44,8 +46,17 @@ def environment(settings: Settings) -> dict[str, str]:
     return env
 
 
-def run(settings: Settings, *arguments: str) -> None:
-    """Run ``dbt ARGUMENTS`` in the project, with its output on stderr.
+@dataclass(frozen=True)
+class Built:
+    """What a dbt command did: models built, tests passed, tests that only warn."""
+
+    models: int
+    tests_passed: int
+    warnings: int
+
+
+def run(settings: Settings, *arguments: str) -> Built:
+    """Run ``dbt ARGUMENTS`` in the project; what it warns of and what fails is on stderr.
 
     Raises:
         InputError: there is no profiles.yml.
@@ -57,13 +68,25 @@ def run(settings: Settings, *arguments: str) -> None:
         )
     beside = Path(sys.executable).parent / "dbt"
     program = str(beside) if beside.exists() else shutil.which("dbt") or "dbt"
-    command = [program, *arguments, "--project-dir", str(settings.project_dir)]
+    command = [program, "--quiet", *arguments, "--project-dir", str(settings.project_dir)]
     command += ["--profiles-dir", str(settings.project_dir)]
+    env = environment(settings)
     done = subprocess.run(
-        command, env=environment(settings), cwd=settings.project_dir, stdout=sys.stderr, check=False
+        command, env=env, cwd=settings.project_dir, stdout=sys.stderr, check=False
     )
     if done.returncode != 0:
         raise GateError(
             f"`dbt {' '.join(arguments)}` failed (exit code {done.returncode})",
             "its output above names the model or test; logs/dbt.log has the whole story",
         )
+    return _built(settings.project_dir / env.get("DBT_TARGET_PATH", "target"))
+
+
+def _built(target_path: Path) -> Built:
+    results = json.loads((target_path / "run_results.json").read_text(encoding="utf-8"))["results"]
+    kinds = [(row["unique_id"].split(".")[0], row["status"]) for row in results]
+    return Built(
+        models=kinds.count(("model", "success")),
+        tests_passed=kinds.count(("test", "pass")) + kinds.count(("unit_test", "pass")),
+        warnings=kinds.count(("test", "warn")),
+    )
