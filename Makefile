@@ -54,4 +54,4 @@ bench: $(VENV)/.installed-dev ## seconds, rows per second and peak memory of eac
 
 clean: ## stop the embedded Postgres and remove what the project made (your data/raw stays)
 	@test ! -x $(BIN)/two-tower || $(BIN)/two-tower db stop || true
-	@rm -rf $(VENV) target logs runs artifacts data/postgres data/two_tower.duckdb
+	@rm -rf $(VENV) target logs runs artifacts data/postgres data/warehouse.duckdb

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,8 +40,10 @@ def write_onnx(path: Path, towers: Towers, properties: Mapping[str, str]) -> Non
     """
     # Traced with two rows each: a batch of one would be taken for a constant.
     examples = tuple(torch.zeros(2, towers.layout.feature_dim(tower)) for tower in TOWERS)
+    # The exporter's notes on its own internals, and on torchvision, which nobody needs here.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's notes on its own internals
+        warnings.simplefilter("ignore")
         program = torch.onnx.export(
             towers.dense_module(),
             examples,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -17,7 +18,15 @@ if TYPE_CHECKING:
 
 stdout = Console()
 
-METRICS = ("recall@20", "recall@50", "ndcg@10", "ndcg@100", "mrr", "coverage", "popularity_lift")
+METRICS = {
+    "recall@20": "R@20",
+    "recall@50": "R@50",
+    "ndcg@10": "NDCG@10",
+    "ndcg@100": "NDCG@100",
+    "mrr": "MRR",
+    "coverage": "coverage",
+    "popularity_lift": "lift",
+}
 
 
 def heading(text: str) -> None:
@@ -34,7 +43,7 @@ def error(message: str, hint: str) -> None:
 
 def summary(title: str, values: Mapping[str, Any]) -> None:
     """Print a result as a table of names and values."""
-    table = Table(title=title, show_header=False, title_justify="left")
+    table = _table(title, show_header=False)
     for name, value in values.items():
         table.add_row(name.replace("_", " "), _text(value))
     stdout.print(table)
@@ -44,12 +53,12 @@ def brief(values: Mapping[str, Any]) -> None:
     """Print a result's plain values in one paragraph on stderr."""
     shown = {k: v for k, v in values.items() if not isinstance(v, dict | list) and v is not None}
     text = " · ".join(f"{name.replace('_', ' ')} {_text(value)}" for name, value in shown.items())
-    stderr.print(f"  [dim]{escape(text)}[/dim]", highlight=False)
+    stderr.print(f"  [dim]{escape(text)}[/dim]", highlight=False, soft_wrap=True)
 
 
 def videos(title: str, rows: Iterable[TitledRecommendation]) -> None:
     """Print recommendations with their titles."""
-    table = Table(title=escape(title), title_justify="left")
+    table = _table(escape(title))
     table.add_column("rank", justify="right")
     table.add_column("score", justify="right")
     table.add_column("title", overflow="fold")
@@ -61,15 +70,26 @@ def videos(title: str, rows: Iterable[TitledRecommendation]) -> None:
 
 def evaluation(result: EvaluationResult) -> None:
     """Print the overall metrics of each model, and where the report is."""
-    table = Table(title=f"{result.users} held-out users", title_justify="left")
-    table.add_column("model")
-    for metric in METRICS:
-        table.add_column(metric, justify="right")
+    table = _table(f"{result.users} held-out users")
+    table.add_column("model", no_wrap=True)
+    for title in METRICS.values():
+        table.add_column(title, justify="right", no_wrap=True)
     for model, slices in result.metrics.items():
         overall = slices["overall"]
         table.add_row(model, *(f"{overall[metric]:.4f}" for metric in METRICS))
     stdout.print(table)
     stdout.print(f"report: {result.report}", highlight=False, soft_wrap=True)
+
+
+def _table(title: str, show_header: bool = True) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        show_header=show_header,
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
 
 
 def _text(value: Any) -> str:
