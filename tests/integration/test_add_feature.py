@@ -9,9 +9,11 @@ import pytest
 
 from conftest import PROJECT_DIR, folders
 from two_tower import dbt, tables
+from two_tower.config import TrainConfig
 from two_tower.layout import read_layout
 from two_tower.sample_data import generate
 from two_tower.settings import Settings
+from two_tower.train import train
 from two_tower.warehouse import open_warehouse
 
 PARTS = ["models", "macros", "tests/dbt", "dbt_project.yml", "selectors.yml"]
@@ -90,3 +92,5 @@ def test_a_feature_is_added_as_the_readme_says_with_no_python_changed(
     assert slots > 0
     after = vocabulary(settings)
     assert {key: after[key] for key in before} == before, "old tokens keep their indices"
+
+    assert train(settings, TrainConfig(epochs=1)).epochs == 1
