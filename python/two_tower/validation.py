@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from two_tower import metrics
 from two_tower.batches import hide
 from two_tower.dataset import Items, Users
 from two_tower.layout import Layout
@@ -35,8 +36,6 @@ def validate(
     vectors = towers.forward_sparse("item", items.slots)
     step = max(1, MAX_SCORES // len(items))
     depth = min(20, len(items))
-    discount = 1 / np.log2(np.arange(2, 22))
-    ideal = np.concatenate([[0], np.cumsum(discount[:10])])
     ndcg = recall = 0.0
     for start in range(0, len(rows), step):
         part = users.read(rows[start : start + step])
@@ -49,8 +48,6 @@ def validate(
         keys = part.rows[target] * len(items) + part.items[target]
         hits = np.isin(np.arange(len(part))[:, None] * len(items) + best, keys)
         count = np.bincount(part.rows[target], minlength=len(part))
-        ndcg += float(
-            (hits[:, :10] @ discount[: min(10, depth)] / ideal[np.minimum(count, 10)]).sum()
-        )
-        recall += float((hits.sum(1) / count).sum())
+        ndcg += float(metrics.ndcg(hits, count, 10).sum())
+        recall += float(metrics.recall(hits, count, 20).sum())
     return {"ndcg@10": ndcg / len(rows), "recall@20": recall / len(rows)}

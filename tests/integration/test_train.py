@@ -1,0 +1,175 @@
+"""Training on real tables in DuckDB: the files, the seeds, kills and interruptions."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import training_tables
+from two_tower import train as module
+from two_tower.checkpoint import VERSION
+from two_tower.config import TrainConfig
+from two_tower.errors import InputError, NotEnoughDataError
+from two_tower.fit import Fit
+from two_tower.layout import Layout
+from two_tower.settings import Settings
+from two_tower.towers import load_towers
+from two_tower.train import train
+from two_tower.warehouse import open_warehouse
+
+SMALL = TrainConfig(epochs=4, batch_size=32)
+
+
+@pytest.fixture
+def settings(duckdb_settings: Settings) -> Settings:
+    with open_warehouse(duckdb_settings) as warehouse:
+        training_tables.build(warehouse)
+    return duckdb_settings
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(run / "towers.pt", weights_only=True)["state"]
+    return state
+
+
+def same(one: Path, other: Path) -> bool:
+    first, second = weights(one), weights(other)
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "bce"])
+def test_towers_learn_who_likes_what(settings: Settings, loss: str) -> None:
+    result = train(settings, TrainConfig(loss=loss, epochs=20, batch_size=16))
+    # At random over the 50-odd videos left to rank: about 0.04.
+    assert result.valid_metric is not None
+    assert result.valid_metric > 0.15
+    assert (result.users, result.items, result.loss) == (120, 60, loss)
+    assert (result.user_feature_dim, result.item_feature_dim) == (104, 53)
+
+
+def test_a_finished_run_has_its_files_and_no_others(settings: Settings) -> None:
+    result = train(settings, SMALL)
+    run = result.run_dir
+    assert VERSION.fullmatch(result.version)
+    assert run == settings.path(settings.runs_dir) / result.version
+    names = {path.name for path in run.iterdir()}
+    assert names == {"config.json", "history.json", "layout.json", "towers.pt"}
+    assert load_towers(run / "towers.pt").layout == Layout.read(run / "layout.json")
+    assert TrainConfig(**json.loads((run / "config.json").read_text())) == SMALL
+    history = json.loads((run / "history.json").read_text())
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4]
+    assert {"loss", "ndcg@10", "recall@20", "learning_rate"} <= history[0].keys()
+    assert result.valid_metric == max(row["ndcg@10"] for row in history)
+
+
+def test_a_seed_trains_the_same_model_bit_by_bit(settings: Settings) -> None:
+    first, again = train(settings, SMALL), train(settings, SMALL)
+    other = train(settings, SMALL.model_copy(update={"seed": 1}))
+    assert again.version > first.version
+    assert same(first.run_dir, again.run_dir)
+    assert not same(first.run_dir, other.run_dir)
+
+
+PROGRAM = """
+import sys
+from two_tower.config import TrainConfig
+from two_tower.settings import Settings
+from two_tower.train import train
+settings = Settings(_env_file=None, target="duckdb", duckdb_path=sys.argv[1], runs_dir=sys.argv[2])
+train(settings, TrainConfig(**{config}), version="20260101_000000")
+"""
+
+
+@pytest.mark.parametrize("refitting", [False, True])
+def test_a_killed_run_goes_on_to_the_same_model(settings: Settings, refitting: bool) -> None:
+    config = TrainConfig(epochs=12, min_epochs=12, patience=12, batch_size=8)
+    program = PROGRAM.replace("{config}", repr(config.model_dump()))
+    paths = [str(settings.duckdb_path), str(settings.runs_dir)]
+    process = subprocess.Popen([sys.executable, "-c", program, *paths], env=dict(os.environ))
+    run = settings.runs_dir / "20260101_000000"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        history = run / "history.json"
+        rows = json.loads(history.read_text()) if history.exists() else []
+        if len(rows) >= (12 if refitting else 2):
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert (run / "checkpoint.pt").exists()
+    assert not (run / "towers.pt").exists()
+    resumed = train(settings, TrainConfig(seed=99), resume=True)
+    assert resumed.run_dir == run
+    assert same(run, train(settings, config).run_dir)
+
+
+def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    epoch = Fit.epoch
+
+    def interrupted(self: Fit, advance: object) -> dict[str, float]:
+        if self.done == 2:
+            raise KeyboardInterrupt
+        return epoch(self, advance)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Fit, "epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, SMALL)
+    assert "two-tower train --resume" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert same(train(settings, SMALL, resume=True).run_dir, train(settings, SMALL).run_dir)
+
+
+def test_without_refit_the_best_epoch_is_kept(settings: Settings) -> None:
+    result = train(settings, SMALL.model_copy(update={"refit": False}))
+    refitted = train(settings, SMALL)
+    assert result.valid_metric == refitted.valid_metric
+    assert not same(result.run_dir, refitted.run_dir)
+
+
+def test_it_stops_early_when_the_metric_no_longer_rises(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = iter([0.1, 0.3, 0.2, 0.2, 0.2, 0.2])
+    monkeypatch.setattr(module, "validate", lambda *_: {"ndcg@10": next(figures), "recall@20": 0.0})
+    result = train(settings, TrainConfig(epochs=20, batch_size=32, patience=3))
+    assert (result.epochs, result.best_epoch) == (5, 2)
+
+
+def test_a_sampled_softmax_trains_where_the_full_one_would_not_fit(settings: Settings) -> None:
+    config = TrainConfig(epochs=20, batch_size=16, max_full_softmax_items=10, sampled_items=10)
+    result = train(settings, config)
+    assert result.valid_metric is not None
+    assert result.valid_metric > 0.15
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("delete from two_tower.training_users", "0 users"),
+        ("delete from two_tower.item_feature_slots", "0 videos"),
+        ("update two_tower.training_users set labels = [0 for x in labels]", "no user likes"),
+        ("drop table two_tower.training_users", "does not exist"),
+        ("delete from two_tower.feature_layout", "is empty"),
+    ],
+)
+def test_too_little_data_is_said_and_leaves_no_run(
+    settings: Settings, statement: str, message: str
+) -> None:
+    with open_warehouse(settings) as warehouse:
+        warehouse.execute(statement)
+    with pytest.raises(NotEnoughDataError, match=message):
+        train(settings, SMALL)
+    assert not list(settings.runs_dir.glob("*"))
+
+
+def test_nothing_to_go_on_with_is_said(settings: Settings) -> None:
+    with pytest.raises(InputError, match="no interrupted training run"):
+        train(settings, SMALL, resume=True)

@@ -1,0 +1,89 @@
+import duckdb
+import numpy as np
+import pytest
+
+import training_tables
+from two_tower.batches import draw, hide, take_items
+from two_tower.dataset import read_items, read_users, spool
+from two_tower.layout import read_layout
+from two_tower.warehouse import DuckDBWarehouse
+
+SHARE = (0.1, 0.6)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dataset")
+    warehouse = DuckDBWarehouse(duckdb.connect())
+    training_tables.build(warehouse)
+    layout = read_layout(warehouse)
+    spool(warehouse, folder)
+    items = read_items(folder, layout)
+    return layout, items, read_users(folder, layout).read(np.arange(training_tables.USERS))
+
+
+def histories(layout, slots):
+    """Return the history blocks of dense rows, ``[blocks, users, videos]``."""
+    dense = layout.densify("user", slots)
+    blocks = [block for block in layout.user if block.kind == "history"]
+    return np.stack([dense[:, b.offset : b.offset + b.width] for b in blocks])
+
+
+def test_a_target_is_in_no_history_of_the_input(world):
+    layout, items, users = world
+    before = histories(layout, users.slots)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        batch = draw(layout, items, users, users.folds == 0, SHARE, rng)
+        seen = histories(layout, batch.slots)
+        known = items.identity[batch.items] >= 0
+        rows, index = batch.rows[known], items.identity[batch.items[known]]
+        assert before[:, rows, index].all()  # it was there …
+        assert not seen[:, rows, index].any()  # … and is not any more
+        assert seen.any()
+
+
+def test_a_video_without_an_index_can_be_a_target(world):
+    layout, items, users = world
+    batch = draw(layout, items, users, users.folds > 9, (1.0, 1.0), np.random.default_rng(0))
+    assert (items.identity[batch.items] < 0).any()
+    assert not histories(layout, batch.slots).any()
+
+
+def test_every_user_has_a_target_and_only_likes_are_targets(world):
+    layout, items, users = world
+    nothing = np.zeros(len(users.items), dtype=bool)
+    batch = draw(layout, items, users, nothing, (0.0, 0.0), np.random.default_rng(0))
+    assert np.bincount(batch.rows).tolist() == [1] * len(users)
+    likes = set(zip(users.rows[users.liked], users.items[users.liked], strict=True))
+    assert set(zip(batch.rows, batch.items, strict=True)) <= likes
+
+
+def test_withheld_reviews_are_neither_seen_nor_targets(world):
+    layout, items, users = world
+    withheld = users.folds == 0
+    batch = draw(layout, items, users, withheld, SHARE, np.random.default_rng(0))
+    kept = set(zip(users.rows[withheld], users.items[withheld], strict=True))
+    assert not kept & set(zip(batch.rows, batch.items, strict=True))
+    index = items.identity[users.items]
+    gone = withheld & (index >= 0)
+    assert not histories(layout, batch.slots)[:, users.rows[gone], index[gone]].any()
+
+
+def test_hiding_touches_nothing_but_histories(world):
+    layout, items, users = world
+    everything = np.ones(len(users.items), dtype=bool)
+    dense = layout.densify("user", hide(layout, items, users, everything))
+    assert np.array_equal(dense[:, :4], layout.densify("user", users.slots)[:, :4])
+    assert not dense[:, 4:].any()
+
+
+def test_a_share_of_the_videos_loses_its_identity_and_nothing_else(world):
+    layout, items, _ = world
+    numbers = np.tile(np.arange(len(items)), 20)
+    dense = layout.densify("item", take_items(items, numbers, 0.3, np.random.default_rng(0)))
+    content, own = dense[:, : training_tables.GROUPS], dense[:, training_tables.GROUPS :]
+    assert (content.sum(1) == 1).all()
+    share = 1 - own.sum() / (20 * training_tables.WITH_ID)
+    assert 0.25 < share < 0.35
+    assert items.slots.values.all()  # the catalogue itself is left alone

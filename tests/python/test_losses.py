@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+import torch
+
+from two_tower.batches import Batch
+from two_tower.layout import Slots
+from two_tower.losses import BinaryCrossEntropy, Softmax
+
+USERS, ITEMS = 6, 40
+RNG = np.random.default_rng(0)
+VECTORS = torch.nn.functional.normalize(torch.from_numpy(RNG.normal(size=(ITEMS, 8))), dim=1)
+PEOPLE = torch.nn.functional.normalize(torch.from_numpy(RNG.normal(size=(USERS, 8))), dim=1)
+SEEN = np.arange(ITEMS) < 30
+COUNTS = np.where(SEEN, np.arange(ITEMS) + 1, 0)
+EMPTY = Slots(np.empty(0, np.int64), np.empty(0, np.float32), np.zeros(USERS + 1, np.int64))
+
+
+def batch():
+    rows, items = np.array([0, 0, 1, 4, 5]), np.array([3, 7, 3, 20, 29])
+    weights = np.array([1, 0.8, 1, 1, 0.8], dtype=np.float32)
+    return Batch(EMPTY, rows, items, weights, np.sort(rows * ITEMS + items))
+
+
+def encode(numbers):
+    return VECTORS[torch.from_numpy(numbers)]
+
+
+def test_softmax_is_the_likelihood_among_the_videos_seen_in_training():
+    loss = Softmax(COUNTS, SEEN, temperature=0.2)(PEOPLE, encode, batch(), RNG)
+    scores = np.exp((PEOPLE @ VECTORS.T).numpy() / 0.2)
+    scores[:, ~SEEN] = 0
+    chance = scores / scores.sum(1, keepdims=True)
+    one = batch()
+    expected = -(one.weights * np.log(chance[one.rows, one.items])).sum() / one.weights.sum()
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_video_never_seen_in_training_is_not_pushed_away():
+    vectors = VECTORS.clone().requires_grad_()
+    loss = Softmax(COUNTS, SEEN, 0.2)(PEOPLE, lambda n: vectors[torch.from_numpy(n)], batch(), RNG)
+    loss.backward()
+    assert not vectors.grad[~torch.from_numpy(SEEN)].any()
+    assert vectors.grad[torch.from_numpy(SEEN)].any(dim=1).all()
+
+
+def test_a_sample_as_large_as_the_catalogue_is_the_full_softmax():
+    full = Softmax(COUNTS, SEEN, 0.2)(PEOPLE, encode, batch(), RNG)
+    sampled = Softmax(COUNTS, SEEN, 0.2, sample=ITEMS)(PEOPLE, encode, batch(), RNG)
+    assert float(sampled) == pytest.approx(float(full), rel=1e-5)
+
+
+def test_the_correction_makes_the_sampled_sum_unbiased():
+    """Mean over draws of sum(1 / chance) is the number of videos, however popular they are."""
+    rng = np.random.default_rng(1)
+    loss = Softmax(COUNTS, SEEN, 0.2, sample=5)
+    draws = []
+    for _ in range(4000):
+        targets = rng.choice(30, 6, p=loss.share)
+        chosen = np.union1d(rng.choice(30, 5, replace=False), targets)
+        draws.append((1 / loss.inclusion(chosen, 6)).sum())
+    assert np.mean(draws) == pytest.approx(30, rel=0.02)
+
+
+def test_bce_is_the_mean_over_positives_and_their_negatives():
+    class Fixed:
+        def choice(self, seen, shape):
+            assert shape == (5, 2)
+            assert seen.tolist() == list(range(30))
+            return np.array([[7, 1], [2, 9], [3, 4], [5, 6], [8, 8]])
+
+    loss = BinaryCrossEntropy(SEEN, negatives=2, scale=5)(PEOPLE, encode, batch(), Fixed())
+    one = batch()
+    cosines = 5 * (PEOPLE @ VECTORS.T).numpy()
+    total = weight = 0.0
+    for n, negatives in enumerate(Fixed().choice(np.flatnonzero(SEEN), (5, 2))):
+        pairs = [(one.items[n], 1)] + [
+            (item, 0) for item in negatives if (one.rows[n], item) not in {(0, 7), (0, 3), (1, 3)}
+        ]
+        for item, label in pairs:
+            chance = 1 / (1 + np.exp(-cosines[one.rows[n], item]))
+            total -= one.weights[n] * np.log(chance if label else 1 - chance)
+            weight += one.weights[n]
+    assert float(loss) == pytest.approx(total / weight, rel=1e-5)

@@ -1,0 +1,64 @@
+"""Small training tables: users who like the videos of their group, in the form that dbt writes."""
+
+import numpy as np
+
+from two_tower.warehouse import Warehouse
+
+USERS, VIDEOS, GROUPS = 120, 60, 3
+WITH_ID = 50  # the last videos are too new for the vocabulary
+LAYOUT = [
+    (1, "user", "tags", "multi_hot", 1, "tag", GROUPS),
+    (2, "user", "ratio", "numeric", 2, None, 1),
+    (3, "user", "liked", "history", 3, "video", WITH_ID),
+    (4, "user", "reviewed", "history", 4, "video", WITH_ID),
+    (5, "item", "tags", "multi_hot", 1, "tag", GROUPS),
+    (6, "item", "own_id", "identity", 2, "video", WITH_ID),
+]
+TABLES = """
+create schema two_tower;
+create table two_tower.feature_layout (feature_id smallint, tower text, feature text, kind text,
+    position integer, vocabulary text, width integer, layout_hash text);
+create table two_tower.feature_layout_versions (input_schema_version integer, layout_hash text,
+    first_seen_at timestamp);
+create table two_tower.item_feature_slots (video_id text, item_number integer,
+    feature_ids smallint[], indices integer[], "values" real[]);
+create table two_tower.training_users (user_id text, feature_ids smallint[], indices integer[],
+    "values" real[], item_numbers integer[], labels smallint[], weights real[], folds smallint[])
+"""
+
+
+def insert(warehouse: Warehouse, table: str, *values: object) -> None:
+    marks = ", ".join("?" for _ in values)
+    warehouse.execute(f"insert into two_tower.{table} values ({marks})", values)
+
+
+def build(warehouse: Warehouse, users: int = USERS) -> None:
+    """Write the tables. There is no held-out table: whoever reads one fails."""
+    for statement in TABLES.split(";"):
+        warehouse.execute(statement)
+    for row in LAYOUT:
+        insert(warehouse, "feature_layout", *row, "planted")
+    insert(warehouse, "feature_layout_versions", 1, "planted", "2026-01-01")
+    for video in range(VIDEOS):
+        own = [video] if video < WITH_ID else []
+        ids, indices = [5] + [6] * len(own), [video % GROUPS, *own]
+        insert(warehouse, "item_feature_slots", str(video), video, ids, indices, [1.0] * len(ids))
+    rng = np.random.default_rng(1)
+    for user in range(users):
+        insert(warehouse, "training_users", f"u{user:04d}", *row_of(user, rng))
+
+
+def row_of(user: int, rng: np.random.Generator) -> tuple[list[float], ...]:
+    """Return slots, reviews, labels, weights and folds of a user with 4 to 12 reviews."""
+    # The very last video is never reviewed.
+    mine = [video for video in range(VIDEOS - 1) if video % GROUPS == user % GROUPS]
+    liked = [int(v) for v in rng.choice(mine, int(rng.integers(3, 10)), replace=False)]
+    disliked = [int(v) for v in range(VIDEOS - 1) if v % GROUPS != user % GROUPS][user % 7 :][:1]
+    reviewed = sorted(liked + disliked)
+    likes_in, reviews_in = ([v for v in sorted(x) if v < WITH_ID] for x in (liked, reviewed))
+    ids = [1, 2] + [3] * len(likes_in) + [4] * len(reviews_in)
+    indices = [user % GROUPS, 0, *likes_in, *reviews_in]
+    values = [1.0, 0.7] + [1.0] * (len(ids) - 2)
+    labels = [int(video in liked) for video in reviewed]
+    folds = [(number + user) % 5 for number in range(len(reviewed))]
+    return ids, indices, values, reviewed, labels, [1.0] * len(reviewed), folds
