@@ -142,5 +142,7 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
     """Return the loss and the validation metrics of the epochs, by name."""
     if len(history) < 2:
         return {}
-    names = [name for name in ("loss", "ndcg@10", "recall@20") if name in history[0]]
+    names = [
+        name for name in ("loss", "ndcg@10", "recall@20") if all(name in row for row in history)
+    ]
     return {METRIC_NAMES.get(name, name): [float(row[name]) for row in history] for name in names}
