@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from conftest import PROJECT_DIR, make_settings
 from flows.prefect_server import TERMINAL, PrefectServer, running_server
-from two_tower import embedded
+from two_tower import embedded, sample_data
 from two_tower.pipeline import STEPS
 
 DEPLOYMENT = "weekly-two-tower/weekly-two-tower"
@@ -117,3 +118,23 @@ def test_a_failing_step_fails_the_run_and_the_report_says_where(deployed: Deploy
     assert "reviewer_id" in run["state"]["message"]
     assert deployed.states(run, expected=1) == {"load": "FAILED"}
     assert deployed.report(run).count("not done") == len(STEPS)
+
+
+def test_the_run_goes_the_whole_way_and_leaves_a_release_and_a_report(deployed: Deployed) -> None:
+    sample_data.generate(deployed.project / "data" / "raw", reviews=3000)
+
+    run = deployed.run(seconds=400)
+
+    assert run["state_type"] == "COMPLETED", deployed.worker_log.read_text()
+    states = deployed.states(run, expected=len(STEPS))
+    assert list(states.items()) == [(step.name, "COMPLETED") for step in STEPS]
+    settings = make_settings("embedded", postgres_dir=deployed.project / "data" / "postgres")
+    with psycopg.connect(embedded.url(settings)) as connection:
+        ((version,),) = connection.execute(
+            "select version from two_tower.model_releases"
+        ).fetchall()
+        answer = connection.execute("select video_id from recommend_videos('nobody', 5)").fetchall()
+    assert len(answer) == 5
+    report = deployed.report(run)
+    assert report.startswith(f"Model version: {version}\n")
+    assert "not done" not in report
