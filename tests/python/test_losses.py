@@ -81,3 +81,20 @@ def test_bce_is_the_mean_over_positives_and_their_negatives():
             total -= one.weights[n] * np.log(chance if label else 1 - chance)
             weight += one.weights[n]
     assert float(loss) == pytest.approx(total / weight, rel=1e-5)
+
+
+def test_a_sampled_logit_is_corrected_by_the_log_of_its_chance():
+    class Fixed:
+        def choice(self, count, size, replace):
+            assert (count, size, replace) == (30, 4, False)
+            return np.array([0, 7, 11, 25])
+
+    sampled = Softmax(COUNTS, SEEN, 0.2, sample=4)
+    one = batch()
+    chosen = np.array([0, 3, 7, 11, 20, 25, 29])
+    chance = 1 - (1 - COUNTS[chosen] / COUNTS.sum()) ** len(one.items) * (1 - 4 / 30)
+    scores = np.exp((PEOPLE @ VECTORS[chosen].T).numpy() / 0.2) / chance
+    share = scores / scores.sum(1, keepdims=True)
+    places = np.searchsorted(chosen, one.items)
+    expected = -(one.weights * np.log(share[one.rows, places])).sum() / one.weights.sum()
+    assert float(sampled(PEOPLE, encode, one, Fixed())) == pytest.approx(expected, rel=1e-5)
