@@ -57,16 +57,17 @@ class Popularity:
 class ItemKNN:
     """Videos liked by the people who liked what the user liked.
 
-    Cosine between the videos' columns of likes, the ``NEIGHBOURS`` nearest of each kept; a video's
-    score is the sum over the user's liked videos (Deshpande & Karypis 2004). Popularity breaks
-    ties, so that a user without likes gets the popular videos.
+    Cosine between the videos' columns of likes; a video's score is the sum over those of its own
+    ``NEIGHBOURS`` nearest videos that the user liked (Sarwar et al. 2001). To keep the nearest of
+    the liked videos instead finds a fifth less on MovieLens-100k. Popularity breaks ties, so that a
+    user without likes gets the popular videos.
     """
 
     def __init__(self, likes: sparse.csr_matrix, popularity: Popularity) -> None:
         self.tie_break = popularity.scores * np.float32(1e-6)
         norms = np.sqrt(np.maximum(popularity.likes, 1)).astype(np.float32)
         columns = (likes @ sparse.diags(1 / norms)).tocsc()
-        self.neighbours = _nearest(columns.T.tocsr(), columns.tocsr())
+        self.neighbours = _nearest(columns.T.tocsr(), columns.tocsr()).T.tocsr()
 
     def scores(self, liked: Ragged) -> NDArray[np.float32]:
         """Return float32 ``[users, items]`` for rows of liked item numbers."""

@@ -145,7 +145,7 @@ class DuckDBWarehouse(Warehouse):
 
     def read_arrow(self, sql: str) -> pa.RecordBatchReader:
         """See :meth:`Warehouse.read_arrow`."""
-        return self.connection.cursor().execute(sql).to_arrow_reader(BATCH_ROWS)
+        return self.connection.cursor().sql(sql).to_arrow_reader(BATCH_ROWS)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

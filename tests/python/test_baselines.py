@@ -54,7 +54,7 @@ def test_item_knn_in_blocks_keeps_the_nearest(monkeypatch: pytest.MonkeyPatch) -
     for item in range(23):
         plain = [plain_similarity(dense, item, other) * (other != item) for other in range(23)]
         expected = sorted((value for value in plain if value > 0), reverse=True)[:5]
-        found = np.sort(whole[item][whole[item] > 0])[::-1]
+        found = np.sort(whole[:, item][whole[:, item] > 0])[::-1]
         assert found == pytest.approx(expected, abs=1e-6)
 
 
