@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -181,9 +182,9 @@ def _exchange(warehouse: Warehouse) -> dict[str, Any]:
         warehouse.execute(
             "insert into two_tower.model_releases by name"
             " select * replace (release_id + 2 as release_id, true as is_rollback,"
-            "  current_localtimestamp() as released_at)"
+            "  cast(? as timestamp) as released_at)"
             " from two_tower.model_releases where release_id = ?",
-            (former["release_id"],),
+            (datetime.now(UTC).replace(tzinfo=None), former["release_id"]),
         )
     return {"version_from": serving["version"], "version_to": former["version"]}
 
