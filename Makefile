@@ -8,6 +8,9 @@ REQUIREMENTS := pyproject.toml constraints.txt
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
+# `python -m venv`, without its traceback on Ctrl-C.
+MAKE_VENV := import signal, sys, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); venv.main(sys.argv[1:])
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench clean
 
@@ -21,7 +24,7 @@ $(VENV)/.installed: $(REQUIREMENTS)
 	@rm -rf $(VENV)
 	@echo "Setting up $(VENV) (a minute or two; the first time the packages are downloaded)"
 	@trap 'rm -rf $(VENV); echo; echo "interrupted: nothing is left behind"; exit 130' INT TERM; \
-	  { $(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e . ; } \
+	  { $(PYTHON) -c '$(MAKE_VENV)' $(VENV) && $(BIN)/pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e . ; } \
 	    || { rm -rf $(VENV); exit 1; }
 	@touch $@
 

@@ -1,4 +1,8 @@
-"""The command line: ``two-tower COMMAND``. Every command calls one function of the package."""
+"""The command line: ``two-tower COMMAND``. Every command calls one function of the package.
+
+What a command needs is imported inside it: torch, pyarrow and the database drivers take seconds
+that ``two-tower --help`` should not cost.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,16 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from pydantic import ValidationError
 
-from two_tower import embedded, pipeline, present
-from two_tower.errors import ExitCode, InputError, TwoTowerError
-from two_tower.settings import Settings, Target
+from two_tower import present
+from two_tower.errors import ExitCode, TwoTowerError
+from two_tower.targets import Target
+
+if TYPE_CHECKING:
+    from two_tower.settings import Settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -58,6 +64,12 @@ def common(
         os.environ["TWO_TOWER_TARGET"] = target
 
 
+def _settings() -> Settings:
+    from two_tower.settings import read_settings
+
+    return read_settings()
+
+
 def _show(title: str, result: Any, as_json: bool) -> None:
     """Print a result: JSON for programs, a table for people."""
     if as_json:
@@ -67,8 +79,10 @@ def _show(title: str, result: Any, as_json: bool) -> None:
 
 
 def _step(name: str, as_json: bool, version: str | None = None) -> None:
+    from two_tower import pipeline
+
     step = next(step for step in pipeline.STEPS if step.name == name)
-    _show(step.title, pipeline.run_step(name, Settings(), version), as_json)
+    _show(step.title, pipeline.run_step(name, _settings(), version), as_json)
 
 
 @app.command()
@@ -79,7 +93,7 @@ def init() -> None:
     """
     from two_tower.project import prepare
 
-    for line in prepare(Settings()):
+    for line in prepare(_settings()):
         typer.echo(line)
 
 
@@ -95,9 +109,10 @@ def sample_data(
 
     Example: `two-tower sample-data --reviews 1000000`
     """
+    from two_tower import pipeline
     from two_tower.sample_data import generate
 
-    settings = Settings()
+    settings = _settings()
     result = generate(settings.path(settings.data_dir), reviews=reviews, seed=seed)
     _show("Sample data", pipeline.plain(result), as_json)
 
@@ -115,9 +130,10 @@ def import_data(
 
     Example: `two-tower import movielens ~/Downloads/ml-25m`
     """
+    from two_tower import pipeline
     from two_tower.importers import import_dataset
 
-    settings = Settings()
+    settings = _settings()
     result = import_dataset(format, path, settings.path(settings.data_dir))
     _show(f"Imported {path}", pipeline.plain(result), as_json)
 
@@ -152,9 +168,10 @@ def train(
 
     Example: `two-tower train --loss bce -K 5`
     """
+    from two_tower import pipeline
     from two_tower.train import train as train_towers
 
-    settings = Settings()
+    settings = _settings()
     chosen = {"loss": loss, "negatives": negatives, "epochs": epochs, "seed": seed}
     given = {name: value for name, value in chosen.items() if value is not None}
     config = settings.train.model_copy(update=given)
@@ -169,9 +186,10 @@ def evaluate(version: Version = None, as_json: Json = False) -> None:
 
     Example: `two-tower evaluate --json`
     """
+    from two_tower import pipeline
     from two_tower.evaluate import evaluate as evaluate_towers
 
-    result = evaluate_towers(Settings(), version)
+    result = evaluate_towers(_settings(), version)
     if as_json:
         _show("", pipeline.plain(result), True)
     else:
@@ -211,9 +229,10 @@ def rollback(as_json: Json = False) -> None:
 
     Example: `two-tower rollback`
     """
+    from two_tower import pipeline
     from two_tower.release import rollback as roll_back
 
-    _show("Rolled back", pipeline.plain(roll_back(Settings())), as_json)
+    _show("Rolled back", pipeline.plain(roll_back(_settings())), as_json)
 
 
 @app.command()
@@ -222,7 +241,9 @@ def run(as_json: Json = False) -> None:
 
     Example: `two-tower run`
     """
-    settings = Settings()
+    from two_tower import pipeline
+
+    settings = _settings()
     version: str | None = None
     summaries: dict[str, Any] = {}
     for number, step in enumerate(pipeline.STEPS, start=1):
@@ -249,7 +270,7 @@ def recommend(
     """
     from two_tower.recommend import Recommender
 
-    with Recommender(Settings()) as recommender:
+    with Recommender(_settings()) as recommender:
         rows = recommender.recommend(user_id, limit=limit, exclude_seen=not include_seen)
         _videos(f"Recommended for {user_id}", recommender.with_titles(rows), as_json)
 
@@ -266,12 +287,14 @@ def similar(
     """
     from two_tower.recommend import Recommender
 
-    with Recommender(Settings()) as recommender:
+    with Recommender(_settings()) as recommender:
         rows = recommender.similar(video_id, limit=limit)
         _videos(f"Similar to {video_id}", recommender.with_titles(rows), as_json)
 
 
 def _videos(title: str, rows: list[Any], as_json: bool) -> None:
+    from two_tower import pipeline
+
     if as_json:
         _show(title, [pipeline.plain(row) for row in rows], True)
     else:
@@ -284,9 +307,10 @@ def status(as_json: Json = False) -> None:
 
     Example: `two-tower status`
     """
+    from two_tower import pipeline
     from two_tower.status import status as read_status
 
-    _show("Status", pipeline.plain(read_status(Settings())), as_json)
+    _show("Status", pipeline.plain(read_status(_settings())), as_json)
 
 
 @db.command("start")
@@ -295,7 +319,9 @@ def db_start() -> None:
 
     Example: `psql "$(two-tower db start)"`
     """
-    typer.echo(embedded.start(Settings()))
+    from two_tower import embedded
+
+    typer.echo(embedded.start(_settings()))
 
 
 @db.command("stop")
@@ -304,7 +330,9 @@ def db_stop() -> None:
 
     Example: `two-tower db stop`
     """
-    typer.echo("stopped" if embedded.stop(Settings()) else "it was not running", err=True)
+    from two_tower import embedded
+
+    typer.echo("stopped" if embedded.stop(_settings()) else "it was not running", err=True)
 
 
 @db.command("url")
@@ -313,7 +341,9 @@ def db_url() -> None:
 
     Example: `export DATABASE_URL="$(two-tower db url)"`
     """
-    typer.echo(embedded.url(Settings()))
+    from two_tower import embedded
+
+    typer.echo(embedded.url(_settings()))
 
 
 def main() -> None:
@@ -328,11 +358,6 @@ def guarded(command: Callable[[], Any]) -> None:
     except TwoTowerError as error:
         present.error(str(error), error.hint)
         sys.exit(error.exit_code)
-    except ValidationError as error:
-        for problem in error.errors():
-            name = "__".join(str(part) for part in problem["loc"]).upper()
-            present.error(f"setting TWO_TOWER_{name}: {problem['msg']}", "see .env.example")
-        sys.exit(InputError.exit_code)
     except KeyboardInterrupt:
         present.error("interrupted", "")
         sys.exit(130)

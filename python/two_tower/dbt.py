@@ -39,8 +39,8 @@ def environment(settings: Settings) -> dict[str, str]:
     if settings.target == "embedded":
         warehouse.dsn(settings)  # starts the server
         env["TWO_TOWER_POSTGRES_DIR"] = str(embedded.data_dir(settings))
-    if settings.target == "postgres" and settings.database_url is not None:
-        for key, value in conninfo_to_dict(settings.database_url.get_secret_value()).items():
+    if settings.target == "postgres":
+        for key, value in conninfo_to_dict(warehouse.dsn(settings)).items():
             if key in PG_VARIABLES and value is not None:
                 env[PG_VARIABLES[key]] = str(value)
     return env

@@ -9,12 +9,12 @@ from rich.markup import escape
 
 from two_tower import cli, present, warehouse
 from two_tower.recommend import Recommender
-from two_tower.settings import Settings
+from two_tower.settings import Settings, read_settings
 
 
 def tour() -> None:
     """Print recommendations for a known user, a new user and a video, then the next commands."""
-    settings = Settings()
+    settings = read_settings()
     with warehouse.open_warehouse(settings) as database:
         known = database.fetch(
             "select user_id, review_count from two_tower.users"

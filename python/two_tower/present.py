@@ -42,10 +42,11 @@ def error(message: str, hint: str) -> None:
 
 
 def summary(title: str, values: Mapping[str, Any]) -> None:
-    """Print a result as a table of names and values."""
+    """Print a result as a table of names and values; its warnings were shown when they arose."""
     table = _table(title, show_header=False)
     for name, value in values.items():
-        table.add_row(name.replace("_", " "), _text(value))
+        if name != "warnings" or not isinstance(value, list):
+            table.add_row(name.replace("_", " "), escape(_text(value)))
     stdout.print(table)
 
 
@@ -93,6 +94,8 @@ def _table(title: str, show_header: bool = True) -> Table:
 
 
 def _text(value: Any) -> str:
+    if value is None or value in ({}, []):
+        return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

@@ -1,16 +1,17 @@
 """The settings of a project: environment variables, then ``.env``, then these defaults."""
 
+import re
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from two_tower.config import TrainConfig
 from two_tower.errors import InputError
+from two_tower.targets import Target
 
-Target = Literal["embedded", "postgres", "duckdb"]
+__all__ = ["Settings", "Target", "find_project_dir", "read_settings"]
 
 
 def find_project_dir(start: Path | None = None) -> Path:
@@ -91,3 +92,24 @@ class Settings(BaseSettings):
     def catalogue_dir(self) -> Path:
         """The folder of the catalogue's CSV files."""
         return self.path(self.data_dir) / "catalogue"
+
+
+def read_settings() -> Settings:
+    """Return the settings of this process.
+
+    Raises:
+        InputError: a setting is wrong: its name, and what is wrong with it, never its value.
+    """
+    hint = "see .env.example, and config.py for TWO_TOWER_TRAIN__…"
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = [
+            f"setting TWO_TOWER_{'__'.join(map(str, problem['loc'])).upper()}: {problem['msg']}"
+            for problem in error.errors(include_input=False)
+        ]
+        raise InputError("\n".join(problems), hint) from None
+    except SettingsError as error:
+        field = re.search(r'field "(\w+)"', str(error))
+        name = field[1].upper() if field else "…"
+        raise InputError(f"setting TWO_TOWER_{name} is not JSON", hint) from None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from two_tower import warehouse as databases
-from two_tower.errors import TwoTowerError
+from two_tower.errors import NotEnoughDataError
 from two_tower.registry import Registry
 from two_tower.settings import Settings
 from two_tower.warehouse import Warehouse
@@ -42,9 +44,9 @@ def status(settings: Settings) -> Status:
     registry = Registry(settings)
     try:
         latest = registry.latest()["version"]
-    except TwoTowerError:
+    except NotEnoughDataError:
         latest = None
-    with databases.open_warehouse(settings) as warehouse:
+    with _open_if_made(settings) as warehouse:
         releases = _rows(
             warehouse,
             "model_releases",
@@ -70,18 +72,36 @@ def status(settings: Settings) -> Status:
         )
 
 
+@contextmanager
+def _open_if_made(settings: Settings) -> Iterator[Warehouse | None]:
+    """Open the database; None where nobody has made it yet, since looking should not."""
+    made = {
+        "duckdb": settings.path(settings.duckdb_path),
+        "embedded": settings.path(settings.postgres_dir) / "PG_VERSION",
+    }
+    if settings.target in made and not made[settings.target].exists():
+        yield None
+    else:
+        with databases.open_warehouse(settings) as warehouse:
+            yield warehouse
+
+
 def _name(settings: Settings) -> str:
     if settings.target == "duckdb":
         return str(settings.path(settings.duckdb_path))
+    if settings.target == "embedded":
+        return str(settings.path(settings.postgres_dir))
     return databases.redact(databases.dsn(settings))
 
 
-def _rows(warehouse: Warehouse, table: str, sql: str) -> list[dict[str, Any]]:
-    return warehouse.fetch(sql) if warehouse.relation_exists("two_tower", table) else []
+def _rows(warehouse: Warehouse | None, table: str, sql: str) -> list[dict[str, Any]]:
+    if warehouse is None or not warehouse.relation_exists("two_tower", table):
+        return []
+    return warehouse.fetch(sql)
 
 
-def _count(warehouse: Warehouse, schema: str, table: str) -> int | None:
-    if not warehouse.relation_exists(schema, table):
+def _count(warehouse: Warehouse | None, schema: str, table: str) -> int | None:
+    if warehouse is None or not warehouse.relation_exists(schema, table):
         return None
     return int(warehouse.fetch(f"select count(*) as n from {schema}.{table}")[0]["n"])
 
@@ -99,7 +119,7 @@ def _search(release: dict[str, Any]) -> str:
     )
 
 
-def _metrics(warehouse: Warehouse, version: str) -> dict[str, Any]:
+def _metrics(warehouse: Warehouse | None, version: str) -> dict[str, Any]:
     rows = _rows(
         warehouse,
         "evaluation_metrics",

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import parse_qsl, urlsplit
 
 import duckdb
 import psycopg
 import pyarrow as pa
+from psycopg.conninfo import conninfo_to_dict
 
 from two_tower import embedded
 from two_tower.errors import InputError, UnavailableError
@@ -74,7 +74,7 @@ class PostgresWarehouse(Warehouse):
         except psycopg.OperationalError as error:
             raise UnavailableError(
                 f"cannot reach Postgres at {redact(dsn)}: {str(error).strip()}",
-                "is it running? for the embedded one: two-tower db start",
+                "is it running, and is DATABASE_URL right? the embedded one: two-tower db start",
             ) from error
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
@@ -191,14 +191,15 @@ def dsn(settings: Settings) -> str:
     """Return the Postgres DSN of the target, starting the embedded server if need be.
 
     Raises:
-        InputError: the target is DuckDB, or neither DATABASE_URL nor PGHOST is set.
+        InputError: the target is DuckDB, neither DATABASE_URL nor PGHOST is set, or DATABASE_URL
+            cannot be read.
     """
     if settings.target == "embedded":
         return embedded.start(settings)
     if settings.target == "duckdb":
         raise InputError("the target is duckdb, which has no DSN", "set TWO_TOWER_TARGET")
-    if settings.database_url is not None:
-        return settings.database_url.get_secret_value()
+    if settings.database_url is not None and settings.database_url.get_secret_value():
+        return _readable(settings.database_url.get_secret_value())
     if "PGHOST" in os.environ or "PGSERVICE" in os.environ:
         return "postgresql://"
     raise InputError(
@@ -208,10 +209,23 @@ def dsn(settings: Settings) -> str:
 
 
 def redact(dsn: str) -> str:
-    """Return host and database of a DSN, without its user and password."""
-    parts = urlsplit(dsn)
-    host = parts.hostname or dict(parse_qsl(parts.query)).get("host", "PGHOST")
-    return f"{host}{parts.path or ''}"
+    """Return host and database of a DSN (a URL or ``key=value``), without its user and password."""
+    parts = conninfo_to_dict(dsn)
+    host = parts.get("host") or os.environ.get("PGHOST", "localhost")
+    return f"{host}/{parts.get('dbname') or os.environ.get('PGDATABASE', '')}".rstrip("/")
+
+
+def _readable(dsn: str) -> str:
+    """Return the DSN; refuse one that libpq would misread and then quote, password and all."""
+    hint = "write postgresql://user:password@host:5432/database, an @ / : or % in it as %40 %2F …"
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise InputError("DATABASE_URL is no Postgres URL", hint) from None
+    place = f"{parts.get('host')}/{parts.get('dbname')}"
+    if "@" in place or set(str(parts.get("port", ""))) - set("0123456789,"):
+        raise InputError("DATABASE_URL cannot be split into user, password, host and port", hint)
+    return dsn
 
 
 def _refuse_ambiguous_name(path: str) -> None:
