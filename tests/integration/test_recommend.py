@@ -217,6 +217,8 @@ def test_the_measured_probes_are_stored_and_used(connection: psycopg.Connection)
         "select lists, probes, recall from two_tower.index_measurements where is_chosen"
     ).fetchall()
     assert len(chosen) == 1
+    indexed = "select tablename from pg_indexes where indexname like 'idx_%_cosine'"
+    assert connection.execute(indexed).fetchall() == [("video_embeddings",)], "80 users need none"
     lists, probes, recall = chosen[0]
     assert (lists, probes) == (4, 1)
     assert recall >= 0.99
@@ -228,6 +230,24 @@ def test_the_measured_probes_are_stored_and_used(connection: psycopg.Connection)
     for name, config, volatility, is_definer in settings:
         assert {'search_path=""', "ivfflat.probes=1", "enable_seqscan=off"} <= set(config), name
         assert (volatility, is_definer) == ("s", False)
+
+
+def test_an_app_may_rely_on_the_functions_arguments_and_columns(
+    connection: psycopg.Connection,
+) -> None:
+    found = connection.execute(
+        "select proname, pg_get_function_arguments(oid), pg_get_function_result(oid) from pg_proc"
+        " where proname in ('recommend_videos', 'similar_videos') order by proname"
+    ).fetchall()
+    answer = "TABLE(video_id uuid, score double precision, rank integer)"
+    assert found == [
+        (
+            "recommend_videos",
+            "p_user_id text, p_limit integer DEFAULT 20, p_exclude_seen boolean DEFAULT true",
+            answer,
+        ),
+        ("similar_videos", "p_video_id uuid, p_limit integer DEFAULT 20", answer),
+    ]
 
 
 def test_the_plan_uses_the_index(connection: psycopg.Connection) -> None:

@@ -23,6 +23,7 @@ from two_tower.settings import Settings
 from two_tower.warehouse import PostgresWarehouse
 
 RELEASES = 5
+USERS, VIDEOS = 1000, 1200  # both are enough for a vector index
 VERSIONS = [f"20260101_00000{number}" for number in range(1, RELEASES + 1)]
 SHARES = [0.5, 0.58, 0.66, 0.74, 0.82]
 
@@ -94,7 +95,7 @@ def story(postgres_settings: Settings, postgres_dsn: str) -> Iterator[Story]:
     """Five releases; readers from the first on, grants and row-level security from the second."""
     project.prepare(postgres_settings)
     empty(postgres_dsn)
-    world = make_world(postgres_settings, users=60, videos=1200)
+    world = make_world(postgres_settings, users=USERS, videos=VIDEOS)
     readers = [Reader(postgres_dsn) for _ in range(2)]
     threads = [threading.Thread(target=reader.run) for reader in readers]
     results = []
@@ -179,8 +180,8 @@ def test_each_release_is_a_row_of_the_history(story: Story) -> None:
     assert [result.release_id for result in story.results] == [1, 2, 3, 4, 5]
     assert all(result.swapped for result in story.results)
     assert all(result.index_recall >= 0.99 for result in story.results)
-    assert story.results[0].users == 60
-    assert story.results[0].videos == 1200
+    assert story.results[0].users == USERS
+    assert story.results[0].videos == VIDEOS
 
 
 def test_what_serves_already_is_not_released_again(story: Story) -> None:
@@ -210,15 +211,18 @@ def test_tables_and_indexes_have_the_names_and_types_of_the_contract(story: Stor
     ).fetchall()
     definitions = dict(indexes)
     assert set(definitions) == {
+        "idx_user_embeddings_cosine",
+        "idx_user_embeddings_cosine_previous",
         "idx_video_embeddings_cosine",
         "idx_video_embeddings_cosine_previous",
         "user_embeddings_pkey",
         "user_embeddings_previous_pkey",
         "video_embeddings_pkey",
         "video_embeddings_previous_pkey",
-    }  # 60 users have no vector index: exact search is faster
-    assert "halfvec_cosine_ops" in definitions["idx_video_embeddings_cosine"]
-    assert "lists='1'" in definitions["idx_video_embeddings_cosine"]
+    }
+    for name in ("idx_user_embeddings_cosine", "idx_video_embeddings_cosine"):
+        assert "USING ivfflat (embedding halfvec_cosine_ops)" in definitions[name]
+        assert "lists='1'" in definitions[name]
 
 
 def test_grants_and_row_level_security_survive_every_swap(story: Story) -> None:

@@ -11,11 +11,48 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 PUBLIC_FOLDERS = ("marts", "features", "serving", "evaluation")
 MAX_MODEL_LINES = 120
 KEY_TESTS = ("unique", "unique_combination")
+# What others build on: these names and types are promised, so neither SQL nor YAML may change them.
+PROMISED_COLUMNS = {
+    "interactions": {
+        "user_id": "text",
+        "item_id": "uuid",
+        "label": "smallint",
+        "weight": "double precision",
+        "timestamp": "timestamp",
+    },
+    "user_features": {
+        "user_id": "text",
+        "preferred_tag_ids": "text[]",
+        "like_count_30d": "bigint",
+        "signup_days": "bigint",
+        "positive_ratio_30d": "double precision",
+        "liked_video_ids": "uuid[]",
+        "reviewed_video_ids": "uuid[]",
+    },
+    "item_features": {
+        "video_id": "uuid",
+        "source": "text",
+        "maker": "text",
+        "label": "text",
+        "series": "text",
+        "tag_ids": "text[]",
+        "performer_ids": "text[]",
+        "price": "double precision",
+    },
+    "user_embeddings_next": {"user_id": "text", "embedding": "halfvec(128)"},
+    "video_embeddings_next": {"video_id": "uuid", "embedding": "halfvec(128)"},
+}
+PROMISED_VARS = {
+    "liked_from_stars": 4,
+    "split_strategy": "random",
+    "valid_fraction": 0.2,
+}
 
 Node = dict[str, Any]
 
@@ -47,6 +84,31 @@ def public_models(models: list[Node]) -> list[Node]:
 
 def test_every_public_model_has_an_enforced_contract(public_models: list[Node]) -> None:
     assert [node["name"] for node in public_models if not node["contract"]["enforced"]] == []
+
+
+@pytest.mark.parametrize("name", PROMISED_COLUMNS)
+def test_promised_columns_keep_their_names_and_types(public_models: list[Node], name: str) -> None:
+    (model,) = (model for model in public_models if model["name"] == name)
+    columns = model["columns"].values()
+    assert {column["name"]: column["data_type"] for column in columns} == PROMISED_COLUMNS[name]
+
+
+def test_promised_rules_keep_their_defaults() -> None:
+    found = yaml.safe_load((PROJECT_DIR / "dbt_project.yml").read_text())["vars"]
+    assert {name: found[name] for name in PROMISED_VARS} == PROMISED_VARS
+
+
+def test_vectors_are_compared_by_cosine_alone() -> None:
+    """The index serves `<=>`; another operator gives the same order and reads the whole table."""
+    folders = ("models", "macros", "python", "examples", "tests/dbt")
+    files = [path for name in folders for path in (PROJECT_DIR / name).rglob("*")]
+    found = [
+        path.relative_to(PROJECT_DIR)
+        for path in files
+        if path.suffix in {".sql", ".py", ".ts"} and "node_modules" not in path.parts
+        if re.search(r"<->|<#>|halfvec_l2_ops|halfvec_ip_ops", path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
 
 
 def test_every_public_description_states_the_grain(public_models: list[Node]) -> None:

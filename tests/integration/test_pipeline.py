@@ -1,0 +1,119 @@
+"""`two-tower run` the whole way on DuckDB, as a user starts it; then what an app would ask."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import PROJECT_DIR
+from two_tower.pipeline import STEPS
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+
+REVIEWS = 3_000
+
+
+@dataclass
+class Shell:
+    """Runs `two-tower ARGUMENTS --json` with data, DuckDB file and registry in one folder."""
+
+    folder: Path
+    environment: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        places = {
+            "DUCKDB_PATH": self.folder / "warehouse.duckdb",
+            "DATA_DIR": self.folder / "raw",
+            "RUNS_DIR": self.folder / "runs",
+            "REGISTRY_URL": self.folder / "artifacts",
+            "PROJECT_DIR": PROJECT_DIR,
+            "TARGET": "duckdb",
+            "TRAIN__EPOCHS": 12,
+        }
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
+            **{f"TWO_TOWER_{name}": str(value) for name, value in places.items()},
+            "DBT_TARGET_PATH": str(self.folder / "target"),
+            "DBT_LOG_PATH": str(self.folder / "logs"),
+        }
+
+    def __call__(self, *arguments: str) -> Any:
+        done = subprocess.run(
+            [Path(sys.executable).parent / "two-tower", *arguments, "--json"],
+            env=self.environment,
+            cwd=self.folder,  # away from the developer's .env
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"two-tower {' '.join(arguments)}:\n{done.stderr[-4000:]}"
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    return Shell(tmp_path_factory.mktemp("pipeline"))
+
+
+@pytest.fixture(scope="module")
+def first_run(shell: Shell) -> dict[str, Any]:
+    shell("sample-data", "--reviews", str(REVIEWS))
+    summaries: dict[str, Any] = shell("run")
+    return summaries
+
+
+def test_every_step_hands_its_version_on(first_run: dict[str, Any]) -> None:
+    assert list(first_run) == [step.name for step in STEPS]
+    version = first_run["train"]["version"]
+    assert [first_run[name]["version"] for name in ("export", "embed", "release")] == [version] * 3
+    assert first_run["release"]["swapped"]
+    assert first_run["release"]["users"] == first_run["embed"]["users"] > 0
+    assert first_run["release"]["videos"] == first_run["embed"]["videos"] > 0
+
+
+def reviewer(shell: Shell) -> str:
+    path = sorted((shell.folder / "raw" / "reviews").glob("*.csv"))[0]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    column = lines[0].split(",").index("reviewer_id")
+    return lines[1].split(",")[column]
+
+
+def test_known_and_unknown_users_and_videos_get_titled_answers(
+    shell: Shell, first_run: dict[str, Any]
+) -> None:
+    known = shell("recommend", reviewer(shell), "-k", "5")
+    unknown = shell("recommend", "nobody", "-k", "5")
+    similar = shell("similar", known[0]["video_id"], "-k", "5")
+    for rows in (known, unknown, similar):
+        assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5]
+        scores = [row["score"] for row in rows]
+        assert scores == sorted(scores, reverse=True)
+        assert len({row["video_id"] for row in rows}) == 5
+        assert all(row["title"] for row in rows)
+    assert known[0]["video_id"] not in {row["video_id"] for row in similar}
+    assert [row["video_id"] for row in known] != [row["video_id"] for row in unknown]
+
+
+def test_a_second_run_loads_nothing_twice_and_can_be_rolled_back(
+    shell: Shell, first_run: dict[str, Any]
+) -> None:
+    second = shell("run")
+    assert second["load"]["rows_loaded"] == 0
+    assert second["release"]["swapped"]
+    assert second["release"]["release_id"] == first_run["release"]["release_id"] + 1
+    assert second["release"]["videos"] == first_run["release"]["videos"]
+
+    done = shell("rollback")
+
+    versions = (second["release"]["version"], first_run["release"]["version"])
+    assert (done["version_from"], done["version_to"]) == versions
+    latest = json.loads((shell.folder / "artifacts/models/two_tower_latest.json").read_text())
+    assert latest["version"] == first_run["release"]["version"]
+    assert len(shell("recommend", reviewer(shell), "-k", "5")) == 5
