@@ -12,6 +12,20 @@ from two_tower.layout import Layout, Slots
 
 
 @dataclass(frozen=True)
+class Hiding:
+    """What is hidden from the model at random.
+
+    Attributes:
+        share: of a user's reviews, drawn uniformly between these for each user.
+        profile: share of users whose features are hidden but for their histories. Those others were
+            counted with the hidden reviews, and a visitor with nothing but a few likes has none.
+    """
+
+    share: tuple[float, float]
+    profile: float
+
+
+@dataclass(frozen=True)
 class Batch:
     """Users as the model sees them, and the likes it is to find.
 
@@ -53,12 +67,22 @@ def hide(layout: Layout, items: Items, users: UserRows, hidden: NDArray[np.bool_
     return Slots(users.slots.positions, values, users.slots.offsets)
 
 
+def in_history(layout: Layout, slots: Slots) -> NDArray[np.bool_]:
+    """Return which slots of users lie in a history block, bool ``[slots]``."""
+    places = np.zeros(layout.feature_dim("user"), dtype=np.bool_)
+    for block in layout.user:
+        if block.kind == "history":
+            places[block.offset : block.offset + block.width] = True
+    inside: NDArray[np.bool_] = places[slots.positions]
+    return inside
+
+
 def draw(
     layout: Layout,
     items: Items,
     users: UserRows,
     withheld: NDArray[np.bool_],
-    hidden_share: tuple[float, float],
+    hiding: Hiding,
     rng: np.random.Generator,
 ) -> Batch:
     """Hide a random share of each user's reviews; the likes among them are the targets.
@@ -71,10 +95,10 @@ def draw(
         items: the catalogue.
         users: the users.
         withheld: reviews kept for validation, bool ``[reviews]``: hidden, and no targets.
-        hidden_share: a user's share is drawn uniformly between these.
+        hiding: how much to hide.
         rng: the source of chance.
     """
-    share = rng.uniform(*hidden_share, size=len(users))
+    share = rng.uniform(*hiding.share, size=len(users))
     ticket = rng.random(len(users.items))
     liked = users.liked & ~withheld
     first = np.full(len(users), 2.0)
@@ -82,8 +106,11 @@ def draw(
     hidden = (ticket < share[users.rows]) | (liked & (ticket == first[users.rows]))
     target = hidden & liked
     keys = users.rows * len(items) + users.items
+    slots = hide(layout, items, users, hidden | withheld)
+    alone = rng.random(len(users)) < hiding.profile
+    slots.values[~in_history(layout, slots) & alone[slots.rows]] = 0
     return Batch(
-        slots=hide(layout, items, users, hidden | withheld),
+        slots=slots,
         rows=users.rows[target],
         items=users.items[target],
         weights=users.weights[target],

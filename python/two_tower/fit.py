@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from two_tower.batches import draw, take_items
+from two_tower.batches import Hiding, draw, take_items
 from two_tower.config import TrainConfig
 from two_tower.dataset import Items, Users
 from two_tower.errors import InputError, NotEnoughDataError
@@ -160,7 +160,8 @@ class Fit:
         config, data, towers = self.config, self.data, self.towers
         part = data.users.read(rows)
         withheld = (part.folds == VALIDATION_FOLD) & self.withhold
-        batch = draw(data.layout, data.items, part, withheld, config.hidden_share, rng)
+        hiding = Hiding(config.hidden_share, config.profile_dropout)
+        batch = draw(data.layout, data.items, part, withheld, hiding, rng)
 
         def encode(numbers: NDArray[np.int64]) -> torch.Tensor:
             slots = take_items(data.items, numbers, config.identity_dropout, rng)

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from two_tower import metrics
-from two_tower.batches import hide
+from two_tower.batches import hide, in_history
 from two_tower.dataset import Items, Users
 from two_tower.layout import Layout
 from two_tower.towers import Towers
@@ -23,7 +23,8 @@ def validate(
 ) -> dict[str, float]:
     """Return mean ``ndcg@10`` and ``recall@20`` of the validation likes.
 
-    All videos are ranked but those of the user's other training reviews.
+    All videos are ranked but those of the user's other training reviews. The model sees the user's
+    histories alone.
 
     Args:
         towers: the model.
@@ -40,7 +41,9 @@ def validate(
     for start in range(0, len(rows), step):
         part = users.read(rows[start : start + step])
         held = part.folds == VALIDATION_FOLD
-        queries = towers.forward_sparse("user", hide(layout, items, part, held))
+        slots = hide(layout, items, part, held)
+        slots.values[~in_history(layout, slots)] = 0  # they were counted with the hidden reviews
+        queries = towers.forward_sparse("user", slots)
         scores = queries @ vectors.T
         scores[part.rows[~held], part.items[~held]] = -torch.inf
         best = scores.topk(depth, dim=1).indices.numpy()

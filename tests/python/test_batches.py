@@ -3,12 +3,12 @@ import numpy as np
 import pytest
 
 import training_tables
-from two_tower.batches import draw, hide, take_items
+from two_tower.batches import Hiding, draw, hide, take_items
 from two_tower.dataset import read_items, read_users, spool
 from two_tower.layout import read_layout
 from two_tower.warehouse import DuckDBWarehouse
 
-SHARE = (0.1, 0.6)
+SOME = Hiding((0.1, 0.6), 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_a_target_is_in_no_history_of_the_input(world):
     before = histories(layout, users.slots)
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        batch = draw(layout, items, users, users.folds == 0, SHARE, rng)
+        batch = draw(layout, items, users, users.folds == 0, SOME, rng)
         seen = histories(layout, batch.slots)
         known = items.identity[batch.items] >= 0
         rows, index = batch.rows[known], items.identity[batch.items[known]]
@@ -45,7 +45,9 @@ def test_a_target_is_in_no_history_of_the_input(world):
 
 def test_a_video_without_an_index_can_be_a_target(world):
     layout, items, users = world
-    batch = draw(layout, items, users, users.folds > 9, (1.0, 1.0), np.random.default_rng(0))
+    batch = draw(
+        layout, items, users, users.folds > 9, Hiding((1.0, 1.0), 0.0), np.random.default_rng(0)
+    )
     assert (items.identity[batch.items] < 0).any()
     assert not histories(layout, batch.slots).any()
 
@@ -53,7 +55,7 @@ def test_a_video_without_an_index_can_be_a_target(world):
 def test_every_user_has_a_target_and_only_likes_are_targets(world):
     layout, items, users = world
     nothing = np.zeros(len(users.items), dtype=bool)
-    batch = draw(layout, items, users, nothing, (0.0, 0.0), np.random.default_rng(0))
+    batch = draw(layout, items, users, nothing, Hiding((0.0, 0.0), 0.0), np.random.default_rng(0))
     assert np.bincount(batch.rows).tolist() == [1] * len(users)
     likes = set(zip(users.rows[users.liked], users.items[users.liked], strict=True))
     assert set(zip(batch.rows, batch.items, strict=True)) <= likes
@@ -62,7 +64,7 @@ def test_every_user_has_a_target_and_only_likes_are_targets(world):
 def test_withheld_reviews_are_neither_seen_nor_targets(world):
     layout, items, users = world
     withheld = users.folds == 0
-    batch = draw(layout, items, users, withheld, SHARE, np.random.default_rng(0))
+    batch = draw(layout, items, users, withheld, SOME, np.random.default_rng(0))
     kept = set(zip(users.rows[withheld], users.items[withheld], strict=True))
     assert not kept & set(zip(batch.rows, batch.items, strict=True))
     index = items.identity[users.items]
@@ -87,3 +89,18 @@ def test_a_share_of_the_videos_loses_its_identity_and_nothing_else(world):
     share = 1 - own.sum() / (20 * training_tables.WITH_ID)
     assert 0.25 < share < 0.35
     assert items.slots.values.all()  # the catalogue itself is left alone
+
+
+def test_a_hidden_profile_leaves_the_histories_alone(world):
+    layout, items, users = world
+    nothing = np.zeros(len(users.items), dtype=bool)
+    shown = draw(layout, items, users, nothing, Hiding((0.3, 0.3), 0.0), np.random.default_rng(1))
+    hidden = draw(layout, items, users, nothing, Hiding((0.3, 0.3), 0.99), np.random.default_rng(1))
+    assert (histories(layout, hidden.slots) == histories(layout, shown.slots)).all()
+    rest = np.ones(layout.feature_dim("user"), dtype=bool)
+    for block in layout.user:
+        rest[block.offset : block.offset + block.width] = block.kind != "history"
+    is_shown = layout.densify("user", shown.slots)[:, rest].any(axis=1)
+    is_hidden = ~layout.densify("user", hidden.slots)[:, rest].any(axis=1)
+    assert is_shown.sum() > 10
+    assert (is_shown & is_hidden).sum() > 0.9 * is_shown.sum()
