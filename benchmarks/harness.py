@@ -71,7 +71,7 @@ def scratch_environment(folder: Path, target: str) -> dict[str, str]:
         "TWO_TOWER_PROJECT_DIR": str(ROOT),
         "TWO_TOWER_DATA_DIR": str(folder / "raw"),
         "TWO_TOWER_POSTGRES_DIR": str(folder / "pg"),
-        "TWO_TOWER_DUCKDB_PATH": str(folder / "two_tower.duckdb"),
+        "TWO_TOWER_DUCKDB_PATH": str(folder / "warehouse.duckdb"),
         "TWO_TOWER_RUNS_DIR": str(folder / "runs"),
         "TWO_TOWER_REGISTRY_URL": str(folder / "registry"),
         "DBT_TARGET_PATH": str(folder / f"target-{target}"),

@@ -5,6 +5,8 @@ or without a deployment ``python flows/weekly_two_tower.py``. Nothing is decided
 and in which order, is :mod:`two_tower.pipeline`'s.
 """
 
+from datetime import UTC, datetime
+
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -14,9 +16,9 @@ from two_tower.settings import Settings
 
 
 @task(cache_policy=NO_CACHE)
-def run_step(name: str, version: str | None) -> pipeline.Summary:
+def run_step(name: str, version: str | None, as_of: datetime) -> pipeline.Summary:
     """Run one step. It reads its settings itself, which keeps secrets out of Prefect's database."""
-    return pipeline.run_step(name, Settings(), version)
+    return pipeline.run_step(name, Settings(as_of=as_of), version)
 
 
 @flow(name="weekly-two-tower")
@@ -26,12 +28,13 @@ def weekly_two_tower() -> str | None:
     Returns:
         The version of the model that the run made.
     """
+    as_of = datetime.now(UTC).replace(microsecond=0)
     version: str | None = None
     summaries: dict[str, pipeline.Summary] = {}
     try:
         for step in pipeline.STEPS:
             run = run_step.with_options(name=step.name, description=step.title)
-            summaries[step.name] = run(step.name, version)
+            summaries[step.name] = run(step.name, version, as_of)
             version = summaries[step.name].get("version", version)
     finally:
         report = run_report.as_markdown(summaries)

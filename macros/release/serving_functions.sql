@@ -124,7 +124,7 @@ end $$;
 {%- endmacro %}
 
 
-{# What var serving_roles may do: call the functions, and read what they read. #}
+{# What var serving_roles may do: call the functions, and read what they and the Recommender read. #}
 {% macro grant_serving() -%}
 {%- for role in var('serving_roles') %}
 grant usage on schema two_tower to {{ adapter.quote(role) }};

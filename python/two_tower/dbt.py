@@ -5,22 +5,33 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
 from two_tower import embedded, warehouse
-from two_tower.errors import GateError, InputError
+from two_tower.errors import BuildError, GateError, InputError
 from two_tower.settings import Settings
 
+# The profile reads the first five; libpq, which dbt uses, reads them all.
 PG_VARIABLES = {
     "host": "PGHOST",
     "port": "PGPORT",
     "user": "PGUSER",
     "password": "PGPASSWORD",
     "dbname": "PGDATABASE",
+    "hostaddr": "PGHOSTADDR",
+    "options": "PGOPTIONS",
     "sslmode": "PGSSLMODE",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "sslrootcert": "PGSSLROOTCERT",
+    "channel_binding": "PGCHANNELBINDING",
+    "gssencmode": "PGGSSENCMODE",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
+    "connect_timeout": "PGCONNECT_TIMEOUT",
 }
 
 
@@ -60,7 +71,8 @@ def run(settings: Settings, *arguments: str) -> Built:
 
     Raises:
         InputError: there is no profiles.yml.
-        GateError: dbt ended with an error: a model failed or a test refused its rows.
+        GateError: a test refused the rows.
+        BuildError: dbt could not build a model, or not begin.
     """
     if not (settings.project_dir / "profiles.yml").exists():
         raise InputError(
@@ -71,20 +83,39 @@ def run(settings: Settings, *arguments: str) -> Built:
     command = [program, "--quiet", *arguments, "--project-dir", str(settings.project_dir)]
     command += ["--profiles-dir", str(settings.project_dir)]
     env = environment(settings)
+    started = time.time()
     done = subprocess.run(
         command, env=env, cwd=settings.project_dir, stdout=sys.stderr, check=False
     )
+    statuses = _statuses(settings.project_dir / _target_path(arguments, env), started)
     if done.returncode != 0:
-        raise GateError(
+        refused = ("test", "fail") in statuses and not any(
+            status == "error" for _, status in statuses
+        )
+        kind = GateError if refused else BuildError
+        raise kind(
             f"`dbt {' '.join(arguments)}` failed (exit code {done.returncode})",
             "its output above names the model or test; logs/dbt.log has the whole story",
         )
-    return _built(settings.project_dir / env.get("DBT_TARGET_PATH", "target"))
+    return _built(statuses)
 
 
-def _built(target_path: Path) -> Built:
-    results = json.loads((target_path / "run_results.json").read_text(encoding="utf-8"))["results"]
-    kinds = [(row["unique_id"].split(".")[0], row["status"]) for row in results]
+def _target_path(arguments: tuple[str, ...], env: dict[str, str]) -> str:
+    if "--target-path" in arguments:
+        return arguments[arguments.index("--target-path") + 1]
+    return env.get("DBT_TARGET_PATH", "target")
+
+
+def _statuses(target_path: Path, since: float) -> list[tuple[str, str]]:
+    """Return kind and status of each node of a dbt command that began then."""
+    path = target_path / "run_results.json"
+    if not path.exists() or path.stat().st_mtime < since:
+        return []
+    results = json.loads(path.read_text(encoding="utf-8"))["results"]
+    return [(row["unique_id"].split(".")[0], row["status"]) for row in results]
+
+
+def _built(kinds: list[tuple[str, str]]) -> Built:
     return Built(
         models=kinds.count(("model", "success")),
         tests_passed=kinds.count(("test", "pass")) + kinds.count(("unit_test", "pass")),

@@ -40,7 +40,7 @@ def data_dir(settings: Settings) -> Path:
 
 def url(settings: Settings) -> str:
     """Return the DSN of the embedded server, running or not."""
-    return f"postgresql://postgres:@/postgres?host={data_dir(settings)}"
+    return f"postgresql://postgres:@/postgres?host={data_dir(settings)}&port=5432"
 
 
 def start(settings: Settings) -> str:

@@ -41,6 +41,12 @@ class GateError(TwoTowerError):
     exit_code = ExitCode.GATE_FAILED
 
 
+class BuildError(TwoTowerError):
+    """dbt could not build: its own output says why."""
+
+    exit_code = ExitCode.UNEXPECTED
+
+
 class NotEnoughDataError(TwoTowerError):
     """There is not enough data for this step."""
 

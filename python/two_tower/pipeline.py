@@ -56,7 +56,10 @@ def build(settings: Settings, version: str | None) -> Summary:
 
     Unit tests are left out: they test the SQL, which `make test` has done, and not the data.
     """
-    return plain(dbt.run(settings, "build", "--exclude-resource-type", "unit_test"))
+    arguments = ["--exclude-resource-type", "unit_test"]
+    if settings.as_of is not None:
+        arguments += ["--vars", json.dumps({"as_of": settings.as_of.isoformat()})]
+    return plain(dbt.run(settings, "build", *arguments))
 
 
 def train(settings: Settings, version: str | None) -> Summary:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -20,21 +20,23 @@ import psycopg
 from numpy.typing import NDArray
 
 from two_tower.encoder import Encoder
-from two_tower.errors import InputError, NotEnoughDataError
+from two_tower.errors import InputError, NotEnoughDataError, UnavailableError
 from two_tower.registry import Registry
 from two_tower.settings import Settings
 from two_tower.warehouse import open_warehouse
 
 logger = logging.getLogger("two_tower")
 
-# Nothing has been built or released yet.
+# Nothing has been built or released yet, or not for this role.
 MISSING = (
     psycopg.errors.UndefinedFunction,
     psycopg.errors.UndefinedTable,
     psycopg.errors.InvalidSchemaName,
+    psycopg.errors.InsufficientPrivilege,
     duckdb.CatalogException,
     duckdb.BinderException,
 )
+MOST_RELEASES = 3  # that a question may span
 COLUMNS = "cast(video_id as text) as video_id, score, rank"
 
 
@@ -94,10 +96,10 @@ class Recommender:
             NotEnoughDataError: there is no video yet.
         """
         if not self._has_vector(user_id):
-            vector = self._encode_user(user_id)
-            if vector is not None:
-                seen = self._seen(user_id) if exclude_seen else []
-                return self._nearest(vector, limit, seen)
+            seen = self._seen(user_id) if exclude_seen else []
+            found = self._encoded(lambda encoder: self._encode_user(encoder, user_id), limit, seen)
+            if found is not None:
+                return found
         return self._call(
             "recommend_videos(?, p_limit := ?, p_exclude_seen := ?)", user_id, limit, exclude_seen
         )
@@ -112,7 +114,8 @@ class Recommender:
             NotEnoughDataError: there is no video yet.
         """
         liked = [_uuid(video_id) for video_id in video_ids]
-        return self._nearest(self._encode_likes(liked), limit, liked)
+        found = self._encoded(lambda encoder: self._encode_likes(encoder, liked), limit, liked)
+        return self._nearest(None, limit, liked) if found is None else found
 
     def similar(self, video_id: str, limit: int = 20) -> list[Recommendation]:
         """Return the videos nearest to one, without it.
@@ -156,6 +159,28 @@ class Recommender:
                 )
         return [Recommendation(row["video_id"], float(row["score"]), row["rank"]) for row in rows]
 
+    def _encoded(
+        self,
+        encode: Callable[[Encoder], NDArray[np.float32] | None],
+        limit: int,
+        exclude: list[uuid.UUID],
+    ) -> list[Recommendation] | None:
+        """Search by a vector of the serving model; ``None`` where it cannot give one.
+
+        A release in between would compare a vector of one model with videos of another, so the
+        search is done again where the serving version has changed.
+        """
+        rows = None
+        for _ in range(MOST_RELEASES):
+            encoder = self._encoder()
+            vector = None if encoder is None else encode(encoder)
+            if encoder is None or vector is None:
+                return None
+            rows = self._nearest(vector, limit, exclude)
+            if self._serving_version() == encoder.version:
+                break
+        return rows
+
     def _nearest(
         self, vector: NDArray[np.float32] | None, limit: int, exclude: list[uuid.UUID]
     ) -> list[Recommendation]:
@@ -184,7 +209,7 @@ class Recommender:
         sql = "select item_id from two_tower.interactions where user_id = ?"
         return [row["item_id"] for row in self._rows(sql, user_id)]
 
-    def _encode_user(self, user_id: str) -> NDArray[np.float32] | None:
+    def _encode_user(self, encoder: Encoder, user_id: str) -> NDArray[np.float32] | None:
         rows = self._rows(
             'select feature_ids, indices, "values" from two_tower.user_feature_slots'
             " where user_id = ?",
@@ -193,11 +218,10 @@ class Recommender:
         if not rows or not rows[0]["feature_ids"]:
             return None
         row = rows[0]
-        return self._encode(row["feature_ids"], row["indices"], row["values"])
+        return self._encode(encoder, row["feature_ids"], row["indices"], row["values"])
 
-    def _encode_likes(self, liked: list[uuid.UUID]) -> NDArray[np.float32] | None:
-        encoder = self._encoder()
-        if encoder is None or not liked:
+    def _encode_likes(self, encoder: Encoder, liked: list[uuid.UUID]) -> NDArray[np.float32] | None:
+        if not liked:
             return None
         feature_ids: list[int] = []
         indices: list[int] = []
@@ -211,14 +235,17 @@ class Recommender:
                 )
                 feature_ids += [block.feature_id] * len(rows)
                 indices += [row["index"] for row in rows]
-        return self._encode(feature_ids, indices, [1.0] * len(indices))
+        return self._encode(encoder, feature_ids, indices, [1.0] * len(indices))
 
     def _encode(
-        self, feature_ids: Sequence[int], indices: Sequence[int], values: Sequence[float]
+        self,
+        encoder: Encoder,
+        feature_ids: Sequence[int],
+        indices: Sequence[int],
+        values: Sequence[float],
     ) -> NDArray[np.float32] | None:
         """Return a user's vector, float32 ``[128]``; ``None`` where the model cannot tell."""
-        encoder = self._encoder()
-        if encoder is None or not feature_ids:
+        if not feature_ids:
             return None
         try:
             vector: NDArray[np.float32] = encoder.encode(
@@ -235,19 +262,25 @@ class Recommender:
         is_unit = bool(abs(np.linalg.norm(vector) - 1) < 1e-2)
         return vector if is_unit else None
 
-    def _encoder(self) -> Encoder | None:
-        """Return the model whose vectors are served: those of another version mean nothing here."""
+    def _serving_version(self) -> str | None:
         rows = self._rows(
             "select version from two_tower.model_releases order by release_id desc limit 1"
         )
-        if not rows:
+        return rows[0]["version"] if rows else None
+
+    def _encoder(self) -> Encoder | None:
+        """Return the model whose vectors are served: those of another version mean nothing here."""
+        version = self._serving_version()
+        if version is None:
             return None
-        version = rows[0]["version"]
         if version not in self._encoders:
             try:
                 self._encoders[version] = Encoder(self._registry.fetch(version))
+            except UnavailableError as error:  # for now: the next question asks again
+                logger.warning("model %s cannot be fetched: %s", version, error)
+                return None
             except Exception as error:
-                # Whatever is wrong with a file or a bucket: popularity still answers.
+                # Whatever is wrong with a file: popularity still answers.
                 logger.warning("model %s cannot be used: %s", version, error)
                 self._encoders[version] = None
         return self._encoders[version]

@@ -1,6 +1,8 @@
 """The settings of a project: environment variables, then ``.env``, then these defaults."""
 
+import os
 import re
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -30,6 +32,14 @@ def find_project_dir(start: Path | None = None) -> Path:
     )
 
 
+def _env_file() -> Path | None:
+    """Return the project's ``.env``, wherever below the project the command is typed."""
+    try:
+        return find_project_dir(Path(os.environ.get("TWO_TOWER_PROJECT_DIR", "."))) / ".env"
+    except InputError:
+        return None
+
+
 class Settings(BaseSettings):
     """One typed object for everything that differs between machines.
 
@@ -40,7 +50,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="TWO_TOWER_",
         env_nested_delimiter="__",
-        env_file=".env",
+        env_file=_env_file(),
         extra="ignore",
         populate_by_name=True,
     )
@@ -75,6 +85,9 @@ class Settings(BaseSettings):
     )
     train: TrainConfig = Field(
         default_factory=TrainConfig, description="training: TWO_TOWER_TRAIN__FIELD"
+    )
+    as_of: datetime | None = Field(
+        default=None, description="the moment dbt builds for (UTC); default: the latest review"
     )
     threads: int = Field(default=2, ge=1, description="dbt threads")
     memory_limit: str = Field(default="4GB", description="DuckDB's memory limit")

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("examples")]
 # What examples/typescript/README.md asks for, beside the var serving_roles.
 TITLES = """
 create view public.videos as
-    select video_id as id, title, thumbnail_url, product_url from two_tower.videos;
+    select id, title, thumbnail_url, product_url from raw.videos;
 grant select on public.videos to anon;
 """
 
@@ -51,6 +51,10 @@ def app_dsn(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         settings, "build", "--selector", "release", "--vars", roles, "--target-path", str(target)
     )
     with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(
+            "insert into raw.videos (id, title, thumbnail_url, product_url)"
+            " select video_id, title, thumbnail_url, product_url from two_tower.videos"
+        )
         connection.execute(TITLES)
     yield dsn
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
