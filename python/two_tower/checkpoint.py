@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,26 @@ def interrupted_run(runs_dir: Path, version: str | None) -> Path:
             "begin a new one: two-tower train",
         )
     return found[-1]
+
+
+def sha256_of(run: Path, names: Iterable[str]) -> str:
+    """Return one checksum of some files of a run."""
+    digest = hashlib.sha256()
+    for name in names:
+        with (run / name).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def finished_run(runs_dir: Path, inputs: str) -> dict[str, Any] | None:
+    """Return the result of the newest finished run on inputs of this checksum, if there is one."""
+    for path in sorted(runs_dir.glob("*/inputs.json"), reverse=True):
+        found = json.loads(path.read_text(encoding="utf-8"))["sha256"]
+        result = path.with_name("result.json")
+        if found == inputs and result.exists() and path.with_name("towers.pt").exists():
+            values: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+            return values
+    return None
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:

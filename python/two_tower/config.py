@@ -32,7 +32,7 @@ class TrainConfig(BaseModel):
     sampled_items: int = Field(
         default=8_192, ge=1, description="sampled softmax: uniform negatives a batch"
     )
-    epochs: int = Field(default=60, ge=1, description="at most so many passes over the users")
+    epochs: int = Field(default=30, ge=1, description="at most so many passes over the users")
     min_epochs: int = Field(
         default=8, ge=1, description="and at least so many, unless epochs is less"
     )

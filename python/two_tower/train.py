@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,13 @@ __all__ = ["TrainConfig", "TrainResult", "train"]
 # Below this many videos a step is so short that a second thread costs more than it does.
 ONE_THREAD_ITEMS = 5_000
 METRIC = "ndcg@10"
+# What a model depends on beside the code.
+INPUTS = (
+    "config.json",
+    "layout.json",
+    "dataset/training_users.arrow",
+    "dataset/item_feature_slots.arrow",
+)
 
 
 @dataclass(frozen=True)
@@ -174,6 +181,7 @@ def train(
     config: TrainConfig,
     resume: bool = False,
     version: str | None = None,
+    reuse: bool = False,
 ) -> TrainResult:
     """Train the towers on the tables that dbt built.
 
@@ -182,6 +190,8 @@ def train(
         config: the run's settings; with ``resume`` those that the run began with count.
         resume: go on with an interrupted run: ``version``, or the newest.
         version: the new run's version; by default the moment it begins.
+        reuse: where a finished run was trained on the same rows with the same settings, return it:
+            training is deterministic and would give the same model again.
 
     Raises:
         NotEnoughDataError: no users, likes or videos.
@@ -194,6 +204,13 @@ def train(
         data = _open(run, Layout.read(run / "layout.json"))
     else:
         run, data = _begin(settings, config, runs_dir, version)
+        inputs = checkpoint.sha256_of(run, INPUTS)
+        earlier = checkpoint.finished_run(runs_dir, inputs) if reuse else None
+        if earlier is not None:
+            del data  # it has the files of the new run open
+            shutil.rmtree(run)
+            return TrainResult(**earlier | {"run_dir": Path(earlier["run_dir"])})
+        checkpoint.write_json(run / "inputs.json", {"sha256": inputs})
     started = time.perf_counter()
     with _threads(len(data.items)):
         training = Training(run, config, data)
@@ -210,6 +227,7 @@ def train(
     checkpoint.write_whole(run / "towers.pt", lambda path: save_towers(path, training.fit.towers))
     seconds = time.perf_counter() - started + before
     result = _result(run, training, seconds)
+    checkpoint.write_json(run / "result.json", asdict(result) | {"run_dir": str(run)})
     (run / "checkpoint.pt").unlink(missing_ok=True)
     shutil.rmtree(run / "dataset")
     return result

@@ -57,6 +57,7 @@ class Reader:
             with psycopg.connect(self.dsn, autocommit=True) as connection:
                 while not self.stopped.is_set():
                     self.read(connection)
+                    time.sleep(0.002)  # dbt shares these cores
         except Exception as error:
             self.wrong.append(repr(error))
 

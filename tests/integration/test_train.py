@@ -59,7 +59,10 @@ def test_a_finished_run_has_its_files_and_no_others(settings: Settings) -> None:
     assert VERSION.fullmatch(result.version)
     assert run == settings.path(settings.runs_dir) / result.version
     names = {path.name for path in run.iterdir()}
-    assert names == {"config.json", "history.json", "layout.json", "towers.pt"}
+    assert names == {
+        *("config.json", "history.json", "inputs.json", "layout.json", "result.json"),
+        "towers.pt",
+    }
     assert load_towers(run / "towers.pt").layout == Layout.read(run / "layout.json")
     assert TrainConfig(**json.loads((run / "config.json").read_text())) == SMALL
     history = json.loads((run / "history.json").read_text())
@@ -74,6 +77,21 @@ def test_a_seed_trains_the_same_model_bit_by_bit(settings: Settings) -> None:
     assert again.version > first.version
     assert same(first.run_dir, again.run_dir)
     assert not same(first.run_dir, other.run_dir)
+
+
+def test_the_same_rows_and_settings_are_not_trained_on_twice(settings: Settings) -> None:
+    first = train(settings, SMALL, reuse=True)
+    assert train(settings, SMALL, reuse=True) == first
+    other = train(settings, SMALL.model_copy(update={"seed": 1}), reuse=True)
+    assert other.version > first.version
+    with open_warehouse(settings) as warehouse:
+        users = warehouse.fetch("select min(user_id) as first from two_tower.training_users")
+        warehouse.execute(
+            "delete from two_tower.training_users where user_id = ?", (users[0]["first"],)
+        )
+    changed = train(settings, SMALL, reuse=True)
+    assert changed.version > other.version
+    assert len(list(settings.path(settings.runs_dir).iterdir())) == 3
 
 
 PROGRAM = """
