@@ -128,7 +128,7 @@ end $$;
 {% macro grant_serving() -%}
 {%- for role in var('serving_roles') %}
 grant usage on schema two_tower to {{ adapter.quote(role) }};
-grant select on public.user_embeddings, public.video_embeddings, two_tower.interactions, two_tower.popularity
+grant select on public.user_embeddings, public.video_embeddings, two_tower.interactions, two_tower.popularity, two_tower.videos
     to {{ adapter.quote(role) }};
 grant execute on function public.recommend_videos, public.similar_videos, public.recommend_for_vector
     to {{ adapter.quote(role) }};

@@ -1,4 +1,4 @@
-{{ config(indexes=lookup_indexes(['video_id'])) }}
+{{ config(indexes=lookup_indexes(['video_id']), grants=serving_grants()) }}
 
 with videos as (
     select

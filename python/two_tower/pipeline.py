@@ -63,7 +63,7 @@ def build(settings: Settings, version: str | None) -> Summary:
 
 
 def train(settings: Settings, version: str | None) -> Summary:
-    """Train a model; its version is in the summary. The same rows give the model they gave before."""
+    """Train a model, unless there is one of the same rows; its version is in the summary."""
     from two_tower.train import train as train_towers
 
     return plain(train_towers(settings, settings.train, reuse=True))
