@@ -32,23 +32,18 @@ class TrainConfig(BaseModel):
     sampled_items: int = Field(
         default=8_192, ge=1, description="sampled softmax: uniform negatives a batch"
     )
-    epochs: int = Field(default=30, ge=1, description="at most so many passes over the users")
-    min_epochs: int = Field(
-        default=8, ge=1, description="and at least so many, unless epochs is less"
-    )
+    epochs: int = Field(default=32, ge=1, description="at most so many passes over the users")
     steps: int = Field(
-        default=600,
+        default=64,
         ge=1,
-        description="optimiser steps that are enough: large data needs fewer epochs",
+        description="optimiser steps of the first schedule tried, in whole epochs; each next one is"
+        " twice as long, as long as that is better on the validation fold",
     )
     batch_size: int = Field(default=128, ge=1, description="users a step")
     learning_rate: float = Field(
         default=0.01,
         gt=0,
         description="Adam's first step size; it falls to zero along a half cosine",
-    )
-    patience: int = Field(
-        default=10, ge=1, description="stop after so many epochs without a better validation metric"
     )
     gradient_clip: float = Field(default=1.0, gt=0, description="largest norm of a step's gradient")
     identity_dropout: float = Field(
@@ -65,9 +60,6 @@ class TrainConfig(BaseModel):
     )
     validation_users: int = Field(
         default=5_000, ge=1, description="at most so many users are ranked after each epoch"
-    )
-    refit: bool = Field(
-        default=True, description="train anew on all training reviews for the best number of epochs"
     )
     dim: int = Field(
         default=128, ge=1, description="width of the embeddings; the database takes 128"

@@ -101,8 +101,8 @@ class Fit:
         config: the settings.
         data: the data.
         withhold: whether the validation fold is kept from the model.
-        epochs: the number of epochs that the learning rate falls over; ``None`` to derive it from
-            the settings and the size of the data.
+        epochs: the number of epochs that the learning rate falls over; ``None`` for the first
+            schedule of the settings.
     """
 
     def __init__(
@@ -113,8 +113,8 @@ class Fit:
         self.withhold = withhold
         self.rows = data.search_likers if withhold else data.likers
         self.steps = math.ceil(len(self.rows) / config.batch_size)
-        enough = max(config.min_epochs, math.ceil(config.steps / max(self.steps, 1)))
-        self.epochs = epochs or min(config.epochs, enough)
+        first = math.ceil(config.steps / max(self.steps, 1))
+        self.epochs = epochs or min(config.epochs, first)
         self.towers = Towers(data.layout, config.dim, config.hidden, config.seed)
         self.adam = torch.optim.Adam(self.towers.parameters(), config.learning_rate, fused=True)
         self.loss = make_loss(config, data)

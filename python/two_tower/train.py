@@ -1,7 +1,7 @@
 """Train the towers: ``two-tower train``.
 
-The epochs are counted with fold 0 of everyone's training reviews withheld (the held-out split is
-never read here); then the towers are fitted anew on all training reviews for the best number.
+How long to train is found with fold 0 of everyone's training reviews withheld (the held-out split
+is never read here); then the towers are fitted anew on all training reviews.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class TrainResult:
         version: the model's version.
         run_dir: its folder.
         loss: name of the loss.
-        epochs: passes while counting the epochs.
+        epochs: passes while looking for the best number of epochs.
         best_epoch: the number of epochs the model was trained for.
-        valid_metric: NDCG@10 of the validation fold at that epoch; None where nobody could be
+        valid_metric: NDCG@10 of the validation fold after so many; None where nobody could be
             ranked.
         train_loss: mean loss of a target in the model's last epoch.
         seconds: training time, without reading the database.
@@ -83,10 +83,16 @@ class TrainResult:
 class Training:
     """A run between two epochs; everything that a checkpoint holds.
 
+    The towers are tried on schedules of growing length, each twice the one before and each ending
+    with a learning rate of zero: an epoch in the middle of a schedule says little about how good
+    the towers are at its end. When a longer one is no better, the towers are fitted anew, on all
+    training reviews, on the best.
+
     Attributes:
-        history: a row an epoch of counting: epoch, loss, ndcg@10, recall@20, learning_rate, …
-        refitting: whether the epochs are counted and the final fit is on its way.
-        best: the best epoch, 0 before there is one.
+        history: a row an epoch of the search: epoch, schedule, loss, ndcg@10, recall@20, …
+        refitting: whether the search is over and the final fit is on its way.
+        best: epochs of the best schedule, 0 before there is one.
+        best_value: its validation metric.
     """
 
     def __init__(self, run: Path, config: TrainConfig, data: Data) -> None:
@@ -96,7 +102,7 @@ class Training:
         self.history: list[dict[str, float]] = []
         self.refitting = not (len(data.validation) and len(data.search_likers))
         self.best = 0
-        self.best_towers: dict[str, Any] = {}
+        self.best_value: float | None = None
         self.last: dict[str, float] = {}
         self.reviews = self.seconds = 0.0
         self.fit = Fit(config, data, withhold=not self.refitting)
@@ -111,32 +117,36 @@ class Training:
 
     def finish(self, shown: Bar) -> None:
         """Train to the end, a checkpoint an epoch."""
-        shown.advance(self.fit.done * len(self.fit.rows))
+        rows = len(self.fit.rows)
+        shown.advance((len(self.history) + self.refitting * self.fit.done) * rows)
         while not self.refitting:
-            self._count(shown)
-        shown.total(float((len(self.history) + self.best) * len(self.fit.rows)))
-        while self.fit.done < self.best and (self.config.refit or not self.history):
+            ahead = self.fit.epochs - self.fit.done + max(self.best, self.fit.epochs)
+            shown.total(float((len(self.history) + ahead) * rows))
+            self._try(shown)
+        shown.total(float((len(self.history) + self.best) * rows))
+        while self.fit.done < self.best:
             self._epoch(shown)
             self._save()
-        if self.history and not self.config.refit:
-            self.fit.towers.load_state_dict(self.best_towers)
 
-    def _count(self, shown: Bar) -> None:
+    def _try(self, shown: Bar) -> None:
         """Train an epoch with the validation fold withheld, and see whether to go on."""
         figures = self._epoch(shown)
         metrics = validate(self.fit.towers, self.data.users, self.data.items, self.ranked)
-        self.history.append({"epoch": self.fit.done, **figures, **metrics})
-        if not self.best or metrics[METRIC] > self.history[self.best - 1][METRIC]:
-            self.best = self.fit.done
-            if not self.config.refit:
-                state = self.fit.towers.state_dict()
-                self.best_towers = {name: tensor.clone() for name, tensor in state.items()}
-        waited = self.fit.done - self.best
-        if self.fit.done >= self.fit.epochs or waited >= self.config.patience:
-            self.refitting = True
-            if self.config.refit:
-                self.fit = Fit(self.config, self.data, withhold=False, epochs=self.best)
+        numbers = {"epoch": len(self.history) + 1, "schedule": self.fit.epochs}
+        self.history.append({**numbers, **figures, **metrics})
+        if self.fit.done == self.fit.epochs:
+            self._judge(metrics[METRIC])
         self._save()
+
+    def _judge(self, value: float) -> None:
+        """At the end of a schedule: begin a longer one, or the final fit."""
+        is_better = self.best_value is None or value > self.best_value
+        if is_better:
+            self.best, self.best_value = self.fit.epochs, value
+        longer = min(2 * self.fit.epochs, self.config.epochs)
+        self.refitting = not is_better or longer == self.fit.epochs
+        epochs = self.best if self.refitting else longer
+        self.fit = Fit(self.config, self.data, withhold=not self.refitting, epochs=epochs)
 
     def _epoch(self, shown: Bar) -> dict[str, float]:
         figures = self.fit.epoch(shown.advance)
@@ -146,7 +156,8 @@ class Training:
         figures["rows_per_second"] = self.reviews / max(self.seconds, 1e-9)
         metric = f" · {METRIC} {self.history[-1][METRIC]:.4f}" if self.history else ""
         rows = f"{figures['rows_per_second']:,.0f} rows/s"
-        shown.note(f"epoch {self.fit.done} · loss {figures['loss']:.4f}{metric} · {rows}")
+        epoch = f"epoch {self.fit.done} of {self.fit.epochs}"
+        shown.note(f"{epoch} · loss {figures['loss']:.4f}{metric} · {rows}")
         return figures
 
     def _save(self) -> None:
@@ -155,22 +166,23 @@ class Training:
             "history": self.history,
             "refitting": self.refitting,
             "best": self.best,
-            "best_towers": self.best_towers,
+            "best_value": self.best_value,
             "last": self.last,
             "reviews": self.reviews,
             "seconds": self.seconds,
+            "schedule": self.fit.epochs,
             "fit": self.fit.state(),
         }
         checkpoint.save_checkpoint(self.run, state)
 
     def _restore(self, saved: dict[str, Any]) -> None:
-        if saved["refitting"] != self.refitting and self.config.refit:
-            self.fit = Fit(self.config, self.data, withhold=False, epochs=saved["best"])
+        self.refitting = saved["refitting"]
+        withhold, epochs = not self.refitting, saved["schedule"]
+        self.fit = Fit(self.config, self.data, withhold=withhold, epochs=epochs)
         self.fit.restore(saved["fit"])
         self.history = saved["history"]
-        self.refitting = saved["refitting"]
         self.best = saved["best"]
-        self.best_towers = saved["best_towers"]
+        self.best_value = saved["best_value"]
         self.last = saved["last"]
         self.reviews = saved["reviews"]
         self.seconds = saved["seconds"]
@@ -266,7 +278,7 @@ def _result(run: Path, training: Training, seconds: float) -> TrainResult:
         loss=training.config.loss,
         epochs=len(history) or training.best,
         best_epoch=training.best,
-        valid_metric=history[training.best - 1][METRIC] if history else None,
+        valid_metric=training.best_value,
         train_loss=training.last["loss"],
         seconds=round(seconds, 2),
         rows_per_second=round(training.reviews / max(training.seconds, 1e-9)),

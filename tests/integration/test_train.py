@@ -68,7 +68,7 @@ def test_a_finished_run_has_its_files_and_no_others(settings: Settings) -> None:
     history = json.loads((run / "history.json").read_text())
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
     assert {"loss", "ndcg@10", "recall@20", "learning_rate"} <= history[0].keys()
-    assert result.valid_metric == max(row["ndcg@10"] for row in history)
+    assert result.valid_metric == history[-1]["ndcg@10"]
 
 
 def test_a_seed_trains_the_same_model_bit_by_bit(settings: Settings) -> None:
@@ -106,7 +106,7 @@ train(settings, TrainConfig(**{config}), version="20260101_000000")
 
 @pytest.mark.parametrize("refitting", [False, True])
 def test_a_killed_run_goes_on_to_the_same_model(settings: Settings, refitting: bool) -> None:
-    config = TrainConfig(epochs=12, min_epochs=12, patience=12, batch_size=8)
+    config = TrainConfig(epochs=12, steps=10_000, batch_size=8)
     program = PROGRAM.replace("{config}", repr(config.model_dump()))
     paths = [str(settings.duckdb_path), str(settings.runs_dir)]
     process = subprocess.Popen([sys.executable, "-c", program, *paths], env=dict(os.environ))
@@ -145,20 +145,17 @@ def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(
     assert same(train(settings, SMALL, resume=True).run_dir, train(settings, SMALL).run_dir)
 
 
-def test_without_refit_the_best_epoch_is_kept(settings: Settings) -> None:
-    result = train(settings, SMALL.model_copy(update={"refit": False}))
-    refitted = train(settings, SMALL)
-    assert result.valid_metric == refitted.valid_metric
-    assert not same(result.run_dir, refitted.run_dir)
-
-
-def test_it_stops_early_when_the_metric_no_longer_rises(
+def test_schedules_grow_until_a_longer_one_is_no_better(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figures = iter([0.1, 0.3, 0.2, 0.2, 0.2, 0.2])
+    # Of 1, 2 and 4 epochs; what counts is the end of each.
+    figures = iter([0.1, 0.2, 0.3, 0.9, 0.9, 0.9, 0.2])
     monkeypatch.setattr(module, "validate", lambda *_: {"ndcg@10": next(figures), "recall@20": 0.0})
-    result = train(settings, TrainConfig(epochs=20, batch_size=32, patience=3))
-    assert (result.epochs, result.best_epoch) == (5, 2)
+    result = train(settings, TrainConfig(epochs=20, batch_size=32, steps=4))
+    assert (result.epochs, result.best_epoch, result.valid_metric) == (7, 2, 0.3)
+    history = json.loads((result.run_dir / "history.json").read_text())
+    assert [row["schedule"] for row in history] == [1, 2, 2, 4, 4, 4, 4]
+    assert history[2]["learning_rate"] < history[1]["learning_rate"]
 
 
 def test_a_sampled_softmax_trains_where_the_full_one_would_not_fit(settings: Settings) -> None:
