@@ -60,7 +60,7 @@ def test_a_feature_is_added_as_the_readme_says_with_no_python_changed(
     scratch_settings: Settings,
 ) -> None:
     settings = scratch_settings
-    dbt.run(settings, "run", "--quiet")
+    dbt.run(settings, "run")
     before = vocabulary(settings)
     with open_warehouse(settings) as warehouse:
         old_layout = read_layout(warehouse)
@@ -75,7 +75,7 @@ def test_a_feature_is_added_as_the_readme_says_with_no_python_changed(
             check=True,
             cwd=settings.project_dir,
         )
-    dbt.run(settings, "build", "--quiet", "--full-refresh")
+    dbt.run(settings, "build", "--full-refresh")
 
     with open_warehouse(settings) as warehouse:
         layout = read_layout(warehouse)
