@@ -13,7 +13,7 @@ import pytest
 
 from conftest import CATALOGUE, PAGE, PROJECT_DIR, REVIEWS, VIDEOS, MakeDataDir
 from two_tower import dbt
-from two_tower.errors import InputError
+from two_tower.errors import BuildError, InputError
 from two_tower.load import LoadSummary, load
 from two_tower.settings import Settings
 from two_tower.warehouse import open_warehouse
@@ -370,7 +370,7 @@ def test_a_bare_dbt_run_on_duckdb_reads_the_files(
     (folder / "reviews/dmm_reviews_2.csv").write_text("product_url;reviewer_id;stars\n")
     capfd.readouterr()
     settings = found.model_copy(update={"data_dir": folder})
-    with pytest.raises(dbt.GateError):
+    with pytest.raises(BuildError):
         dbt.run(settings, "run")
     shown = capfd.readouterr().err
     assert "dmm_reviews_2.csv: the header lacks product_url, reviewer_id, stars" in shown
