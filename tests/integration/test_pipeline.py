@@ -44,10 +44,10 @@ class Shell:
             "DBT_LOG_PATH": str(self.folder / "logs"),
         }
 
-    def __call__(self, *arguments: str) -> Any:
+    def __call__(self, *arguments: str, **settings: str) -> Any:
         done = subprocess.run(
             [Path(sys.executable).parent / "two-tower", *arguments, "--json"],
-            env=self.environment,
+            env={**self.environment, **settings},
             cwd=self.folder,  # away from the developer's .env
             capture_output=True,
             text=True,
@@ -101,11 +101,15 @@ def test_known_and_unknown_users_and_videos_get_titled_answers(
     assert [row["video_id"] for row in known] != [row["video_id"] for row in unknown]
 
 
-def test_a_second_run_loads_nothing_twice_and_can_be_rolled_back(
+def test_a_second_run_does_nothing_twice_and_another_model_can_be_rolled_back(
     shell: Shell, first_run: dict[str, Any]
 ) -> None:
-    second = shell("run")
-    assert second["load"]["rows_loaded"] == 0
+    again = shell("run")
+    assert again["load"]["rows_loaded"] == 0
+    assert again["train"]["version"] == first_run["train"]["version"]
+    assert not again["release"]["swapped"]
+
+    second = shell("run", TWO_TOWER_TRAIN__SEED="1")
     assert second["release"]["swapped"]
     assert second["release"]["release_id"] == first_run["release"]["release_id"] + 1
     assert second["release"]["videos"] == first_run["release"]["videos"]
