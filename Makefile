@@ -36,6 +36,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 setup: $(VENV)/.installed ## the environment alone: a venv with pinned packages
 	@$(BIN)/two-tower init
 
+# Whatever .env says: generated data goes into no database but the embedded one.
+demo: export TWO_TOWER_TARGET := embedded
 demo: $(VENV)/.installed ## from nothing to recommendations, on sample data and the embedded Postgres
 	@$(BIN)/two-tower init
 	@$(BIN)/two-tower sample-data

@@ -151,12 +151,16 @@ def load(as_json: Json = False) -> None:
 
 @app.command()
 def train(
-    loss: Annotated[str | None, typer.Option(help="softmax, or the specification's bce.")] = None,
+    loss: Annotated[
+        Literal["softmax", "bce"] | None, typer.Option(help="softmax, or the specification's bce.")
+    ] = None,
     negatives: Annotated[
         int | None, typer.Option("--negatives", "-K", min=1, help="Negatives a positive (bce).")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most so many epochs.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed trains the same model.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same seed trains the same model.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest interrupted run.")
     ] = False,
