@@ -54,6 +54,7 @@ test: lint ## everything: lint, types, dbt parse on both targets, all tests on b
 	@$(BIN)/pytest -n 2 --dist loadgroup
 
 bench: $(VENV)/.installed-dev ## seconds, rows per second and peak memory of each stage, beside its limit
+	@$(BIN)/two-tower init
 	@$(BIN)/python -m benchmarks.stages
 	@$(BIN)/python -m benchmarks.retrieval
 

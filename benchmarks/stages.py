@@ -170,7 +170,7 @@ def main() -> None:
             figures += Bench(size, folder).run()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-    report("stages", figures)
+        report("stages", figures)  # after each size: the larger ones take an hour
 
 
 if __name__ == "__main__":
