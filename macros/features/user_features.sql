@@ -5,14 +5,19 @@
     as_of. Events after it do not count. The last 30 days are (as_of - 30 days, as_of]. A user without events has
     zeros and empty arrays. The sign-up is the app's, or else the user's first event here: the marts' first
     review may be one that was held out.
+    people: the name of a CTE (user_id, signed_up_at), where the features are not those of all `users`.
 #}
-{% macro user_features(events, as_of) %}
+{% macro user_features(events, as_of, people=none) %}
     {%- set max_history = var('max_history_items') -%}
     {%- set max_tags = var('max_preferred_tags') -%}
 accounts as (
+    {%- if people %}
+    select user_id, signed_up_at from {{ people }}
+    {%- else %}
     select users.user_id, stg_users.signed_up_at
     from {{ ref('users') }} as users
     left join {{ ref('stg_users') }} as stg_users on stg_users.user_id = users.user_id
+    {%- endif %}
 ),
 
 video_tags as (

@@ -136,15 +136,21 @@ grant execute on function public.recommend_videos, public.similar_videos, public
 {%- endmacro %}
 
 
+{# Whether this build is of the schema that the app's functions read: a split that is evaluated has one of its own. #}
+{% macro is_served() -%}
+    {{ return(env_var('TWO_TOWER_SCHEMA', 'two_tower') == 'two_tower') }}
+{%- endmacro %}
+
+
 {# Config of the marts that the functions read: dbt makes them anew each time, and grants with them. #}
 {% macro serving_grants() -%}
-    {{ return({'select': var('serving_roles')} if var('serving_roles') and target.type == 'postgres' else {}) }}
+    {{ return({'select': var('serving_roles')} if var('serving_roles') and target.type == 'postgres' and is_served() else {}) }}
 {%- endmacro %}
 
 
 {# On run end: the functions are there from the first build on, before anything is released. #}
 {% macro ensure_serving_functions() -%}
-    {%- if execute and flags.WHICH in ('build', 'run') -%}
+    {%- if execute and flags.WHICH in ('build', 'run') and is_served() -%}
         {{ return(adapter.dispatch('ensure_serving_functions')()) }}
     {%- endif -%}
 {%- endmacro %}

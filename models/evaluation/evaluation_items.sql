@@ -2,10 +2,13 @@ with items as (
     select video_id, item_number from {{ ref('item_feature_slots') }}
 ),
 
-training_reviews as (
-    select video_id, count(*) as review_count, count(*) filter (where label = 1) as like_count
+reviews as (
+    select
+        video_id,
+        count(*) filter (where split = 'train') as review_count,
+        count(*) filter (where split = 'train' and label = 1) as like_count,
+        count(*) filter (where split = 'valid') as valid_review_count
     from {{ ref('int_split_reviews') }}
-    where split = 'train'
     group by video_id
 ),
 
@@ -13,10 +16,11 @@ counted as (
     select
         items.item_number,
         items.video_id,
-        coalesce(training_reviews.review_count, 0) as review_count,
-        coalesce(training_reviews.like_count, 0) as like_count
+        coalesce(reviews.review_count, 0) as review_count,
+        coalesce(reviews.like_count, 0) as like_count,
+        coalesce(reviews.valid_review_count, 0) as valid_review_count
     from items
-    left join training_reviews on training_reviews.video_id = items.video_id
+    left join reviews on reviews.video_id = items.video_id
 ),
 
 -- Reviews of the videos that are reviewed more than this one: the head is as small as it can be.
@@ -26,6 +30,7 @@ cumulated as (
         video_id,
         review_count,
         like_count,
+        valid_review_count,
         sum(review_count) over (
             order by review_count desc, item_number rows between unbounded preceding and current row
         ) - review_count as review_count_before,
@@ -38,6 +43,7 @@ select
     video_id,
     cast(review_count as bigint) as train_review_count,
     cast(like_count as bigint) as train_like_count,
+    cast(valid_review_count as bigint) as valid_review_count,
     cast(
         case
             when review_count = 0 then 'cold'

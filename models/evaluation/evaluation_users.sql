@@ -13,7 +13,7 @@ per_user as (
         reviews.user_id,
         count(*) filter (where reviews.split = 'train') as train_review_count,
         array_agg(items.item_number order by items.item_number)
-            filter (where reviews.split = 'train') as train_item_numbers,
+            filter (where reviews.split in ('train', 'shown')) as train_item_numbers,
         array_agg(items.item_number order by items.item_number)
             filter (where reviews.split = 'valid' and reviews.label = 1) as target_item_numbers
     from reviews

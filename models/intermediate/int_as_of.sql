@@ -28,6 +28,8 @@ cut as (
 
 select
     moment.as_of,
-    coalesce(cut.train_as_of, moment.as_of) as train_as_of
+    coalesce(cut.train_as_of, moment.as_of) as train_as_of,
+    '{{ var('split_strategy') }}'::text as split_strategy,
+    '{{ var('split_seed') | string | replace("'", "''") }}'::text as split_seed
 from moment
 cross join cut

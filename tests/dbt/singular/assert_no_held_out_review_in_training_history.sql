@@ -11,4 +11,4 @@ select history.user_id, history.video_id
 from history
 inner join {{ ref('interaction_splits') }} as splits
     on splits.user_id = history.user_id and splits.item_id = history.video_id
-where splits.split = 'valid'
+where splits.split != 'train'

@@ -1,0 +1,108 @@
+{#
+    The split, by var split_strategy: a select of user_id, item_id, draw and split (`train`, `valid` or `shown`) from `reviews`,
+    the name of a CTE (user_id, item_id, is_liked, reviewed_at, occurred_at, draw). Every choice is a hash of var
+    split_seed, so it is the same on both engines and in every build.
+#}
+{% macro split_reviews(reviews) %}
+    {%- set strategies = {
+        'random': split_at_random,
+        'temporal': split_after_a_moment,
+        'leave_last_out': split_last_like_out,
+        'cold_items': split_cold_items_out,
+        'cold_users': split_cold_users_out,
+    } -%}
+    {%- set strategy = var('split_strategy') -%}
+    {%- if strategy not in strategies -%}
+        {{ exceptions.raise_compiler_error(
+            "var split_strategy is '" ~ strategy ~ "'; it is one of " ~ strategies.keys() | join(', ')
+        ) }}
+    {%- endif -%}
+    {{ strategies[strategy](reviews) }}
+{% endmacro %}
+
+{# A hash of the seed and a text, in 0..1. #}
+{% macro split_draw(text) -%}
+    {{ hash_fraction("'" ~ var('split_seed') | string | replace("'", "''") ~ ":' || " ~ text) }}
+{%- endmacro %}
+
+{#
+    A share of each user's reviews. Rounded up or down by the user's own draw, so that the share holds on average at any
+    number of reviews. At least one review stays in train.
+#}
+{% macro split_at_random(reviews) %}
+    select
+        user_id,
+        item_id,
+        draw,
+        case
+            when row_number() over (partition by user_id order by draw, item_id) <= least(
+                count(*) over (partition by user_id) - 1,
+                floor(
+                    count(*) over (partition by user_id) * {{ var('valid_fraction') }}::double precision
+                    + {{ split_draw('user_id') }}
+                )
+            ) then 'valid'
+            else 'train'
+        end as split
+    from {{ reviews }}
+{% endmacro %}
+
+{# All reviews after one moment. Without a timestamp a review counts as made at as_of, which is after it. #}
+{% macro split_after_a_moment(reviews) %}
+    select
+        reviews.user_id,
+        reviews.item_id,
+        reviews.draw,
+        case when reviews.reviewed_at <= cut.train_as_of then 'train' else 'valid' end as split
+    from {{ reviews }} as reviews
+    cross join {{ ref('int_as_of') }} as cut
+{% endmacro %}
+
+{#
+    Each user's last like, and what the same user reviewed after it: a dislike made later tells of the time too.
+    Whose last like is their first review keeps it in train.
+#}
+{% macro split_last_like_out(reviews) %}
+    select
+        user_id,
+        item_id,
+        draw,
+        case
+            when max(place) filter (where is_liked) over (partition by user_id) > 1
+                and place >= max(place) filter (where is_liked) over (partition by user_id) then 'valid'
+            else 'train'
+        end as split
+    from (
+        select *, row_number() over (partition by user_id order by occurred_at, draw, item_id) as place
+        from {{ reviews }}
+    ) as placed
+{% endmacro %}
+
+{# All reviews of a share of the videos. #}
+{% macro split_cold_items_out(reviews) %}
+    select
+        user_id,
+        item_id,
+        draw,
+        case
+            when {{ split_draw("'cold item:' || item_id::text") }} < {{ var('cold_share') }} then 'valid'
+            else 'train'
+        end as split
+    from {{ reviews }}
+{% endmacro %}
+
+{# All reviews of a share of the users. Of their likes the first by draw are `shown` to the finished model. #}
+{% macro split_cold_users_out(reviews) %}
+    select
+        user_id,
+        item_id,
+        draw,
+        case
+            when {{ split_draw("'cold user:' || user_id") }} >= {{ var('cold_share') }} then 'train'
+            when is_liked
+                and row_number() over (partition by user_id, is_liked order by draw, item_id)
+                <= {{ var('cold_user_likes') | max }} then 'shown'
+            else 'valid'
+        end as split
+    from {{ reviews }}
+{% endmacro %}
