@@ -55,9 +55,14 @@ def build_both(postgres_dsn: str, folder: Path) -> dict[str, Settings]:
 def insert_evaluation(warehouse: Warehouse) -> None:
     """Insert what two evaluations would have written."""
     for run in EVALUATION_RUNS:
-        marks = "?, cast(? as timestamp), ?, ?, ?, ?, ?"
-        warehouse.execute(f"insert into two_tower.evaluation_runs values ({marks})", run)
+        warehouse.execute(
+            "insert into two_tower.evaluation_runs (run_id, evaluated_at, split, layout_hash, users,"
+            " videos, config) values (?, cast(? as timestamp), ?, ?, ?, ?, ?)",
+            run,
+        )
     for metric in EVALUATION_METRICS:
         warehouse.execute(
-            "insert into two_tower.evaluation_metrics values (?, ?, ?, ?, ?, ?)", metric
+            "insert into two_tower.evaluation_metrics (run_id, model, slice, metric, value, users)"
+            " values (?, ?, ?, ?, ?, ?)",
+            metric,
         )

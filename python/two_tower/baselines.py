@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 
-from two_tower.ragged import Ragged
+from two_tower.ragged import Ragged, one_hot
 from two_tower.warehouse import Warehouse
 
 NEIGHBOURS = 100
@@ -17,7 +17,9 @@ BLOCK_CELLS = 32_000_000
 
 def read_likes(warehouse: Warehouse, items: int) -> sparse.csr_matrix:
     """Return who liked what in training: float32 ones, ``[users, items]``."""
-    reader = warehouse.read_arrow("select t.item_numbers, t.labels from two_tower.training_users t")
+    reader = warehouse.read_arrow(
+        f"select t.item_numbers, t.labels from {warehouse.schema}.training_users t"
+    )
     parts = [liked_items(batch) for batch in reader]
     values = np.concatenate([part.values for part in parts] or [np.zeros(0, np.int32)])
     lengths = np.concatenate([part.lengths for part in parts] or [np.zeros(0, np.int64)])
@@ -30,12 +32,6 @@ def liked_items(batch: pa.RecordBatch) -> Ragged:
     liked = Ragged.of(batch["labels"], np.int64).values == 1
     before = np.concatenate([[0], np.cumsum(liked)])
     return Ragged(numbers.values[liked], before[numbers.offsets])
-
-
-def one_hot(items: Ragged, width: int) -> sparse.csr_matrix:
-    """Return rows of item numbers as float32 ones, ``[rows, width]``."""
-    ones = np.ones(len(items.values), dtype=np.float32)
-    return sparse.csr_matrix((ones, items.values, items.offsets), shape=(len(items), width))
 
 
 class Popularity:

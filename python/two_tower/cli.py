@@ -183,21 +183,70 @@ def train(
 
 
 @app.command()
-def evaluate(version: Version = None, as_json: Json = False) -> None:
+def evaluate(
+    version: Version = None,
+    protocol: Annotated[
+        Literal["random", "temporal", "cold-items", "cold-users"] | None,
+        typer.Option(help="Split, build and train for it first, beside what is there."),
+    ] = None,
+    split_seeds: Annotated[
+        list[str] | None,
+        typer.Option("--split-seed", help="With --protocol; give it again for another split."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Measure a model on the held-out reviews, beside popularity and item-kNN.
 
-    The figures go to evaluation_runs and evaluation_metrics, and into an HTML report with plots.
+    The figures, with 95 % intervals, go to evaluation_runs and evaluation_metrics, and into an HTML
+    report with plots. What is measured, and how: docs/evaluation.md.
 
-    Example: `two-tower evaluate --json`
+    A **protocol** trains a model of its own: *random* holds out a share of each user's reviews,
+    *temporal* each user's last like, *cold-items* and *cold-users* a tenth of the videos or users.
+
+    Example: `two-tower evaluate --protocol cold-items --split-seed a --split-seed b`
     """
     from two_tower import pipeline
-    from two_tower.evaluate import evaluate as evaluate_towers
 
-    result = evaluate_towers(_settings(), version)
+    if protocol is None and split_seeds:
+        raise typer.BadParameter("--split-seed needs --protocol: what is built has its split")
+    if protocol is not None and version is not None:
+        raise typer.BadParameter("--protocol trains its own model: leave --version out")
+    if protocol is None:
+        from two_tower.evaluate import evaluate as evaluate_towers
+
+        result: Any = evaluate_towers(_settings(), version)
+        show: Callable[[Any], None] = present.evaluation
+    else:
+        from two_tower.protocols import evaluate_protocol
+
+        result = evaluate_protocol(_settings(), protocol, split_seeds)
+        show = present.protocol
     if as_json:
         _show("", pipeline.plain(result), True)
     else:
-        present.evaluation(result)
+        show(result)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="An evaluated run: VERSION or PROTOCOL/VERSION.")],
+    second: Annotated[str, typer.Argument(help="Another, on the same users and split.")],
+    as_json: Json = False,
+) -> None:
+    """Compare two evaluated runs user by user: how much better is the second, and how surely?
+
+    Each difference has a 95 % interval (paired bootstrap) and a p-value (sign-flip test).
+
+    Example: `two-tower compare temporal/20260101_000000 temporal/20260108_000000`
+    """
+    from two_tower import pipeline
+    from two_tower.comparison import compare as compare_runs
+
+    result = compare_runs(_settings(), first, second)
+    if as_json:
+        _show("", pipeline.plain(result), True)
+    else:
+        present.comparison(result)
 
 
 @app.command()

@@ -151,11 +151,12 @@ def spool(warehouse: Warehouse, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for table, schema in SCHEMAS.items():
-        if not warehouse.relation_exists("two_tower", table):
-            raise NotEnoughDataError(f"two_tower.{table} does not exist", "run dbt build first")
-        count = warehouse.fetch(f"select count(*) as rows from two_tower.{table}")[0]["rows"]
+        source = f"{warehouse.schema}.{table}"
+        if not warehouse.relation_exists(warehouse.schema, table):
+            raise NotEnoughDataError(f"{source} does not exist", "run dbt build first")
+        count = warehouse.fetch(f"select count(*) as rows from {source}")[0]["rows"]
         columns = ", ".join(f'"{name}"' for name in schema.names)
-        query = f"select {columns} from two_tower.{table} order by {ORDER[table]}"
+        query = f"select {columns} from {source} order by {ORDER[table]}"
         with (
             bar(f"Reading {table}", float(count)) as shown,
             pa.OSFile(str(folder / f"{table}.arrow"), "wb") as sink,

@@ -41,6 +41,7 @@ def environment(settings: Settings) -> dict[str, str]:
     env["TWO_TOWER_TARGET"] = settings.target
     env["TWO_TOWER_THREADS"] = str(settings.threads)
     env["TWO_TOWER_DUCKDB_PATH"] = str(settings.path(settings.duckdb_path))
+    env["TWO_TOWER_SCHEMA"] = settings.schema_name
     env["TWO_TOWER_MEMORY_LIMIT"] = settings.memory_limit
     env["TWO_TOWER_PROJECT_DIR"] = str(settings.project_dir)
     env["TWO_TOWER_DATA_DIR"] = str(settings.path(settings.data_dir))

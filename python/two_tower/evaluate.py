@@ -1,7 +1,8 @@
 """Measure a model on the held-out likes, beside popularity and item-kNN: ``two-tower evaluate``.
 
-Each held-out user's features come from training reviews alone; every video that the user did not
-review in training is ranked; the targets are the held-out likes.
+Each held-out user's features come from training reviews alone (a cold user's from the likes they
+show); every video that the model does not know they have seen is ranked; the targets are the
+held-out likes.
 """
 
 from __future__ import annotations
@@ -16,20 +17,33 @@ from typing import Any
 
 import torch
 
-from two_tower import tables
+from two_tower import evaluation_tables
 from two_tower.baselines import ItemKNN, Popularity, read_likes
 from two_tower.errors import InputError
 from two_tower.evaluation_report import Evaluation, write_report
-from two_tower.heldout import MAX_USERS, Batch, count_users, read_catalogue, read_users
+from two_tower.heldout import (
+    MAX_USERS,
+    Batch,
+    count_users,
+    read_catalogue,
+    read_like_counts,
+    read_users,
+)
 from two_tower.layout import read_layout
+from two_tower.metrics import Bools
 from two_tower.progress import bar
-from two_tower.ranking import OVERALL, Metrics, Tally
+from two_tower.ranking import OVERALL, Catalogue, Intervals, Metrics, Results, Tally
 from two_tower.runs import find_run, read_json
 from two_tower.settings import Settings
 from two_tower.towers import Towers, load_towers
+from two_tower.user_metrics import UserMetrics
 from two_tower.warehouse import Warehouse, open_warehouse
 
 TWO_TOWER = "two_tower"
+# Cold videos with no other beside them.
+AMONG_COLD = "among_cold_items"
+
+Scorers = dict[str, Callable[[Batch], torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -37,28 +51,39 @@ class EvaluationResult:
     """What was measured.
 
     Attributes:
-        version: the model's.
-        split: ``random`` or ``temporal``.
+        version: the model's; with a protocol ``PROTOCOL/VERSION``, its folder below the runs.
+        split: the protocol, or the var ``split_strategy`` of the build.
+        split_seed: the var of that name.
         users: held-out users that were ranked for.
         metrics: model -> slice -> metric; a slice without users is left out, a metric that is not
             defined for a slice is None or left out.
+        intervals: model -> slice -> metric -> 95 % interval, where it has one.
         report: the HTML report.
         seconds: how long it took.
     """
 
     version: str
     split: str
+    split_seed: str
     users: int
     metrics: dict[str, dict[str, Metrics]]
+    intervals: dict[str, dict[str, Intervals]]
     report: Path
     seconds: float
 
 
-def evaluate(settings: Settings, version: str | None = None) -> EvaluationResult:
-    """Evaluate a trained model, by default the newest.
+def evaluate(
+    settings: Settings, version: str | None = None, protocol: str | None = None
+) -> EvaluationResult:
+    """Evaluate a trained model, by default the newest, on the split of the settings' schema.
 
-    Writes ``metrics.json`` and ``report.html`` into the run's folder, and the rows of the run in
-    ``evaluation_runs`` and ``evaluation_metrics`` anew.
+    Writes ``metrics.json``, ``user_metrics.parquet`` and ``report.html`` into the run's folder, and
+    the rows of the run in ``evaluation_runs`` and ``evaluation_metrics`` anew.
+
+    Args:
+        settings: where the runs and the split are.
+        version: the model.
+        protocol: whose split and runs these are, see :mod:`two_tower.protocols`.
 
     Raises:
         InputError: no such version, or the features are no longer those of the model.
@@ -69,22 +94,27 @@ def evaluate(settings: Settings, version: str | None = None) -> EvaluationResult
     run = find_run(settings, version)
     towers = load_towers(run / "towers.pt")
     with open_warehouse(settings) as warehouse:
-        evaluation = _measure(warehouse, towers, run, settings)
-        _write_rows(warehouse, evaluation)
+        evaluation, kept = _measure(warehouse, towers, run, settings, protocol)
+        evaluation_tables.write(warehouse, evaluation)
     text = json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False)
     (run / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    kept.write(run, evaluation.version, evaluation.split, evaluation.split_seed)
     report = write_report(run, evaluation)
     return EvaluationResult(
         version=evaluation.version,
         split=evaluation.split,
-        users=evaluation.users[OVERALL],
+        split_seed=evaluation.split_seed,
+        users=evaluation.users[evaluation.headline],
         metrics=evaluation.metrics,
+        intervals=evaluation.intervals,
         report=report,
         seconds=round(time.perf_counter() - started, 2),
     )
 
 
-def _measure(warehouse: Warehouse, towers: Towers, run: Path, settings: Settings) -> Evaluation:
+def _measure(
+    warehouse: Warehouse, towers: Towers, run: Path, settings: Settings, protocol: str | None
+) -> tuple[Evaluation, UserMetrics]:
     held_out = count_users(warehouse)
     layout = read_layout(warehouse)
     if layout.layout_hash != towers.layout.layout_hash:
@@ -93,89 +123,102 @@ def _measure(warehouse: Warehouse, towers: Towers, run: Path, settings: Settings
             f" than the database has now (layout {layout.layout_hash})",
             "two-tower train makes a model of today's features",
         )
-    catalogue, vectors = read_catalogue(warehouse, towers)
-    tallies = _rank(warehouse, towers, vectors, Tally(catalogue), held_out)
-    results = {name: tally.results() for name, tally in tallies.items()}
+    schema = warehouse.schema
     data = warehouse.fetch(
-        "select (select count(*) from two_tower.interactions) as interactions,"
-        " (select count(*) from two_tower.training_users) as training_users,"
-        " as_of, train_as_of from two_tower.int_as_of"
+        f"select (select count(*) from {schema}.interactions) as interactions,"
+        f" as_of, train_as_of, split_strategy, split_seed from {schema}.int_as_of"
     )[0]
-    return Evaluation(
-        version=run.name,
-        split="random" if data["train_as_of"] == data["as_of"] else "temporal",
+    catalogue, vectors = read_catalogue(warehouse, towers)
+    results, kept = _rank(warehouse, towers, catalogue, vectors, held_out, data["split_strategy"])
+    evaluation = Evaluation(
+        version=run.name if protocol is None else f"{protocol}/{run.name}",
+        split=protocol or data["split_strategy"],
+        protocol=protocol,
+        split_seed=data["split_seed"],
         evaluated_at=datetime.now(UTC).replace(tzinfo=None, microsecond=0),
         layout_hash=towers.layout.layout_hash,
         videos=len(vectors),
         data={
             "interactions": int(data["interactions"]),
-            "training users": int(data["training_users"]),
+            "training users": catalogue.users,
             "users with held-out likes": held_out,
             "videos ranked": len(vectors),
+            "seed of the split": data["split_seed"],
             "data as of (UTC)": str(data["as_of"]),
             "features of training as of (UTC)": str(data["train_as_of"]),
         },
         config=read_json(run / "config.json") or {},
         history=read_json(run / "history.json") or [],
-        users=results[TWO_TOWER][1],
-        metrics={name: values for name, (values, _) in results.items()},
-        oracle=_oracle(settings),
+        users=results[TWO_TOWER].users,
+        metrics={name: found.values for name, found in results.items()},
+        intervals={name: found.intervals for name, found in results.items()},
+        # Figured for a random split.
+        oracle=_oracle(settings) if data["split_strategy"] == "random" else {},
     )
+    return evaluation, kept
 
 
 @torch.no_grad()
 def _rank(
-    warehouse: Warehouse, towers: Towers, vectors: torch.Tensor, empty: Tally, held_out: int
-) -> dict[str, Tally]:
-    """Rank for all held-out users with every model."""
+    warehouse: Warehouse,
+    towers: Towers,
+    catalogue: Catalogue,
+    vectors: torch.Tensor,
+    held_out: int,
+    strategy: str,
+) -> tuple[dict[str, Results], UserMetrics]:
+    """Rank for all held-out users with every model, once for each number of likes shown."""
     items = len(vectors)
     likes = read_likes(warehouse, items)
     popularity = Popularity(likes)
     knn = ItemKNN(likes, popularity)
     popular = torch.from_numpy(popularity.scores)
-    scorers: dict[str, Callable[[Batch], torch.Tensor]] = {
+    scorers: Scorers = {
         TWO_TOWER: lambda batch: towers.forward_sparse("user", batch.slots) @ vectors.T,
-        "popularity": lambda batch: popular.repeat(len(batch.liked), 1),
-        "item_knn": lambda batch: torch.from_numpy(knn.scores(batch.liked)),
+        "popularity": lambda batch: popular.repeat(len(batch.users.liked), 1),
+        "item_knn": lambda batch: torch.from_numpy(knn.scores(batch.users.liked)),
     }
-    tallies = {name: Tally(empty.catalogue) for name in scorers}
-    with bar("Ranking for held-out users", min(held_out, MAX_USERS)) as shown:
-        for batch in read_users(warehouse, towers, items):
-            for name, score in scorers.items():
-                tallies[name].add(batch.users, score(batch))
-            shown.advance(len(batch.liked))
-    return tallies
+    results = {name: Results({}, {}, {}) for name in scorers}
+    kept = UserMetrics(items)
+    like_counts: list[int | None] = [*read_like_counts(warehouse)]
+    for like_count in like_counts or [None]:
+        candidates: dict[str, Bools | None] = {_shown(like_count): None}
+        if strategy == "cold_items":
+            candidates[AMONG_COLD] = catalogue.is_held_out
+        tallies = {
+            model: {name: Tally(catalogue, inside) for name, inside in candidates.items()}
+            for model in scorers
+        }
+        with bar("Ranking for held-out users", min(held_out, MAX_USERS)) as shown:
+            for batch in read_users(warehouse, towers, items, like_count):
+                kept.add_users(batch.users)
+                for model, score in scorers.items():
+                    scores = score(batch)
+                    for tally in tallies[model].values():
+                        tally.add(batch.users, scores)
+                shown.advance(len(batch.users.liked))
+        for model, named in tallies.items():
+            for name, tally in named.items():
+                _merge(results[model], name, tally.results())
+                kept.add_columns(model, name, tally.columns())
+    return results, kept
 
 
-def _write_rows(warehouse: Warehouse, evaluation: Evaluation) -> None:
-    """Replace the rows of this run."""
-    tables.ensure_evaluation(warehouse)
-    with warehouse.transaction():
-        for table in ("evaluation_runs", "evaluation_metrics"):
-            warehouse.execute(
-                f"delete from two_tower.{table} where run_id = ?", (evaluation.version,)
-            )
-        warehouse.execute(
-            "insert into two_tower.evaluation_runs (run_id, evaluated_at, split, layout_hash,"
-            " users, videos, config) values (?, ?, ?, ?, ?, ?, ?)",
-            (
-                evaluation.version,
-                evaluation.evaluated_at,
-                evaluation.split,
-                evaluation.layout_hash,
-                evaluation.users[OVERALL],
-                evaluation.videos,
-                json.dumps(evaluation.config, ensure_ascii=False),
-            ),
-        )
-        for model, slices in evaluation.metrics.items():
-            for name, metrics in slices.items():
-                for metric, value in metrics.items():
-                    warehouse.execute(
-                        "insert into two_tower.evaluation_metrics (run_id, model, slice, metric,"
-                        " value, users) values (?, ?, ?, ?, ?, ?)",
-                        (evaluation.version, model, name, metric, value, evaluation.users[name]),
-                    )
+def _shown(like_count: int | None) -> str:
+    """Return the slice of cold users who show so many likes, or that of all users."""
+    if like_count is None:
+        return OVERALL
+    return f"{like_count}_like" + ("s" if like_count > 1 else "")
+
+
+def _merge(into: Results, name: str, found: Results) -> None:
+    """Take all slices of the ordinary ranking, and of any other its overall figures."""
+    for slice_name in found.users:
+        if name == OVERALL or slice_name == OVERALL:
+            key = slice_name if name == OVERALL else name
+            into.values[key] = found.values[slice_name]
+            into.intervals[key] = found.intervals[slice_name]
+            into.users[key] = found.users[slice_name]
 
 
 def _oracle(settings: Settings) -> dict[str, float]:

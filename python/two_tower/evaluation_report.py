@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from two_tower import plots
-from two_tower.ranking import ITEM_SLICES, OVERALL, SLICES, USER_SLICES, Metrics
+from two_tower.ranking import ITEM_SLICES, OVERALL, SLICES, USER_SLICES, Intervals, Metrics
 
 TWO_TOWER = "two_tower"
 MODEL_NAMES = {TWO_TOWER: "two towers", "item_knn": "item-kNN", "popularity": "popularity"}
@@ -25,8 +25,13 @@ METRIC_NAMES = {
     "ndcg@100": "NDCG@100",
     "mrr": "MRR",
     "coverage": "coverage",
+    "gini": "Gini",
+    "novelty": "novelty",
     "popularity_lift": "popularity lift",
+    "diversity": "diversity",
+    "calibration": "calibration",
 }
+BEYOND = tuple(name for name in METRIC_NAMES if name not in ACCURACY)
 HEADLINES = ("recall@20", "ndcg@10", "mrr", "coverage")
 
 
@@ -36,7 +41,9 @@ class Evaluation:
 
     Attributes:
         version: the model's.
-        split: ``random`` or ``temporal``.
+        split: the protocol, or the var ``split_strategy`` of the build.
+        protocol: whose runs this one is among; None for a model that may be exported.
+        split_seed: the var of that name.
         evaluated_at: UTC, without a zone.
         layout_hash: of the features.
         videos: how many were ranked.
@@ -45,11 +52,14 @@ class Evaluation:
         history: a row an epoch.
         users: held-out users of each slice.
         metrics: model -> slice -> metric.
+        intervals: model -> slice -> metric -> 95 % interval, where it has one.
         oracle: the best achievable metrics, where the data are generated.
     """
 
     version: str
     split: str
+    protocol: str | None
+    split_seed: str
     evaluated_at: datetime
     layout_hash: str
     videos: int
@@ -58,7 +68,18 @@ class Evaluation:
     history: list[dict[str, Any]]
     users: dict[str, int]
     metrics: dict[str, dict[str, Metrics]]
+    intervals: dict[str, dict[str, Intervals]]
     oracle: dict[str, float]
+
+    @property
+    def headline(self) -> str:
+        """The slice to look at first: all users or, of cold users, those who show most."""
+        return OVERALL if OVERALL in self.users else list(self.users)[-1]
+
+    @property
+    def cases(self) -> list[str]:
+        """The slices that are rankings of their own: all, cold videos among themselves, …"""
+        return [name for name in self.users if name == OVERALL or name not in SLICES]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, as ``metrics.json`` holds them."""
@@ -73,16 +94,19 @@ def write_report(run: Path, evaluation: Evaluation) -> Path:
         loader=jinja2.PackageLoader("two_tower"), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["figure"] = figure
-    overall = {model: slices[OVERALL] for model, slices in evaluation.metrics.items()}
+    environment.filters["interval"] = interval
+    headline = evaluation.headline
+    overall = {model: slices[headline] for model, slices in evaluation.metrics.items()}
     text = environment.get_template("report.html").render(
         evaluation=evaluation,
-        users=evaluation.users[OVERALL],
+        users=evaluation.users[headline],
+        headline=headline,
+        tables={"Accuracy": ACCURACY, "Beyond accuracy": BEYOND},
         overall=overall,
         models=[model for model in MODEL_NAMES if model in overall],
         model_names=MODEL_NAMES,
         metric_names=METRIC_NAMES,
         headlines=HEADLINES,
-        slices=[name for name in SLICES if name in evaluation.users],
         shares={
             name: overall[TWO_TOWER][name] / value  # type: ignore[operator]
             for name, value in evaluation.oracle.items()
@@ -102,6 +126,13 @@ def figure(value: float | None, metric: str = "") -> str:
     return f"{value:+.2f}" if metric == "popularity_lift" else f"{value:.4f}"
 
 
+def interval(bounds: tuple[float, float] | None, metric: str = "") -> str:
+    """Return an interval for people, or nothing."""
+    if bounds is None:
+        return ""
+    return "–".join(figure(bound, metric) for bound in bounds)
+
+
 def _plots(evaluation: Evaluation, overall: Mapping[str, Metrics]) -> dict[str, Markup]:
     labels = [METRIC_NAMES[metric] for metric in ACCURACY]
     drawn = {
@@ -110,18 +141,29 @@ def _plots(evaluation: Evaluation, overall: Mapping[str, Metrics]) -> dict[str, 
             labels,
             {name: [overall[m][x] for x in ACCURACY] for m, name in MODEL_NAMES.items()},
             marks=[evaluation.oracle.get(metric) for metric in ACCURACY],
+            intervals={
+                name: [evaluation.intervals[m][evaluation.headline].get(x) for x in ACCURACY]
+                for m, name in MODEL_NAMES.items()
+            },
         ),
-        "by_user": _by_slice(evaluation, "by_user", USER_SLICES),
-        "by_item": _by_slice(evaluation, "by_item", ITEM_SLICES),
         "beyond": plots.panels(
             "beyond",
             {
-                "Catalogue coverage": [overall[m]["coverage"] for m in MODEL_NAMES],
-                "Popularity lift": [overall[m]["popularity_lift"] for m in MODEL_NAMES],
+                METRIC_NAMES[metric].capitalize(): [overall[m].get(metric) for m in MODEL_NAMES]
+                for metric in BEYOND
             },
             list(MODEL_NAMES.values()),
         ),
     }
+    # One bar says nothing beside itself.
+    for name, slices in (
+        ("by_case", evaluation.cases),
+        ("by_user", USER_SLICES),
+        ("by_item", ITEM_SLICES),
+    ):
+        present = [part for part in slices if part in evaluation.users]
+        if len(present) > 1:
+            drawn[name] = _by_slice(evaluation, name, present)
     curves = _curves(evaluation.history)
     if curves:
         drawn["training"] = plots.curves("training", curves)
@@ -129,13 +171,12 @@ def _plots(evaluation: Evaluation, overall: Mapping[str, Metrics]) -> dict[str, 
 
 
 def _by_slice(evaluation: Evaluation, name: str, slices: Sequence[str]) -> str:
-    present = [part for part in slices if part in evaluation.users]
-    labels = [f"{part.replace('_', ' ')}\n{evaluation.users[part]:,} users" for part in present]
-    values = {
-        title: [evaluation.metrics[model][part]["ndcg@100"] for part in present]
-        for model, title in MODEL_NAMES.items()
-    }
-    return plots.bars(name, labels, values)
+    labels = [f"{part.replace('_', ' ')}\n{evaluation.users[part]:,} users" for part in slices]
+    values, bounds = {}, {}
+    for model, title in MODEL_NAMES.items():
+        values[title] = [evaluation.metrics[model][part]["ndcg@100"] for part in slices]
+        bounds[title] = [evaluation.intervals[model][part].get("ndcg@100") for part in slices]
+    return plots.bars(name, labels, values, intervals=bounds)
 
 
 def _curves(history: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:

@@ -247,20 +247,21 @@ def read_layout(warehouse: Warehouse) -> Layout:
     Raises:
         NotEnoughDataError: the tables are missing or empty.
     """
+    schema = warehouse.schema
     for table in ("feature_layout", "feature_layout_versions"):
-        if not warehouse.relation_exists("two_tower", table):
-            raise NotEnoughDataError(f"two_tower.{table} does not exist", "run dbt build first")
+        if not warehouse.relation_exists(schema, table):
+            raise NotEnoughDataError(f"{schema}.{table} does not exist", "run dbt build first")
     rows = warehouse.fetch(
         "select feature_id, tower, feature, kind, position, vocabulary, width"
-        " from two_tower.feature_layout"
+        f" from {schema}.feature_layout"
     )
     versions = warehouse.fetch(
         "select versions.input_schema_version, versions.layout_hash"
-        " from two_tower.feature_layout_versions as versions"
-        " where versions.layout_hash = (select max(layout_hash) from two_tower.feature_layout)"
+        f" from {schema}.feature_layout_versions as versions"
+        f" where versions.layout_hash = (select max(layout_hash) from {schema}.feature_layout)"
     )
     if not rows or not versions:
-        raise NotEnoughDataError("two_tower.feature_layout is empty", "run dbt build first")
+        raise NotEnoughDataError(f"{schema}.feature_layout is empty", "run dbt build first")
     current = versions[0]
     return Layout.from_rows(rows, str(current["layout_hash"]), int(current["input_schema_version"]))
 

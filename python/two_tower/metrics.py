@@ -2,16 +2,21 @@
 
 ``hits`` is bool ``[users, depth]``: whether the video at each place of a user's list (the best
 first) is one of the user's targets; ``targets`` is int ``[users]``, at least 1: how many there are.
+``lists`` is a sparse matrix ``[users, videos]`` with a one for each video that a user is shown.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+
+# Steck's alpha: how much of the user's own distribution is mixed into the list's.
+SMOOTHING = 0.01
 
 
 def recall(hits: Bools, targets: Ints, k: int) -> Floats:
@@ -63,3 +68,98 @@ def popularity_lift(recommended: Floats, consumed: Floats) -> float | None:
     known = ~np.isnan(consumed)
     base = float(consumed[known].mean()) if known.any() else 0.0
     return (float(recommended[known].mean()) - base) / base if base > 0 else None
+
+
+def gini(exposures: Ints) -> float | None:
+    """Return how unequally the places in all lists are spread over the videos, 0 to 1.
+
+    The Gini coefficient ``sum_k (2k - n - 1) x_k / ((n - 1) sum x)`` of the videos' exposures in
+    rising order, k from 1 (Castells, Hurley & Vargas 2015, "Novelty and diversity in recommender
+    systems"). 0: each video is shown as often as any other; 1: one video has all places. None for
+    fewer than two videos, and where nothing is shown.
+
+    Args:
+        exposures: how many lists each video is in, ``[videos]``.
+    """
+    count, total = len(exposures), int(exposures.sum())
+    if count < 2 or total == 0:
+        return None
+    ranks = np.arange(1, count + 1)
+    return float(((2 * ranks - count - 1) * np.sort(exposures)).sum() / ((count - 1) * total))
+
+
+def self_information(reviews: Floats, users: int) -> Floats:
+    """Return how surprising each video is, ``-log2 p`` in bits, ``[videos]``.
+
+    ``p`` is the share of users who know it (Zhou et al. 2010, "Solving the apparent
+    diversity-accuracy dilemma of recommender systems"). A video that nobody reviewed counts as
+    reviewed once: nothing is infinitely new.
+
+    Args:
+        reviews: training reviews of each video, ``[videos]``.
+        users: training users.
+    """
+    bits: Floats = -np.log2(np.maximum(reviews, 1) / max(users, 1))
+    return bits
+
+
+def list_means(lists: sparse.csr_matrix, values: Floats) -> Floats:
+    """Return the mean of the videos' ``values`` over each list, ``[users]``; NaN if it is empty."""
+    with np.errstate(invalid="ignore"):
+        means: Floats = (lists @ values) / _lengths(lists)
+    return means
+
+
+def diversity(lists: sparse.csr_matrix, content: sparse.csr_matrix) -> Floats:
+    """Return the intra-list diversity, ``[users]``: 1 - the mean cosine of two videos of a list.
+
+    Smyth & McClave 2001, "Similarity vs. diversity". 1: no two have anything in common; 0: all are
+    alike. NaN for lists of fewer than two. The cosines of all pairs are had from the length of the
+    sum: ``|sum v|^2 = sum |v|^2 + 2 sum_pairs``.
+
+    Args:
+        lists: see the module.
+        content: what the videos consist of, rows of length 1, or empty: such a video has nothing in
+            common with any other, ``[videos, tokens]``.
+    """
+    summed = lists @ content
+    squares = np.asarray(summed.multiply(summed).sum(axis=1)).ravel()
+    own = lists @ np.asarray(content.multiply(content).sum(axis=1)).ravel()
+    lengths = _lengths(lists)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        similar = (squares - own) / (lengths * (lengths - 1))
+    return np.where(lengths > 1, 1 - similar, np.nan)
+
+
+def calibration(liked: sparse.csr_matrix, shown: sparse.csr_matrix) -> Floats:
+    """Return how far the lists are from what the users liked before, ``[users]``, in nats.
+
+    ``KL(p || (1 - alpha) q + alpha p)`` with alpha = 0.01, where p is the distribution of the
+    user's liked videos over the tokens and q that of the list (Steck 2018, "Calibrated
+    recommendations"; his p(token | video) spreads a video evenly over its tokens). 0: the list is
+    made up as the likes are; ``-ln alpha`` = 4.6: it has none of their tokens. NaN where p is
+    unknown.
+
+    Args:
+        liked: p, ``[users, tokens]``, each row summing to anything above 0, or empty.
+        shown: q, likewise.
+    """
+    p, q = (sparse.csr_matrix(rows, dtype=np.float64) for rows in (liked, shown))
+    p.eliminate_zeros()
+    p.sort_indices()
+    p, q = _distributions(p), _distributions(q)
+    rows = np.repeat(np.arange(p.shape[0]), np.diff(p.indptr))
+    mixed = (1 - SMOOTHING) * np.asarray(q[rows, p.indices]).ravel() + SMOOTHING * p.data
+    divergence = np.bincount(rows, p.data * np.log(p.data / mixed), minlength=p.shape[0])
+    return np.where(np.diff(p.indptr) > 0, divergence, np.nan)
+
+
+def _distributions(rows: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return the rows divided by their sums; an empty row stays empty."""
+    sums = _lengths(rows)
+    return (sparse.diags(1 / np.where(sums > 0, sums, 1)) @ rows).tocsr()
+
+
+def _lengths(rows: sparse.csr_matrix) -> Floats:
+    sums: Floats = np.asarray(rows.sum(axis=1), dtype=np.float64).ravel()
+    return sums

@@ -50,6 +50,8 @@ STYLE = {
 }
 
 Values = Sequence[float | None]
+Bounds = Sequence[tuple[float, float] | None]
+PANELS_A_ROW = 3
 
 
 def bars(
@@ -57,6 +59,7 @@ def bars(
     labels: Sequence[str],
     series: Mapping[str, Values],
     marks: Values = (),
+    intervals: Mapping[str, Bounds] | None = None,
 ) -> str:
     """Draw grouped bars with their figures above them.
 
@@ -65,6 +68,7 @@ def bars(
         labels: of the groups.
         series: values of each series, one a group; None leaves a gap.
         marks: a ceiling drawn over each group; None draws none.
+        intervals: lower and upper bounds of each series, drawn as a line over its bars.
     """
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
         drawing = Figure(figsize=(8, 3), layout="constrained")
@@ -75,7 +79,8 @@ def bars(
             at = places - 0.4 + width * (number + 0.5)
             heights = _floats(values)
             axes.bar(at, heights, width * 0.9, label=title, color=SERIES[number])
-            _figures(axes, at, heights)
+            tops = _whiskers(axes, at, heights, (intervals or {}).get(title, ()))
+            _figures(axes, at, heights, tops)
         ceilings = _floats(marks)
         if len(ceilings) and not np.isnan(ceilings).all():
             axes.hlines(
@@ -89,15 +94,17 @@ def bars(
 
 
 def panels(name: str, values: Mapping[str, Values], labels: Sequence[str]) -> str:
-    """Draw panels side by side, each with one bar a label."""
+    """Draw panels, three in a row, each with one bar a label."""
+    rows = -(-len(values) // PANELS_A_ROW)
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
-        drawing = Figure(figsize=(8, 2.4), layout="constrained")
-        for axes, (title, heights) in zip(
-            np.atleast_1d(drawing.subplots(1, len(values))), values.items(), strict=True
-        ):
+        drawing = Figure(figsize=(8, 2.2 * rows), layout="constrained")
+        places = drawing.subplots(rows, min(len(values), PANELS_A_ROW), squeeze=False).ravel()
+        for axes in places[len(values) :]:
+            axes.remove()
+        for axes, (title, heights) in zip(places, values.items(), strict=False):
             found = _floats(heights)
             axes.bar(labels, found, 0.6, color=SERIES[: len(labels)])
-            _figures(axes, np.arange(len(labels)), found)
+            _figures(axes, np.arange(len(labels)), found, found)
             axes.axhline(0, color=GRID)
             axes.margins(y=0.15)
             axes.set_title(title, loc="left")
@@ -129,14 +136,58 @@ def curves(name: str, values: Mapping[str, Sequence[float]]) -> str:
         return _svg(drawing)
 
 
-def _figures(axes: Axes, places: np.ndarray, heights: np.ndarray) -> None:
-    for place, height in zip(places, heights, strict=True):
+def dial(name: str, rows: Sequence[Mapping[str, float]]) -> str:
+    """Draw what a dial trades for accuracy: NDCG@10 against novelty, coverage and popularity lift.
+
+    Args:
+        name: of the plot.
+        rows: a point each, in the order of the dial: ``dial`` (its value, written beside the
+            point), ``ndcg@10``, ``novelty`` in bits, ``coverage``, ``popularity_lift``.
+    """
+    panes = {
+        "novelty": "Novelty (bits)",
+        "coverage": "Coverage",
+        "popularity_lift": "Popularity lift",
+    }
+    accuracy = [row["ndcg@10"] for row in rows]
+    with matplotlib.rc_context({**STYLE, "axes.grid.axis": "both", "svg.hashsalt": name}):
+        drawing = Figure(figsize=(8, 3), layout="constrained")
+        places = drawing.subplots(1, len(panes), sharey=True)
+        for axes, (metric, title) in zip(places, panes.items(), strict=True):
+            axes.plot([row[metric] for row in rows], accuracy, "o-", color=SERIES[0], linewidth=2)
+            for row in rows:
+                axes.annotate(
+                    f"{row['dial']:g}",
+                    (row[metric], row["ndcg@10"]),
+                    xytext=(5, 5),
+                    textcoords="offset points",
+                    fontsize=8,
+                )
+            axes.margins(0.15)
+            axes.set_xlabel(title)
+        places[0].set_ylabel("NDCG@10")
+        return _svg(drawing)
+
+
+def _whiskers(axes: Axes, places: np.ndarray, heights: np.ndarray, bounds: Bounds) -> np.ndarray:
+    """Draw a line from each lower to each upper bound; return where the bars now end."""
+    tops = heights.copy()
+    for number, pair in enumerate(bounds):
+        if pair is not None:
+            axes.vlines(places[number], *pair, color=MARK, linewidth=1)
+            tops[number] = max(tops[number], pair[1])
+    return tops
+
+
+def _figures(axes: Axes, places: np.ndarray, heights: np.ndarray, tops: np.ndarray) -> None:
+    """Write each height above its bar's top, or below a bar that hangs."""
+    for place, height, top in zip(places, heights, tops, strict=True):
         if not np.isnan(height):
             text = f"{height:.2f}".replace("0.", ".", 1)
             above = height >= 0
             axes.annotate(
                 text,
-                (place, height),
+                (place, top if above else height),
                 xytext=(0, 2 if above else -2),
                 textcoords="offset points",
                 ha="center",

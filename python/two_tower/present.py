@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -13,19 +13,25 @@ from rich.table import Table
 from two_tower.progress import console as stderr
 
 if TYPE_CHECKING:
+    from two_tower.comparison import Comparison
     from two_tower.evaluate import EvaluationResult
+    from two_tower.protocols import ProtocolResult
     from two_tower.recommend import TitledRecommendation
 
 stdout = Console()
 
 METRICS = {
-    "recall@20": "R@20",
-    "recall@50": "R@50",
+    "recall@20": "Recall@20",
+    "recall@50": "Recall@50",
     "ndcg@10": "NDCG@10",
     "ndcg@100": "NDCG@100",
     "mrr": "MRR",
     "coverage": "coverage",
+    "gini": "Gini",
+    "novelty": "novelty",
     "popularity_lift": "lift",
+    "diversity": "diversity",
+    "calibration": "calibration",
 }
 
 
@@ -70,16 +76,71 @@ def videos(title: str, rows: Iterable[TitledRecommendation]) -> None:
 
 
 def evaluation(result: EvaluationResult) -> None:
-    """Print the overall metrics of each model, and where the report is."""
-    table = _table(f"{result.users} held-out users")
-    table.add_column("model", no_wrap=True)
-    for title in METRICS.values():
-        table.add_column(title, justify="right", no_wrap=True)
-    for model, slices in result.metrics.items():
-        overall = slices["overall"]
-        table.add_row(model, *(f"{overall[metric]:.4f}" for metric in METRICS))
-    stdout.print(table)
+    """Print the metrics of each model with their 95 % intervals, and where the report is."""
+    title = f"{result.version} · {result.split} split · {result.users:,} held-out users"
+    _figures(title, result.metrics, lambda *at: _bounds(result.intervals, *at))
     stdout.print(f"report: {result.report}", highlight=False, soft_wrap=True)
+
+
+def protocol(result: ProtocolResult) -> None:
+    """Print the figures of each run and, of several, their mean and standard deviation."""
+    for run in result.runs:
+        evaluation(run)
+    if len(result.runs) > 1:
+
+        def spread(model: str, name: str, metric: str) -> str:
+            value = result.spread[model][name].get(metric)
+            return "" if value is None else f"± {value:.3f}"
+
+        title = f"mean of {len(result.runs)} splits ± standard deviation"
+        _figures(title, result.mean, spread)
+
+
+def comparison(result: Comparison) -> None:
+    """Print by how much the second run is better than the first."""
+    table = _table(f"{result.second} against {result.first}, {result.split} split")
+    for title in ("slice", "metric", result.first, result.second, "difference", "95 %", "p"):
+        is_text = title in ("slice", "metric")
+        table.add_column(title, justify="left" if is_text else "right", no_wrap=is_text)
+    for row in result.differences:
+        figures = (f"{row.first:.4f}", f"{row.second:.4f}", f"{row.difference:+.4f}")
+        interval = f"{row.lower:+.4f} to {row.upper:+.4f}"
+        name = METRICS.get(row.metric, row.metric)
+        table.add_row(row.slice, name, *figures, interval, f"{row.p_value:.4f}")
+    stdout.print(table)
+
+
+def _figures(
+    title: str,
+    metrics: Mapping[str, Mapping[str, Mapping[str, float | None]]],
+    beside: Callable[[str, str, str], str],
+) -> None:
+    """Print a table for each ranking, but not for its slices: a row a metric, a column a model."""
+    from two_tower.ranking import OVERALL, SLICES  # with torch, which is loaded by now
+
+    names = next(iter(metrics.values()))
+    for name in (name for name in names if name == OVERALL or name not in SLICES):
+        table = _table(escape(title if name == OVERALL else f"{title} · {name}"))
+        table.add_column("", no_wrap=True)
+        for model in metrics:
+            table.add_column(model, no_wrap=True)
+        for metric, label in METRICS.items():
+            found = [
+                "–"
+                if (value := slices[name].get(metric)) is None
+                else f"{value:.3f} [dim]{escape(beside(model, name, metric))}[/dim]"
+                for model, slices in metrics.items()
+            ]
+            table.add_row(label, *found)
+        stdout.print(table)
+
+
+def _bounds(intervals: Mapping[str, Any], model: str, name: str, metric: str) -> str:
+    found = intervals[model][name].get(metric)
+    if found is None:
+        return ""
+    lower, upper = (f"{bound:.3f}".replace("0.", ".", 1) for bound in found)
+    return f"[{lower}, {upper}]"
 
 
 def _table(title: str, show_header: bool = True) -> Table:

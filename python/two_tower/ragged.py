@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from scipy import sparse
 
 from two_tower.layout import Layout, Slots, Tower
 
@@ -57,3 +58,9 @@ def slots(layout: Layout, tower: Tower, batch: pa.RecordBatch | pa.Table) -> Slo
         Ragged.of(batch["values"], np.float32).values,
         ids.offsets,
     )
+
+
+def one_hot(items: Ragged, width: int) -> sparse.csr_matrix:
+    """Return rows of numbers below ``width`` as float32 ones, ``[rows, width]``."""
+    ones = np.ones(len(items.values), dtype=np.float32)
+    return sparse.csr_matrix((ones, items.values, items.offsets), shape=(len(items), width))

@@ -7,22 +7,26 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 
-from two_tower import metrics
+from two_tower import intervals, metrics
 from two_tower.metrics import Bools, Floats, Ints
-from two_tower.ragged import Ragged
+from two_tower.ragged import Ragged, one_hot
 
 # The longest list that a metric looks at.
 DEPTH = 100
-# The list that coverage and popularity lift look at.
+# The list that the metrics beyond accuracy look at.
 SHOWN = 20
 
 OVERALL = "overall"
 USER_SLICES = ("new_users", "light_users", "heavy_users")
 ITEM_SLICES = ("head_items", "tail_items", "cold_items")
 SLICES = (OVERALL, *USER_SLICES, *ITEM_SLICES)
+# What popularity lift is made of.
+GAP = ("recommended", "consumed")
 
 Metrics = dict[str, float | None]
+Intervals = dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -32,10 +36,19 @@ class Catalogue:
     Attributes:
         item_slices: one of ITEM_SLICES for each video, ``[items]``.
         popularity: training reviews of each video, float64 ``[items]``.
+        users: training users.
+        is_held_out: whether a video has reviews and none of them trains, ``[items]``.
+        content: what each video consists of, rows of length 1 or empty, ``[items, tokens]``.
+        tastes: the tokens of each video in which tastes are described, evenly spread: rows that sum
+            to 1 or are empty, ``[items, tokens]``.
     """
 
     item_slices: NDArray[np.str_]
     popularity: Floats
+    users: int
+    is_held_out: Bools
+    content: sparse.csr_matrix
+    tastes: sparse.csr_matrix
 
 
 @dataclass(frozen=True)
@@ -43,40 +56,69 @@ class HeldOut:
     """Some users with held-out likes.
 
     Attributes:
+        user_ids: ``[users]``.
         user_slices: one of USER_SLICES for each user, ``[users]``.
-        seen: item numbers reviewed in training, which are not ranked.
+        seen: item numbers that are not ranked: reviewed in training, or shown by a cold user.
         targets: item numbers of the held-out likes, at least one a user.
+        liked: item numbers of the likes that the model knows.
     """
 
+    user_ids: NDArray[np.str_]
     user_slices: NDArray[np.str_]
     seen: Ragged
     targets: Ragged
+    liked: Ragged
+
+
+@dataclass(frozen=True)
+class Results:
+    """The metrics of a model by slice; a slice without users is left out.
+
+    Attributes:
+        values: slice -> metric -> value, None where it is not defined.
+        intervals: slice -> metric -> 95 % interval. A metric of all lists together, such as
+            coverage, has none: lists drawn twice cover less, so a resample says nothing of it.
+        users: users of each slice.
+    """
+
+    values: dict[str, Metrics]
+    intervals: dict[str, Intervals]
+    users: dict[str, int]
 
 
 class Tally:
-    """The results of one model, a batch of users at a time."""
+    """The results of one model, a batch of users at a time.
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    Args:
+        catalogue: what is ranked.
+        candidates: which of its videos may be recommended, ``[items]``; by default all.
+    """
+
+    def __init__(self, catalogue: Catalogue, candidates: Bools | None = None) -> None:
         self.catalogue = catalogue
         count = len(catalogue.popularity)
-        self.shown: dict[str, Bools] = {
-            name: np.zeros(count, dtype=np.bool_) for name in (OVERALL, *USER_SLICES)
+        self.candidates = np.ones(count, dtype=np.bool_) if candidates is None else candidates
+        self.information = metrics.self_information(catalogue.popularity, catalogue.users)
+        self.exposures: dict[str, Ints] = {
+            name: np.zeros(count, dtype=np.int64) for name in (OVERALL, *USER_SLICES)
         }
         self.user_slices: list[NDArray[np.str_]] = []
         self.parts: dict[tuple[str, str], list[Floats]] = {}
 
     def add(self, users: HeldOut, scores: torch.Tensor) -> None:
-        """Rank all videos but the seen ones and count the hits.
+        """Rank all candidates but the seen ones and count the hits.
 
         Args:
             users: the users of these rows.
             scores: float32 ``[users, items]``, higher is better; changed in place.
         """
         scores[torch.from_numpy(users.seen.rows), torch.from_numpy(users.seen.values)] = -torch.inf
+        if not self.candidates.all():
+            scores[:, torch.from_numpy(~self.candidates)] = -torch.inf
         best = scores.topk(min(DEPTH, scores.shape[1]), dim=1)
         top, is_ranked = best.indices.numpy(), torch.isfinite(best.values).numpy()
         self.user_slices.append(users.user_slices)
-        self._add_shown(users, top[:, :SHOWN], is_ranked[:, :SHOWN])
+        self._add_lists(users, top[:, :SHOWN], is_ranked[:, :SHOWN])
         slices = self.catalogue.item_slices
         width = scores.shape[1]
         keys = users.targets.rows * width + users.targets.values
@@ -108,50 +150,86 @@ class Tally:
             column[has] = values
             self.parts.setdefault((scope, metric), []).append(column)
 
-    def _add_shown(self, users: HeldOut, top: Ints, is_ranked: Bools) -> None:
-        for name, shown in self.shown.items():
+    def _add_lists(self, users: HeldOut, top: Ints, is_ranked: Bools) -> None:
+        """Look at the lists that the users are shown, whatever is a hit in them."""
+        catalogue = self.catalogue
+        items = len(catalogue.popularity)
+        for name, exposures in self.exposures.items():
             rows = (
                 is_ranked if name == OVERALL else is_ranked & (users.user_slices == name)[:, None]
             )
-            shown[top[rows]] = True
-        popularity = self.catalogue.popularity
-        with np.errstate(invalid="ignore"):
-            recommended = (popularity[top] * is_ranked).sum(1) / is_ranked.sum(1)
-            sums = np.bincount(
-                users.seen.rows, weights=popularity[users.seen.values], minlength=len(top)
-            )
-            consumed = sums / users.seen.lengths
-        self.parts.setdefault((OVERALL, "recommended"), []).append(recommended)
-        self.parts.setdefault((OVERALL, "consumed"), []).append(consumed)
+            exposures += np.bincount(top[rows], minlength=items)
+        offsets = np.concatenate([[0], np.cumsum(is_ranked.sum(axis=1))])
+        lists = one_hot(Ragged(top[is_ranked], offsets), items)
+        for name, column in {
+            "novelty": metrics.list_means(lists, self.information),
+            "diversity": metrics.diversity(lists, catalogue.content),
+            "calibration": metrics.calibration(
+                one_hot(users.liked, items) @ catalogue.tastes, lists @ catalogue.tastes
+            ),
+            "recommended": metrics.list_means(lists, catalogue.popularity),
+            "consumed": metrics.list_means(one_hot(users.seen, items), catalogue.popularity),
+        }.items():
+            self.parts.setdefault((OVERALL, name), []).append(column)
 
-    def results(self) -> tuple[dict[str, Metrics], dict[str, int]]:
-        """Return the metrics of each slice that has users, and its number of users."""
-        columns = {name: np.concatenate(part) for name, part in self.parts.items()}
+    def columns(self, scope: str = OVERALL) -> dict[str, Floats]:
+        """Return the metrics of each user, in the order they were added, ``[users]`` each."""
+        return {
+            metric: np.concatenate(part)
+            for (where, metric), part in self.parts.items()
+            if where == scope and metric not in GAP
+        }
+
+    def results(self) -> Results:
+        """Return the metrics of each slice that has users."""
+        found = Results({}, {}, {})
         user_slices = np.concatenate(self.user_slices)
-        values: dict[str, Metrics] = {}
-        users: dict[str, int] = {}
+        gap = np.stack([np.concatenate(self.parts[OVERALL, name]) for name in GAP], axis=1)
+        gap[np.isnan(gap[:, 1])] = np.nan
         for name in SLICES:
-            scope = name if name in ITEM_SLICES else OVERALL
-            rows = ~np.isnan(columns[scope, "mrr"])
+            columns = self.columns(name if name in ITEM_SLICES else OVERALL)
+            rows = ~np.isnan(columns["mrr"])
             if name in USER_SLICES:
                 rows &= user_slices == name
             if not rows.any():
                 continue
-            users[name] = int(rows.sum())
-            values[name] = {
-                metric: float(column[rows].mean())
-                for (where, metric), column in columns.items()
-                if where == scope and metric not in ("recommended", "consumed")
-            }
+            found.users[name] = int(rows.sum())
+            table = np.stack(list(columns.values()), axis=1)[rows]
+            means = _means(table)
+            lower, upper = intervals.bounds(intervals.resampled_means(table))
+            found.values[name] = dict(zip(columns, means, strict=True))
+            found.intervals[name] = _defined(columns, lower, upper)
+            inside = self.candidates
             if name in ITEM_SLICES:
-                inside = self.catalogue.item_slices == name
-                values[name]["coverage"] = metrics.coverage(self.shown[OVERALL][inside])
-            else:
-                values[name]["coverage"] = metrics.coverage(self.shown[name])
-                values[name]["popularity_lift"] = metrics.popularity_lift(
-                    columns[OVERALL, "recommended"][rows], columns[OVERALL, "consumed"][rows]
-                )
-        return values, users
+                inside = inside & (self.catalogue.item_slices == name)
+            exposures = self.exposures[OVERALL if name in ITEM_SLICES else name][inside]
+            found.values[name]["coverage"] = metrics.coverage(exposures > 0)
+            if name not in ITEM_SLICES:
+                found.values[name]["gini"] = metrics.gini(exposures)
+                found.values[name]["popularity_lift"] = metrics.popularity_lift(*gap[rows].T)
+                found.intervals[name].update(_lift_interval(gap[rows]))
+        return found
+
+
+def _means(table: Floats) -> list[float | None]:
+    """Return the mean of each column over the users for whom it is defined, None for none."""
+    known = ~np.isnan(table)
+    sums, counts = np.where(known, table, 0).sum(axis=0), known.sum(axis=0)
+    return [float(x / n) if n else None for x, n in zip(sums, counts, strict=True)]
+
+
+def _defined(names: dict[str, Floats], lower: Floats, upper: Floats) -> Intervals:
+    pairs = zip(names, lower.tolist(), upper.tolist(), strict=True)
+    return {name: (low, high) for name, low, high in pairs if np.isfinite(low)}
+
+
+def _lift_interval(gap: Floats) -> Intervals:
+    """Return the interval of the popularity lift, by resampling both of its means together."""
+    means = intervals.resampled_means(gap)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        lifts = (means[:, :1] - means[:, 1:]) / means[:, 1:]
+    lifts[~np.isfinite(lifts)] = np.nan
+    return _defined({"popularity_lift": gap}, *intervals.bounds(lifts))
 
 
 def _best_places(hits: Bools, scores: torch.Tensor, rows: Ints, numbers: Ints) -> Ints:

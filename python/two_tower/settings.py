@@ -73,6 +73,12 @@ class Settings(BaseSettings):
         default=Path("data/postgres"), description="data of the embedded Postgres"
     )
     duckdb_path: Path = Field(default=Path("data/warehouse.duckdb"), description="the DuckDB file")
+    schema_name: str = Field(
+        default="two_tower",
+        pattern="^[a-z_][a-z0-9_]*$",
+        validation_alias=AliasChoices("TWO_TOWER_SCHEMA", "schema_name"),
+        description="where dbt builds, and training reads; what an app reads stays in two_tower",
+    )
     runs_dir: Path = Field(
         default=Path("runs"), description="training runs: checkpoints and reports"
     )

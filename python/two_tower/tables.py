@@ -55,6 +55,10 @@ create table if not exists two_tower.evaluation_metrics (
     run_id text not null, model text not null, slice text not null, metric text not null,
     value double precision, users bigint not null
 );
+alter table two_tower.evaluation_runs add column if not exists protocol text;
+alter table two_tower.evaluation_runs add column if not exists split_seed text;
+alter table two_tower.evaluation_metrics add column if not exists lower double precision;
+alter table two_tower.evaluation_metrics add column if not exists upper double precision;
 """
 
 

@@ -25,9 +25,15 @@ BATCH_ROWS = 65_536
 
 
 class Warehouse(ABC):
-    """An open connection. Every statement commits by itself unless inside :meth:`transaction`."""
+    """An open connection. Every statement commits by itself unless inside :meth:`transaction`.
+
+    Attributes:
+        dialect: the engine.
+        schema: where dbt built what training and evaluation read.
+    """
 
     dialect: Literal["postgres", "duckdb"]
+    schema: str = "two_tower"
 
     @abstractmethod
     def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
@@ -181,6 +187,7 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
         warehouse = DuckDBWarehouse(str(path), settings.memory_limit)
     else:
         warehouse = PostgresWarehouse(dsn(settings))
+    warehouse.schema = settings.schema_name
     try:
         yield warehouse
     finally:
