@@ -56,8 +56,8 @@ def insert_evaluation(warehouse: Warehouse) -> None:
     """Insert what two evaluations would have written."""
     for run in EVALUATION_RUNS:
         warehouse.execute(
-            "insert into two_tower.evaluation_runs (run_id, evaluated_at, split, layout_hash, users,"
-            " videos, config) values (?, cast(? as timestamp), ?, ?, ?, ?, ?)",
+            "insert into two_tower.evaluation_runs (run_id, evaluated_at, split, layout_hash,"
+            " users, videos, config) values (?, cast(? as timestamp), ?, ?, ?, ?, ?)",
             run,
         )
     for metric in EVALUATION_METRICS:

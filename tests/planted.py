@@ -42,9 +42,13 @@ create table two_tower.training_users (user_id text, feature_ids smallint[], ind
 create table two_tower.evaluation_users (user_id text, train_item_numbers integer[],
     target_item_numbers integer[], user_slice text);
 create table two_tower.evaluation_items (item_number integer, video_id uuid,
-    train_review_count bigint, train_like_count bigint, item_slice text);
+    train_review_count bigint, train_like_count bigint, valid_review_count bigint,
+    item_slice text);
+create table two_tower.evaluation_cold_users (user_id text, like_count integer,
+    feature_ids smallint[], indices integer[], "values" real[], item_numbers integer[]);
 create table two_tower.interactions (user_id text, item_id uuid);
-create table two_tower.int_as_of (as_of timestamp, train_as_of timestamp)
+create table two_tower.int_as_of (as_of timestamp, train_as_of timestamp, split_strategy text,
+    split_seed text)
 """
 
 
@@ -79,13 +83,13 @@ def _catalogue(warehouse: Warehouse) -> None:
     for row in LAYOUT:
         insert(warehouse, "feature_layout", *row, HASH)
     insert(warehouse, "feature_layout_versions", 3, HASH, "2026-01-01")
-    insert(warehouse, "int_as_of", "2026-01-01", "2026-01-01")
+    insert(warehouse, "int_as_of", "2026-01-01", "2026-01-01", "random", "planted")
     for video in range(VIDEOS):
         features = [[3, 4, 5], [video % 2, 0, video], [1.0, 5.5, 1.0]]
         insert(warehouse, "item_feature_slots", video_id(video), video, *features)
         part = "cold" if video >= VIDEOS - 8 else "head" if video < 8 else "tail"
         count = 0 if part == "cold" else VIDEOS - video
-        insert(warehouse, "evaluation_items", video, video_id(video), count, count, part)
+        insert(warehouse, "evaluation_items", video, video_id(video), count, count, 3, part)
 
 
 def _users(warehouse: Warehouse) -> None:

@@ -56,7 +56,7 @@ def evaluate_protocol(
     """Split, build, train and evaluate, once for each seed of the split.
 
     Args:
-        settings: the project; ``settings.train`` is how the model is trained.
+        settings: the project's; ``settings.train`` is how the model is trained.
         protocol: how to split.
         seeds: values of the var ``split_seed``; by default the project's own, once.
 
@@ -65,17 +65,7 @@ def evaluate_protocol(
         BuildError: dbt could not build the split.
         NotEnoughDataError: the split leaves nothing to train or to measure on.
     """
-    own = settings.model_copy(
-        update={
-            "schema_name": schema_of(protocol),
-            "runs_dir": settings.path(settings.runs_dir) / protocol,
-        }
-    )
-    if settings.schema_name == own.schema_name:
-        raise InputError(
-            f"TWO_TOWER_SCHEMA is {settings.schema_name}, which the protocol makes anew each time",
-            "unset TWO_TOWER_SCHEMA, or name another schema",
-        )
+    own = settings_of(settings, protocol)
     runs = []
     chosen: list[str | None] = [*seeds] if seeds else [None]
     for seed in chosen:
@@ -85,9 +75,20 @@ def evaluate_protocol(
     return ProtocolResult(protocol, runs, *_summed_up(runs))
 
 
-def schema_of(protocol: Protocol) -> str:
-    """Return the schema that a protocol's split is built in."""
-    return f"two_tower_{protocol.replace('-', '_')}"
+def settings_of(settings: Settings, protocol: Protocol) -> Settings:
+    """Return the settings of a protocol: a schema and a folder of runs of its own.
+
+    Raises:
+        InputError: the settings' own schema has that name.
+    """
+    schema = f"two_tower_{protocol.replace('-', '_')}"
+    if settings.schema_name == schema:
+        raise InputError(
+            f"TWO_TOWER_SCHEMA is {schema}, which the protocol {protocol} makes anew each time",
+            "unset TWO_TOWER_SCHEMA, or name another schema",
+        )
+    runs = settings.path(settings.runs_dir) / protocol
+    return settings.model_copy(update={"schema_name": schema, "runs_dir": runs})
 
 
 def build(settings: Settings, protocol: Protocol, seed: str | None) -> None:

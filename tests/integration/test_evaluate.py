@@ -4,12 +4,18 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
+import torch
 
 import planted
+from two_tower.comparison import compare
 from two_tower.errors import InputError, NotEnoughDataError
 from two_tower.evaluate import evaluate
 from two_tower.settings import Settings
+from two_tower.user_metrics import FILE
 from two_tower.warehouse import open_warehouse
 
 ACCURACY = ("recall@20", "recall@50", "ndcg@10", "ndcg@100", "mrr")
@@ -53,6 +59,8 @@ def test_rows_in_the_database_are_those_of_the_result_and_written_once(
     assert runs[0]["layout_hash"] == planted.HASH
     assert (runs[0]["users"], runs[0]["videos"]) == (planted.USERS, planted.VIDEOS)
     assert json.loads(runs[0]["config"])["loss"] == "softmax"
+    assert (runs[0]["split"], runs[0]["protocol"]) == ("random", None)
+    assert runs[0]["split_seed"] == "planted"
     found = {(row["model"], row["slice"], row["metric"]): row["value"] for row in rows}
     assert len(found) == len(rows)
     assert found == {
@@ -60,6 +68,16 @@ def test_rows_in_the_database_are_those_of_the_result_and_written_once(
         for model, slices in result.metrics.items()
         for name, metrics in slices.items()
         for metric, value in metrics.items()
+    }
+    assert {
+        (row["model"], row["slice"], row["metric"]): (row["lower"], row["upper"])
+        for row in rows
+        if row["lower"] is not None
+    } == {
+        (model, name, metric): bounds
+        for model, slices in result.intervals.items()
+        for name, metrics in slices.items()
+        for metric, bounds in metrics.items()
     }
     users = {row["slice"]: row["users"] for row in rows}
     assert users["overall"] == planted.USERS
@@ -127,7 +145,9 @@ def test_the_report_is_one_file_with_plots_and_figures(duckdb_settings: Settings
     assert text.count("<svg") == 5
     assert "#01010" not in text  # no stand-in colour is left
     for value in result.metrics["two_tower"]["overall"].values():
-        assert f"{value:.4f}" in text or f"{value:+.2f}" in text
+        assert value is None or f"{value:.4f}" in text or f"{value:+.2f}" in text
+    lower, upper = result.intervals["item_knn"]["overall"]["ndcg@10"]
+    assert f"{lower:.4f}–{upper:.4f}" in text
     assert "100 % of the oracle" in text
     assert "softmax" in text
 
@@ -169,3 +189,108 @@ def test_small_batches_give_the_same_figures(
     for model, slices in evaluate(duckdb_settings).metrics.items():
         for name, metrics in slices.items():
             assert metrics == pytest.approx(whole[model][name])
+
+
+def test_cold_videos_are_also_ranked_among_themselves(duckdb_settings: Settings) -> None:
+    planted.build(duckdb_settings)
+    with open_warehouse(duckdb_settings) as warehouse:
+        warehouse.execute("update two_tower.int_as_of set split_strategy = 'cold_items'")
+        for user in range(planted.USERS):
+            first = planted.VIDEOS - 8 + planted.group(user)
+            warehouse.execute(
+                "update two_tower.evaluation_users set target_item_numbers = ? where user_id = ?",
+                ([first, first + planted.GROUPS], planted.user_id(user)),
+            )
+    result = evaluate(duckdb_settings)
+    among = result.metrics["two_tower"]["among_cold_items"]
+    # Eight videos are cold, two of each group; against the others theirs have no rival either.
+    assert among["recall@20"] == 1.0
+    assert among["mrr"] == pytest.approx(1.0)
+    assert among["coverage"] == 1.0
+    assert result.metrics["popularity"]["among_cold_items"]["mrr"] < 0.9
+    assert result.users == planted.USERS
+    assert "Among cold items" in result.report.read_text()
+
+
+def test_cold_users_are_encoded_by_the_likes_they_show(either_settings: Settings) -> None:
+    planted.build(either_settings)
+    with open_warehouse(either_settings) as warehouse:
+        for user in range(planted.USERS):
+            mine = [v for v in range(planted.VIDEOS - 8) if planted.group(v) == planted.group(user)]
+            # One like is of another group: a model that sees it alone is led astray.
+            for count, shown in ((1, [mine[0] + 1]), (3, [mine[0] + 1, *mine[:2]])):
+                row = ([2] * count, sorted(shown), [1.0] * count, sorted(shown))
+                user_id = planted.user_id(user)
+                planted.insert(warehouse, "evaluation_cold_users", user_id, count, *row)
+    result = evaluate(either_settings)
+    assert set(result.metrics["two_tower"]) == {"1_like", "3_likes"}
+    assert result.users == planted.USERS
+    for model in ("two_tower", "item_knn"):
+        slices = result.metrics[model]
+        assert slices["1_like"]["recall@20"] < 0.2 < 0.6 < slices["3_likes"]["recall@20"]
+    popular = result.metrics["popularity"]
+    assert popular["1_like"]["ndcg@100"] == popular["3_likes"]["ndcg@100"]
+    text = result.report.read_text()
+    assert text.count("<svg") == 4
+    assert "by how many of their likes" in text
+
+
+def worse(settings: Settings, version: str, noise: float) -> None:
+    """Write a run of the planted towers with noise on their weights."""
+    run = planted.write_run(settings, version)
+    payload = torch.load(run / "towers.pt", weights_only=True)
+    generator = torch.Generator().manual_seed(4)
+    for weight in payload["state"].values():
+        weight += noise * torch.randn(weight.shape, generator=generator)
+    torch.save(payload, run / "towers.pt")
+
+
+def test_two_runs_are_compared_user_by_user(duckdb_settings: Settings) -> None:
+    planted.build(duckdb_settings)
+    worse(duckdb_settings, "20260102_000000", noise=0.6)
+    results = [evaluate(duckdb_settings, v) for v in (planted.VERSION, "20260102_000000")]
+    found = compare(duckdb_settings, "20260102_000000", planted.VERSION)
+    rows = {row.metric: row for row in found.differences}
+    better, bad = (result.metrics["two_tower"]["overall"] for result in results)
+    for metric in ACCURACY:
+        row = rows[metric]
+        assert (row.slice, row.users) == ("overall", planted.USERS)
+        assert row.first == pytest.approx(bad[metric])
+        assert row.second == pytest.approx(better[metric])
+        assert row.difference == pytest.approx(better[metric] - bad[metric])
+        assert 0 < row.lower < row.difference < row.upper
+        assert row.p_value < 0.001
+    assert "calibration" not in rows  # of nobody: these videos have no tags
+    same = compare(duckdb_settings, planted.VERSION, planted.VERSION)
+    assert {(row.difference, row.lower, row.upper) for row in same.differences} == {(0, 0, 0)}
+    assert {row.p_value for row in same.differences} == {1.0}
+
+
+def test_runs_on_other_targets_are_not_compared(duckdb_settings: Settings) -> None:
+    planted.build(duckdb_settings)
+    planted.write_run(duckdb_settings, "20260102_000000")
+    evaluate(duckdb_settings, planted.VERSION)
+    with open_warehouse(duckdb_settings) as warehouse:
+        # The same users and as many targets, of whom one has another.
+        warehouse.execute(
+            "update two_tower.evaluation_users set target_item_numbers = [0, 1, 2]"
+            f" where user_id = '{planted.user_id(5)}'"
+        )
+    evaluate(duckdb_settings, "20260102_000000")
+    with pytest.raises(InputError, match="same users and targets"):
+        compare(duckdb_settings, planted.VERSION, "20260102_000000")
+    (duckdb_settings.path(duckdb_settings.runs_dir) / planted.VERSION / FILE).unlink()
+    with pytest.raises(InputError, match="was not evaluated"):
+        compare(duckdb_settings, planted.VERSION, "20260102_000000")
+
+
+def test_users_metrics_average_to_the_metrics(duckdb_settings: Settings) -> None:
+    run = planted.build(duckdb_settings)
+    result = evaluate(duckdb_settings)
+    rows = pq.read_table(run / FILE)
+    assert rows.num_rows == 3 * planted.USERS
+    for model in ("two_tower", "popularity", "item_knn"):
+        mine = rows.filter(pc.equal(rows["model"], model))
+        for metric in (*ACCURACY, "novelty", "diversity"):
+            mean = np.nanmean(mine[metric].to_numpy())
+            assert mean == pytest.approx(result.metrics[model]["overall"][metric])

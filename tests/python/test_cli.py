@@ -96,8 +96,8 @@ def test_every_command_teaches_with_an_example_of_itself(
 
 def test_the_commands_are_those_that_were_promised() -> None:
     assert set(NAMES) == {
-        *("init", "sample-data", "import", "load", "train", "evaluate", "export", "embed"),
-        *("release", "rollback", "run", "recommend", "similar", "status"),
+        *("init", "sample-data", "import", "load", "train", "evaluate", "compare", "export"),
+        *("embed", "release", "rollback", "run", "recommend", "similar", "status"),
         *("db start", "db stop", "db url"),
     }
 
@@ -115,7 +115,15 @@ def test_help_loads_no_driver_and_no_torch() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("nonsense",), ("recommend",), ("--target", "mysql", "status"), ("recommend", "u", "-k", "0")],
+    [
+        ("nonsense",),
+        ("recommend",),
+        ("--target", "mysql", "status"),
+        ("recommend", "u", "-k", "0"),
+        ("evaluate", "--protocol", "future"),
+        ("evaluate", "--split-seed", "a"),
+        ("evaluate", "--protocol", "random", "--version", "20260101_000000"),
+    ],
 )
 def test_wrong_arguments_exit_2(two_tower: Shell, arguments: tuple[str, ...]) -> None:
     assert two_tower(*arguments).returncode == ExitCode.USAGE
@@ -127,6 +135,7 @@ def test_wrong_arguments_exit_2(two_tower: Shell, arguments: tuple[str, ...]) ->
         ("TWO_TOWER_THREADS", "zero"),
         ("TWO_TOWER_THREADS", "0"),
         ("TWO_TOWER_TARGET", "mysql"),
+        ("TWO_TOWER_SCHEMA", "two_tower; drop schema public"),
         ("TWO_TOWER_TRAIN__EPOCHS", "many"),
         ("TWO_TOWER_REGISTRY_OPTIONS", '{"secret": "' + SECRET),
         ("DATABASE_URL", SECRET),
@@ -205,6 +214,14 @@ def test_a_step_before_its_time_says_which_comes_first(
 
     assert done.returncode == ExitCode.NOT_ENOUGH_DATA
     assert mend in done.stderr
+    assert done.stdout == ""
+
+
+def test_runs_that_were_not_evaluated_cannot_be_compared(two_tower: Shell) -> None:
+    done = two_tower("compare", "temporal/20260101_000000", "temporal/20260102_000000", "--json")
+
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert "two-tower evaluate" in done.stderr
     assert done.stdout == ""
 
 
