@@ -183,7 +183,7 @@ def _figures(axes: Axes, places: np.ndarray, heights: np.ndarray, tops: np.ndarr
     """Write each height above its bar's top, or below a bar that hangs."""
     for place, height, top in zip(places, heights, tops, strict=True):
         if not np.isnan(height):
-            text = f"{height:.2f}".replace("0.", ".", 1)
+            text = f"{height:.{2 if abs(height) >= 0.1 else 3}f}".replace("0.", ".", 1)
             above = height >= 0
             axes.annotate(
                 text,
