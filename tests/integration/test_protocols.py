@@ -8,7 +8,7 @@ import pytest
 
 from conftest import folders, make_settings
 from two_tower import dbt, sample_data, tables
-from two_tower.errors import InputError
+from two_tower.errors import BuildError, InputError
 from two_tower.load import load
 from two_tower.protocols import build, evaluate_protocol, settings_of
 from two_tower.settings import Settings
@@ -84,8 +84,20 @@ def test_a_protocol_goes_the_whole_way_beside_what_serves(protocol: str, duckdb:
     (run,) = result.runs
     assert run.version.startswith(f"{protocol}/")
     assert (duckdb.path(duckdb.runs_dir) / run.version / "user_metrics.parquet").exists()
+    # The model was trained on this split, not on the one that serves.
+    trained = json.loads((duckdb.path(duckdb.runs_dir) / run.version / "result.json").read_text())
+    schema = settings_of(duckdb, protocol).schema_name  # type: ignore[arg-type]
+    with open_warehouse(duckdb) as warehouse:
+        reviews = warehouse.fetch(
+            "select (select count(*) from two_tower.interaction_splits where split = 'train') as l,"
+            f" (select count(*) from {schema}.interaction_splits where split = 'train') as p"
+        )[0]
+    assert trained["reviews"] == reviews["p"] != reviews["l"]
     for model in ("two_tower", "popularity", "item_knn"):
-        assert set(run.metrics[model]) >= SLICES[protocol]
+        for name in SLICES[protocol]:
+            beyond = run.metrics[model][name]
+            assert 0 < beyond["diversity"] < 1  # type: ignore[operator]
+            assert 0 < beyond["calibration"] < 4.7  # type: ignore[operator]
     assert result.mean == run.metrics
     with open_warehouse(duckdb) as warehouse:
         rows = warehouse.fetch(
@@ -176,6 +188,14 @@ def test_a_protocol_on_postgres_leaves_the_app_alone_and_splits_alike(
     assert cold[0] == cold[1]
     with open_warehouse(settings) as warehouse:
         warehouse.execute(f"drop schema {schema} cascade")
+
+
+def test_a_strategy_that_is_none_is_refused_and_the_others_are_named(
+    duckdb: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(BuildError):
+        dbt.run(duckdb, "parse", "--vars", '{"split_strategy": "future"}')
+    assert "leave_last_out" in capfd.readouterr().err
 
 
 def test_the_live_schema_is_never_that_of_a_protocol(duckdb_settings: Settings) -> None:
