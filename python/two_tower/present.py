@@ -97,17 +97,24 @@ def protocol(result: ProtocolResult) -> None:
 
 
 def comparison(result: Comparison) -> None:
-    """Print by how much the second run is better than the first."""
-    table = _table(f"{result.second} against {result.first}, {result.split} split")
-    for title in ("slice", "metric", result.first, result.second, "difference", "95 %", "p"):
-        is_text = title in ("slice", "metric")
-        table.add_column(title, justify="left" if is_text else "right", no_wrap=is_text)
-    for row in result.differences:
-        figures = (f"{row.first:.4f}", f"{row.second:.4f}", f"{row.difference:+.4f}")
-        interval = f"{row.lower:+.4f} to {row.upper:+.4f}"
-        name = METRICS.get(row.metric, row.metric)
-        table.add_row(row.slice, name, *figures, interval, f"{row.p_value:.4f}")
-    stdout.print(table)
+    """Print by how much the second run is better than the first, a table a slice."""
+    stdout.print(f"second: {result.second}, against first: {result.first}", highlight=False)
+    for name in dict.fromkeys(row.slice for row in result.differences):
+        rows = {row.metric: row for row in result.differences if row.slice == name}
+        table = _table(f"{name} · {result.split} split, seed {result.split_seed}")
+        table.add_column("", no_wrap=True)
+        for title in ("first", "second", "second - first", "95 %", "p"):
+            table.add_column(title, justify="right", no_wrap=True)
+        for row, label in ((rows[metric], METRICS[metric]) for metric in METRICS if metric in rows):
+            table.add_row(
+                label,
+                f"{row.first:.4f}",
+                f"{row.second:.4f}",
+                f"{row.difference:+.4f}",
+                escape(f"[{row.lower:+.4f}, {row.upper:+.4f}]"),
+                f"{row.p_value:.4f}",
+            )
+        stdout.print(table)
 
 
 def _figures(
