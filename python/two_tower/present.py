@@ -146,7 +146,9 @@ def _bounds(intervals: Mapping[str, Any], model: str, name: str, metric: str) ->
     found = intervals[model][name].get(metric)
     if found is None:
         return ""
-    lower, upper = (f"{bound:.3f}".replace("0.", ".", 1) for bound in found)
+    lower, upper = (
+        f"{bound:.{3 if abs(bound) < 1 else 2}f}".replace("0.", ".", 1) for bound in found
+    )
     return f"[{lower}, {upper}]"
 
 

@@ -102,6 +102,7 @@ class Tally:
         self.exposures: dict[str, Ints] = {
             name: np.zeros(count, dtype=np.int64) for name in (OVERALL, *USER_SLICES)
         }
+        self.user_ids: list[NDArray[np.str_]] = []
         self.user_slices: list[NDArray[np.str_]] = []
         self.parts: dict[tuple[str, str], list[Floats]] = {}
 
@@ -117,6 +118,7 @@ class Tally:
             scores[:, torch.from_numpy(~self.candidates)] = -torch.inf
         best = scores.topk(min(DEPTH, scores.shape[1]), dim=1)
         top, is_ranked = best.indices.numpy(), torch.isfinite(best.values).numpy()
+        self.user_ids.append(users.user_ids)
         self.user_slices.append(users.user_slices)
         self._add_lists(users, top[:, :SHOWN], is_ranked[:, :SHOWN])
         slices = self.catalogue.item_slices
@@ -183,32 +185,39 @@ class Tally:
     def results(self) -> Results:
         """Return the metrics of each slice that has users."""
         found = Results({}, {}, {})
+        # A database may hand the users out in any order; a seed draws the same ones all the same.
+        order = np.argsort(np.concatenate(self.user_ids), kind="stable")
         user_slices = np.concatenate(self.user_slices)
         gap = np.stack([np.concatenate(self.parts[OVERALL, name]) for name in GAP], axis=1)
         gap[np.isnan(gap[:, 1])] = np.nan
         for name in SLICES:
             columns = self.columns(name if name in ITEM_SLICES else OVERALL)
-            rows = ~np.isnan(columns["mrr"])
+            rows = order[~np.isnan(columns["mrr"][order])]
             if name in USER_SLICES:
-                rows &= user_slices == name
-            if not rows.any():
-                continue
-            found.users[name] = int(rows.sum())
-            table = np.stack(list(columns.values()), axis=1)[rows]
-            means = _means(table)
-            lower, upper = intervals.bounds(intervals.resampled_means(table))
-            found.values[name] = dict(zip(columns, means, strict=True))
-            found.intervals[name] = _defined(columns, lower, upper)
-            inside = self.candidates
-            if name in ITEM_SLICES:
-                inside = inside & (self.catalogue.item_slices == name)
-            exposures = self.exposures[OVERALL if name in ITEM_SLICES else name][inside]
-            found.values[name]["coverage"] = metrics.coverage(exposures > 0)
-            if name not in ITEM_SLICES:
-                found.values[name]["gini"] = metrics.gini(exposures)
-                found.values[name]["popularity_lift"] = metrics.popularity_lift(*gap[rows].T)
-                found.intervals[name].update(_lift_interval(gap[rows]))
+                rows = rows[user_slices[rows] == name]
+            if len(rows):
+                mine = {metric: column[rows] for metric, column in columns.items()}
+                self._summarise(found, name, mine, gap[rows])
         return found
+
+    def _summarise(
+        self, found: Results, name: str, columns: dict[str, Floats], gap: Floats
+    ) -> None:
+        """Add the figures of one slice, of whose users these columns are."""
+        table = np.stack(list(columns.values()), axis=1)
+        found.users[name] = len(table)
+        found.values[name] = dict(zip(columns, _means(table), strict=True))
+        bounds = intervals.bounds(intervals.resampled_means(table))
+        found.intervals[name] = _defined(columns, *bounds)
+        inside = self.candidates
+        if name in ITEM_SLICES:
+            inside = inside & (self.catalogue.item_slices == name)
+        exposures = self.exposures[OVERALL if name in ITEM_SLICES else name][inside]
+        found.values[name]["coverage"] = metrics.coverage(exposures > 0)
+        if name not in ITEM_SLICES:
+            found.values[name]["gini"] = metrics.gini(exposures)
+            found.values[name]["popularity_lift"] = metrics.popularity_lift(*gap.T)
+            found.intervals[name].update(_lift_interval(gap))
 
 
 def _means(table: Floats) -> list[float | None]:

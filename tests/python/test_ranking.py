@@ -203,3 +203,13 @@ def test_only_candidates_are_ranked_and_counted(world: World) -> None:
         recalls.append(len(targets & set(ranked[:20])) / min(20, len(targets)))
     assert found.values["overall"]["recall@20"] == pytest.approx(np.mean(recalls))
     assert found.values["overall"]["coverage"] == len(shown) / inside.sum()
+
+
+def test_the_order_of_the_users_changes_nothing(world: World, results: Results) -> None:
+    tally = Tally(world.catalogue)
+    for rows in (slice(30, 60), slice(0, 30)):
+        tally.add(world.users(rows), torch.from_numpy(world.scores[rows].copy()))
+    found = tally.results()
+    for name, metrics in results.intervals.items():
+        for metric, bounds in metrics.items():
+            assert found.intervals[name][metric] == pytest.approx(bounds), (name, metric)
