@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class TrainConfig(BaseModel):
@@ -14,6 +14,25 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    start: Literal["closed_form", "random"] = Field(
+        default="closed_form",
+        description="closed_form: the trained towers are joined with a regression of likes on"
+        " histories, which says most of what there is to say; random: the trained towers alone",
+    )
+    ridge: float = Field(
+        default=8.0, gt=0, description="closed form: the penalty of the likes' block"
+    )
+    closed_form_items: int = Field(
+        default=4_000,
+        ge=1,
+        description="closed form: the most liked videos it covers; its time grows with the cube",
+    )
+    novelty: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="trades popularity for novelty: scores are divided by likes to this power",
+    )
     loss: Literal["softmax", "bce"] = Field(
         default="softmax", description="softmax over the videos, or the specification's bce"
     )
@@ -34,7 +53,7 @@ class TrainConfig(BaseModel):
     )
     epochs: int = Field(default=32, ge=1, description="at most so many passes over the users")
     steps: int = Field(
-        default=64,
+        default=128,
         ge=1,
         description="optimiser steps of the first schedule tried, in whole epochs; each next one is"
         " twice as long, as long as that is better on the validation fold",
@@ -66,3 +85,9 @@ class TrainConfig(BaseModel):
     )
     hidden: int = Field(default=0, ge=0, description="width of a hidden layer; 0 for linear towers")
     seed: int = Field(default=0, ge=0, description="the same seed and data train the same model")
+
+    @model_validator(mode="after")
+    def _linear(self) -> "TrainConfig":
+        if self.hidden and self.start == "closed_form":
+            raise ValueError("a hidden layer cannot be joined with the closed form: start=random")
+        return self

@@ -41,6 +41,8 @@ SCHEMAS = {
 # The same rows in the same order give the same model.
 ORDER = {"training_users": "user_id", "item_feature_slots": "item_number"}
 CHUNK_ROWS = 4096
+# The training reviews that a model is chosen on: withheld while it is, then trained on.
+VALIDATION_FOLD = 0
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,76 @@ def read_items(folder: Path, layout: Layout) -> Items:
             identity[slots.rows[inside]] = index[inside]
             is_identity[block.offset : block.offset + block.width] = True
     return Items(slots, identity, is_identity)
+
+
+@dataclass(frozen=True)
+class Data:
+    """The spooled data and what one pass over it found.
+
+    Attributes:
+        layout: the frozen layout.
+        users: all users.
+        items: the catalogue.
+        seen: videos with a training review, bool ``[items]``.
+        like_counts: likes of each video, int64 ``[items]``.
+        likers: rows of the users with a like, int64, rising.
+        search_likers: those with a like outside the validation fold.
+        validation: those with a like inside the validation fold.
+        reviews: training reviews in all.
+    """
+
+    layout: Layout
+    users: Users
+    items: Items
+    seen: NDArray[np.bool_]
+    like_counts: NDArray[np.int64]
+    likers: NDArray[np.int64]
+    search_likers: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    reviews: int
+
+
+def survey(layout: Layout, users: Users, items: Items) -> Data:
+    """Read all users once and count.
+
+    Raises:
+        NotEnoughDataError: no users, no videos, or no likes.
+        InputError: a review of a video that is not in the catalogue.
+    """
+    if not len(users) or not len(items):
+        raise NotEnoughDataError(
+            f"{len(users)} users with a training review, {len(items)} videos: nothing to train on",
+            "load reviews of videos that are in the catalogue, then run dbt build",
+        )
+    seen = np.zeros(len(items), dtype=np.bool_)
+    counts = np.zeros(len(items), dtype=np.int64)
+    found: dict[str, list[NDArray[np.int64]]] = {"likers": [], "search": [], "validation": []}
+    reviews = 0
+    for rows, part in users.chunks():
+        if len(part.items) and (part.items.max() >= len(items) or part.items.min() < 0):
+            raise InputError(
+                "two_tower.training_users names an item number that item_feature_slots lacks",
+                "run dbt build, so that both are of one build",
+            )
+        seen[part.items] = True
+        counts += np.bincount(part.items[part.liked], minlength=len(items))
+        reviews += len(part.items)
+        held = part.folds == VALIDATION_FOLD
+        masks = {
+            "likers": part.liked,
+            "search": part.liked & ~held,
+            "validation": part.liked & held,
+        }
+        for name, mask in masks.items():
+            likes = np.bincount(part.rows[mask], minlength=len(part))
+            found[name].append(rows[likes > 0])
+    likers, search, validation = (np.concatenate(parts) for parts in found.values())
+    if not len(likers):
+        raise NotEnoughDataError(
+            f"no user likes anything: {reviews} training reviews, none of them a like",
+            "a like is a review of 4 stars or more (the dbt var liked_from_stars)",
+        )
+    return Data(layout, users, items, seen, counts, likers, search, validation, reviews)
 
 
 _FEATURES = tuple(SLOTS)

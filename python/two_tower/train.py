@@ -1,7 +1,8 @@
 """Train the towers: ``two-tower train``.
 
-How long to train is found with fold 0 of everyone's training reviews withheld (the held-out split
-is never read here); then the towers are fitted anew on all training reviews.
+How long to train, and how much the trained towers count beside the closed form, is found with
+fold 0 of everyone's training reviews withheld (the held-out split is never read here); then both
+are fitted anew on all training reviews and joined.
 """
 
 from __future__ import annotations
@@ -18,21 +19,25 @@ import numpy as np
 import torch
 
 from two_tower import checkpoint
+from two_tower.blend import Blend, Choice
+from two_tower.closed_form import closed_form
 from two_tower.config import TrainConfig
-from two_tower.dataset import read_items, read_users, spool
-from two_tower.fit import Data, Fit, survey
+from two_tower.dataset import Data, read_items, read_users, spool, survey
+from two_tower.factors import Factors
+from two_tower.fit import Fit
 from two_tower.layout import Layout, read_layout
 from two_tower.progress import Bar, bar, console
 from two_tower.settings import Settings
-from two_tower.towers import save_towers
-from two_tower.validation import validate
+from two_tower.towers import SparseTower, Towers, save_towers
+from two_tower.validation import validate_towers
 from two_tower.warehouse import open_warehouse
 
 __all__ = ["TrainConfig", "TrainResult", "train"]
 
 # Below this many videos a step is so short that a second thread costs more than it does.
 ONE_THREAD_ITEMS = 5_000
-METRIC = "ndcg@10"
+# Of the three that validation measures the one that chance moves least.
+METRIC = "ndcg@100"
 # What a model depends on beside the code.
 INPUTS = (
     "config.json",
@@ -52,8 +57,9 @@ class TrainResult:
         loss: name of the loss.
         epochs: passes while looking for the best number of epochs.
         best_epoch: the number of epochs the model was trained for.
-        valid_metric: NDCG@10 of the validation fold after so many; None where nobody could be
+        valid_metric: NDCG@100 of the validation fold after so many; None where nobody could be
             ranked.
+        share: how much the trained towers count, 0..1; the rest is the closed form's.
         train_loss: mean loss of a target in the model's last epoch.
         seconds: training time, without reading the database.
         rows_per_second: training reviews passed over a second.
@@ -70,6 +76,7 @@ class TrainResult:
     epochs: int
     best_epoch: int
     valid_metric: float | None
+    share: float
     train_loss: float
     seconds: float
     rows_per_second: float
@@ -85,14 +92,16 @@ class Training:
 
     The towers are tried on schedules of growing length, each twice the one before and each ending
     with a learning rate of zero: an epoch in the middle of a schedule says little about how good
-    the towers are at its end. When a longer one is no better, the towers are fitted anew, on all
-    training reviews, on the best.
+    the towers are at its end. There they are joined with the closed form, and judged together. When
+    a longer schedule is no better, both are fitted anew, on all training reviews, on the best.
 
     Attributes:
-        history: a row an epoch of the search: epoch, schedule, loss, ndcg@10, recall@20, …
+        history: a row an epoch of the search: epoch, schedule, loss, ndcg@100, recall@20, …; at the
+            end of a schedule the metrics are those of the towers joined with the closed form.
         refitting: whether the search is over and the final fit is on its way.
         best: epochs of the best schedule, 0 before there is one.
         best_value: its validation metric.
+        choice: how the towers of the best schedule are joined with the closed form.
     """
 
     def __init__(self, run: Path, config: TrainConfig, data: Data) -> None:
@@ -103,6 +112,8 @@ class Training:
         self.refitting = not (len(data.validation) and len(data.search_likers))
         self.best = 0
         self.best_value: float | None = None
+        self.choice = Choice()
+        self.closed: Factors | None = None
         self.last: dict[str, float] = {}
         self.reviews = self.seconds = 0.0
         self.fit = Fit(config, data, withhold=not self.refitting)
@@ -115,8 +126,8 @@ class Training:
         if saved is not None:
             self._restore(saved)
 
-    def finish(self, shown: Bar) -> None:
-        """Train to the end, a checkpoint an epoch."""
+    def finish(self, shown: Bar) -> Towers:
+        """Train to the end, a checkpoint an epoch, and return the model."""
         rows = len(self.fit.rows)
         shown.advance((len(self.history) + self.refitting * self.fit.done) * rows)
         while not self.refitting:
@@ -127,22 +138,42 @@ class Training:
         while self.fit.done < self.best:
             self._epoch(shown)
             self._save()
+        if self.config.start == "random":
+            return self.fit.towers
+        self.closed = None  # the search's, of fewer rows
+        return self._blend(shown).towers(self.choice)
 
     def _try(self, shown: Bar) -> None:
         """Train an epoch with the validation fold withheld, and see whether to go on."""
         figures = self._epoch(shown)
-        metrics = validate(self.fit.towers, self.data.users, self.data.items, self.ranked)
+        is_end = self.fit.done == self.fit.epochs
+        choice = self.choice
+        if is_end and self.config.start == "closed_form":
+            choice, metrics = self._blend(shown).choose(self.ranked, METRIC)
+        else:
+            metrics = validate_towers(self.fit.towers, self.data, self.ranked)
         numbers = {"epoch": len(self.history) + 1, "schedule": self.fit.epochs}
         self.history.append({**numbers, **figures, **metrics})
-        if self.fit.done == self.fit.epochs:
-            self._judge(metrics[METRIC])
+        if is_end:
+            self._judge(metrics[METRIC], choice)
         self._save()
 
-    def _judge(self, value: float) -> None:
+    def _blend(self, shown: Bar) -> Blend:
+        """Return the towers as they are now beside the closed form of the same rows."""
+        withhold = not self.refitting
+        if self.closed is None:
+            shown.note("solving the closed form")
+            tower = self.fit.towers.towers["user"]
+            assert isinstance(tower, SparseTower)
+            self.closed = closed_form(self.config, self.data, tower, withhold)
+        shown.note("joining the towers with the closed form")
+        return Blend(self.config, self.data, self.fit.towers, self.closed, withhold)
+
+    def _judge(self, value: float, choice: Choice) -> None:
         """At the end of a schedule: begin a longer one, or the final fit."""
         is_better = self.best_value is None or value > self.best_value
         if is_better:
-            self.best, self.best_value = self.fit.epochs, value
+            self.best, self.best_value, self.choice = self.fit.epochs, value, choice
         longer = min(2 * self.fit.epochs, self.config.epochs)
         self.refitting = not is_better or longer == self.fit.epochs
         epochs = self.best if self.refitting else longer
@@ -167,6 +198,7 @@ class Training:
             "refitting": self.refitting,
             "best": self.best,
             "best_value": self.best_value,
+            "choice": asdict(self.choice),
             "last": self.last,
             "reviews": self.reviews,
             "seconds": self.seconds,
@@ -183,6 +215,7 @@ class Training:
         self.history = saved["history"]
         self.best = saved["best"]
         self.best_value = saved["best_value"]
+        self.choice = Choice(**saved["choice"])
         self.last = saved["last"]
         self.reviews = saved["reviews"]
         self.seconds = saved["seconds"]
@@ -229,14 +262,14 @@ def train(
         before = training.seconds
         try:
             with bar("Training", float(training.fit.epochs * len(training.fit.rows))) as shown:
-                training.finish(shown)
+                towers = training.finish(shown)
         except KeyboardInterrupt:
             console.print(
                 f"Stopped after epoch {training.fit.done}; everything up to there is kept in"
                 f" {run}.\nGo on with: two-tower train --resume"
             )
             raise
-    checkpoint.write_whole(run / "towers.pt", lambda path: save_towers(path, training.fit.towers))
+    checkpoint.write_whole(run / "towers.pt", lambda path: save_towers(path, towers))
     seconds = time.perf_counter() - started + before
     result = _result(run, training, seconds)
     checkpoint.write_json(run / "result.json", asdict(result) | {"run_dir": str(run)})
@@ -279,6 +312,7 @@ def _result(run: Path, training: Training, seconds: float) -> TrainResult:
         epochs=len(history) or training.best,
         best_epoch=training.best,
         valid_metric=training.best_value,
+        share=training.choice.share if training.config.start == "closed_form" else 1.0,
         train_loss=training.last["loss"],
         seconds=round(seconds, 2),
         rows_per_second=round(training.reviews / max(training.seconds, 1e-9)),

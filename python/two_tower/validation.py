@@ -2,55 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from two_tower import metrics
 from two_tower.batches import hide, in_history
-from two_tower.dataset import Items, Users
-from two_tower.layout import Layout
+from two_tower.dataset import VALIDATION_FOLD, Data
+from two_tower.layout import Slots
 from two_tower.towers import Towers
 
-VALIDATION_FOLD = 0
+Encoder = Callable[[Slots], Tensor]
 # Scores in memory at a time.
 MAX_SCORES = 2**24
 
 
 @torch.no_grad()
 def validate(
-    towers: Towers, users: Users, items: Items, rows: NDArray[np.int64]
+    encode: Encoder,
+    vectors: Tensor,
+    data: Data,
+    rows: NDArray[np.int64],
+    known: NDArray[np.bool_] | None = None,
 ) -> dict[str, float]:
-    """Return mean ``ndcg@10`` and ``recall@20`` of the validation likes.
+    """Return mean ``ndcg@10``, ``ndcg@100`` and ``recall@20`` of the validation likes.
 
     All videos are ranked but those of the user's other training reviews. The model sees the user's
     histories alone.
 
     Args:
-        towers: the model.
-        users: all users.
-        items: the catalogue.
+        encode: turns users' slots into vectors.
+        vectors: of all videos, float32 ``[items, width]``.
+        data: users, catalogue and layout.
         rows: users with a like in the validation fold, int64 ``[n]``, rising.
+        known: the videos that are ranked, bool ``[items]``; all by default.
     """
-    towers.eval()
-    layout: Layout = towers.layout
-    vectors = towers.forward_sparse("item", items.slots)
+    items = data.items
     step = max(1, MAX_SCORES // len(items))
-    depth = min(20, len(items))
-    ndcg = recall = 0.0
+    depth = min(100, len(items))
+    sums = dict.fromkeys(("ndcg@10", "ndcg@100", "recall@20"), 0.0)
     for start in range(0, len(rows), step):
-        part = users.read(rows[start : start + step])
+        part = data.users.read(rows[start : start + step])
         held = part.folds == VALIDATION_FOLD
-        slots = hide(layout, items, part, held)
-        slots.values[~in_history(layout, slots)] = 0  # they were counted with the hidden reviews
-        queries = towers.forward_sparse("user", slots)
-        scores = queries @ vectors.T
+        slots = hide(data.layout, items, part, held)
+        # The rest was counted with the hidden reviews.
+        slots.values[~in_history(data.layout, slots)] = 0
+        scores = encode(slots) @ vectors.T
+        if known is not None:
+            scores[:, torch.from_numpy(~known)] = -torch.inf
         scores[part.rows[~held], part.items[~held]] = -torch.inf
         best = scores.topk(depth, dim=1).indices.numpy()
         target = held & part.liked
         keys = part.rows[target] * len(items) + part.items[target]
         hits = np.isin(np.arange(len(part))[:, None] * len(items) + best, keys)
         count = np.bincount(part.rows[target], minlength=len(part))
-        ndcg += float(metrics.ndcg(hits, count, 10).sum())
-        recall += float(metrics.recall(hits, count, 20).sum())
-    return {"ndcg@10": ndcg / len(rows), "recall@20": recall / len(rows)}
+        sums["ndcg@10"] += float(metrics.ndcg(hits, count, 10).sum())
+        sums["ndcg@100"] += float(metrics.ndcg(hits, count, 100).sum())
+        sums["recall@20"] += float(metrics.recall(hits, count, 20).sum())
+    return {name: value / len(rows) for name, value in sums.items()}
+
+
+def validate_towers(towers: Towers, data: Data, rows: NDArray[np.int64]) -> dict[str, float]:
+    """Return the same of a pair of towers."""
+    towers.eval()
+    with torch.no_grad():
+        vectors = towers.forward_sparse("item", data.items.slots)
+    return validate(lambda slots: towers.forward_sparse("user", slots), vectors, data, rows)

@@ -1,0 +1,230 @@
+"""The closed form and the trained towers as one pair of linear towers.
+
+Both are linear maps from a user's slots to scores. They are scaled alike, added, reduced to the
+rank that fits, put on the sphere, and written back as the weights of two towers; what a video's
+content says of its vector becomes the part of the item tower that a new video has too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+
+from two_tower.batches import hide, in_history
+from two_tower.config import TrainConfig
+from two_tower.content import Placing, place, read_content, unit
+from two_tower.dataset import VALIDATION_FOLD, Data
+from two_tower.factors import Factors, design, joined, of_towers, on_the_sphere, reduced, spread
+from two_tower.layout import Slots
+from two_tower.towers import SparseTower, Towers
+from two_tower.validation import Encoder, validate
+
+# Shares of the trained towers that are tried, and penalties and levels of the content.
+SHARES = (0.0, 0.3, 0.5, 0.7, 0.85, 1.0)
+PENALTIES = (3.0, 10.0, 30.0, 100.0)
+LEVELS = (0.7, 1.0, 1.4, 2.0)
+# Used where there is nobody to validate on, or too many videos to try.
+SHARE, PENALTY, LEVEL = 0.7, 30.0, 1.0
+MAX_TRIED_ITEMS = 20_000
+# Parts of the catalogue, each placed by the content of the others.
+PARTS = 5
+# Users whose vectors say how maps are scaled, reduced and turned.
+MAX_USERS = 20_000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What validation chose.
+
+    Attributes:
+        share: of the trained towers in the sum, 0..1; the rest is the closed form's.
+        penalty: of the ridge from content to vectors.
+        level: how far the scores of a video that only its content is known of are raised.
+    """
+
+    share: float = SHARE
+    penalty: float = PENALTY
+    level: float = LEVEL
+
+
+class Blend:
+    """The maps of one phase of training, and what they are joined with.
+
+    Args:
+        config: the settings.
+        data: the training data.
+        towers: the trained towers; linear.
+        closed: the closed form of the same phase, or None where there is none.
+        withhold: whether the validation fold is kept from both.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: Data,
+        towers: Towers,
+        closed: Factors | None,
+        withhold: bool,
+    ) -> None:
+        self.config = config
+        self.data = data
+        self.known = data.seen & (data.items.identity >= 0)
+        if not self.known.any():
+            self.known = data.seen
+        tower, other = towers.towers["user"], towers.towers["item"]
+        assert isinstance(tower, SparseTower)
+        assert isinstance(other, SparseTower)
+        self.tower = tower
+        self.item_tower = other
+        with torch.no_grad():
+            vectors = towers.forward_sparse("item", data.items.slots).numpy().astype(np.float64)
+        vectors[~self.known] = 0
+        self.users = self._sample(withhold)
+        self.parts = [] if closed is None else [self._scaled(closed)]
+        self.parts.append(self._scaled(of_towers(towers, vectors)))
+
+    def _sample(self, withhold: bool) -> sparse.csr_array:
+        """Return the design of some users, as they are in validation or as they are served."""
+        rows = self.data.search_likers if withhold else self.data.likers
+        if len(rows) > MAX_USERS:
+            rng = np.random.default_rng(self.config.seed)
+            rows = np.sort(rng.choice(rows, MAX_USERS, replace=False))
+        part = self.data.users.read(rows)
+        slots = part.slots
+        if withhold:
+            slots = hide(self.data.layout, self.data.items, part, part.folds == VALIDATION_FOLD)
+            slots.values[~in_history(self.data.layout, slots)] = 0
+        return design(self.tower, slots)
+
+    def _scaled(self, factors: Factors) -> Factors:
+        size = float(spread(factors, self.users, self.known).mean())
+        return Factors(factors.user / max(size, 1e-12), factors.item)
+
+    def at(self, share: float) -> Factors:
+        """Return the sum with this share of the trained towers."""
+        weights = [share] if len(self.parts) == 1 else [1 - share, share]
+        parts = [(weight, part) for weight, part in zip(weights, self.parts, strict=True) if weight]
+        factors = joined(parts or [(1.0, self.parts[-1])])
+        if self.config.novelty:
+            likes = (self.data.like_counts + 1.0) ** -self.config.novelty
+            factors = Factors(factors.user, factors.item * likes[:, None])
+        return factors
+
+    def choose(self, rows: NDArray[np.int64], metric: str) -> tuple[Choice, dict[str, float]]:
+        """Try all shares, then what content is worth, on the validation likes of these users.
+
+        Returns:
+            the best choice, and the metrics of its share.
+        """
+        shares = SHARES if len(self.parts) > 1 else (1.0,)
+        tried = {share: self._validate(self.at(share), rows) for share in shares}
+        share = max(tried, key=lambda each: tried[each][metric])
+        choice = Choice(share)
+        if len(self.data.items) <= MAX_TRIED_ITEMS:
+            choice = self._try_content(share, rows, metric)
+        return choice, tried[share]
+
+    def _try_content(self, share: float, rows: NDArray[np.int64], metric: str) -> Choice:
+        """Choose the penalty, then the level, as if videos that are known were new.
+
+        Each part of the catalogue is placed by the content of the others. The penalty is the one
+        under which such videos are ranked best among themselves, the level the one under which a
+        catalogue with a part of them among the known ones is ranked best.
+        """
+        factors = self._finished(share)
+        content = read_content(self.data.layout, self.data.items, self.item_tower)
+        numbers = np.flatnonzero(self.known)
+        group = np.random.default_rng(self.config.seed).integers(PARTS, size=len(numbers))
+        parts = [numbers[group == part] for part in range(PARTS)]
+        parts = [part for part in parts if 0 < len(part) < len(numbers)]
+        if not parts:
+            return Choice(share)
+
+        def placed(penalty: float) -> list[Placing]:
+            found = []
+            for here in parts:
+                rest = np.setdiff1d(numbers, here)
+                found.append(place(content, factors.item, rest, self._weights(rest), penalty))
+            return found
+
+        def new(placing: Placing, level: float, here: NDArray[np.int64]) -> NDArray[np.float64]:
+            return unit(placing.at(level, content, here).of(content)[here])
+
+        tried: dict[float, float] = {}
+        placings = {penalty: placed(penalty) for penalty in PENALTIES}
+        for penalty, found in placings.items():
+            vectors = np.zeros_like(factors.item)
+            for placing, here in zip(found, parts, strict=True):
+                vectors[here] = new(placing, 1.0, here)
+            tried[penalty] = self._validate(Factors(factors.user, vectors), rows)[metric]
+        penalty = max(tried, key=lambda each: tried[each])
+        tried = {}
+        for level in LEVELS:
+            total = 0.0
+            for placing, here in zip(placings[penalty], parts, strict=True):
+                vectors = factors.item.copy()
+                vectors[here] = new(placing, level, here)
+                total += self._validate(Factors(factors.user, vectors), rows)[metric]
+            tried[level] = total
+        return Choice(share, penalty, max(tried, key=lambda each: tried[each]))
+
+    def _validate(self, factors: Factors, rows: NDArray[np.int64]) -> dict[str, float]:
+        return validate(
+            encoder(self.tower, factors),
+            torch.from_numpy(factors.item.astype(np.float32)),
+            self.data,
+            rows,
+            self.known,
+        )
+
+    def _finished(self, share: float) -> Factors:
+        """Return the sum at the width of the embeddings, all videos on the sphere."""
+        rank = self.config.dim - 1
+        factors = reduced(self.at(share), self.users, self.known, rank)
+        factors = on_the_sphere(factors, self.users, self.known)
+        empty = self.config.dim - factors.rank
+        return Factors(
+            *(np.pad(part, ((0, 0), (0, empty))) for part in (factors.user, factors.item))
+        )
+
+    def _weights(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return how much each video counts for what content means: the root of its likes."""
+        return np.sqrt(self.data.like_counts[rows] + 1.0)
+
+    def towers(self, choice: Choice) -> Towers:
+        """Return the blend as towers."""
+        data, factors = self.data, self._finished(choice.share)
+        content = read_content(data.layout, data.items, self.item_tower)
+        rows = np.flatnonzero(self.known)
+        placing = place(content, factors.item, rows, self._weights(rows), choice.penalty)
+        placing = placing.at(choice.level, content, rows)
+        weight = placing.weight / content.scale[:, None]
+        bias = placing.mean - content.centre @ weight
+        identity = data.items.identity
+        own = rows[identity[rows] >= 0]
+        offset = np.flatnonzero(data.items.is_identity)
+        weight[offset[identity[own]]] = factors.item[own] - placing.of(content)[own]
+        towers = Towers(data.layout, self.config.dim)
+        with torch.no_grad():
+            for name, values, constant in (
+                ("user", factors.user[:-1], factors.user[-1]),
+                ("item", weight, bias),
+            ):
+                tower = towers.towers[name]
+                tower.weight.copy_(torch.from_numpy(values.astype(np.float32)))
+                tower.bias.copy_(torch.from_numpy(constant.astype(np.float32)))
+        towers.eval()
+        return towers
+
+
+def encoder(tower: SparseTower, factors: Factors) -> Encoder:
+    """Return how a map encodes users: slots to float32 ``[users, rank]``."""
+
+    def encode(slots: Slots) -> torch.Tensor:
+        return torch.from_numpy((design(tower, slots) @ factors.user).astype(np.float32))
+
+    return encode

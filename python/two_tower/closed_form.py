@@ -1,0 +1,169 @@
+"""Who likes what, from their histories, in closed form: ridge regression without epochs.
+
+The likes of a user are regressed on their history blocks (EASE: Steck 2019, "Embarrassingly shallow
+autoencoders for sparse data", here with several blocks), under the constraint that a video says
+nothing for itself: with ``P = (Z'WZ + diag(ridge))^-1`` and ``S`` the columns of video ``i`` in
+all blocks, column ``i`` of the map is ``B0 - P[:, S] P[S, S]^-1 B0[S]`` where ``B0 = P Z'WX``.
+The map is then reduced to its best rank on the training rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg, sparse
+
+from two_tower.batches import hide
+from two_tower.config import TrainConfig
+from two_tower.dataset import VALIDATION_FOLD, Data
+from two_tower.factors import Factors, design
+from two_tower.towers import SparseTower
+
+Floats = NDArray[np.float64]
+
+# Users the sums are taken over; more change the sums little, and take their time.
+MAX_USERS = 200_000
+CHUNK_USERS = 4096
+# A user with n reviews weighs n^USER_POWER: all the same is 0, as in plain EASE is 1.
+USER_POWER = 0.5
+# The reduction to a low rank: columns beyond the rank, and rounds of its subspace iteration.
+OVERSAMPLED = 32
+ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class Head:
+    """The videos the closed form covers: the most liked of those with an index in the histories.
+
+    Attributes:
+        items: item numbers, int64 ``[head]``.
+        columns: their places in the user's flat vector, int64 ``[blocks, head]``.
+    """
+
+    items: NDArray[np.int64]
+    columns: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What the regression needs of the users.
+
+    Attributes:
+        gram: ``Z'WZ``, ``[blocks * head, blocks * head]``.
+        cross: ``Z'WX``, ``[blocks * head, head]``.
+        lengths: mean number of videos in a user's history, by block, over that of their likes.
+    """
+
+    gram: Floats
+    cross: Floats
+    lengths: Floats
+
+
+def closed_form(
+    config: TrainConfig, data: Data, tower: SparseTower, withhold: bool
+) -> Factors | None:
+    """Return the regression of likes on histories, or None where there is no history to regress on.
+
+    Args:
+        config: ``ridge``, ``closed_form_items`` and ``dim`` count.
+        data: the training data.
+        tower: a user tower, for how it weighs slots.
+        withhold: whether the validation fold is kept from the model.
+    """
+    head = find_head(data, config.closed_form_items)
+    if not len(head.items) or not len(head.columns):
+        return None
+    sums = add_up(config, data, tower, withhold, head)
+    solution = solve(sums, config.ridge)
+    basis = leading(solution, sums.gram, min(config.dim, len(head.items)))
+    user = np.zeros((len(tower.weight) + 1, basis.shape[1]))
+    user[head.columns.ravel()] = solution @ basis
+    item = np.zeros((len(data.items), basis.shape[1]))
+    item[head.items] = basis
+    return Factors(user, item)
+
+
+def find_head(data: Data, limit: int) -> Head:
+    """Return the most liked videos that the histories know, at most ``limit``."""
+    blocks = [block for block in data.layout.user if block.kind == "history"]
+    width = min((block.width for block in blocks), default=0)
+    index = data.items.identity
+    known = np.flatnonzero((index >= 0) & (index < width) & (data.like_counts > 0))
+    order = known[np.argsort(-data.like_counts[known], kind="stable")][:limit]
+    items = np.sort(order)
+    columns = [block.offset + index[items] for block in blocks]
+    return Head(items, np.array(columns, dtype=np.int64).reshape(len(blocks), len(items)))
+
+
+def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, head: Head) -> Sums:
+    """Pass over the users once; above ``MAX_USERS`` a sample of them."""
+    rows = data.search_likers if withhold else data.likers
+    if len(rows) > MAX_USERS:
+        rng = np.random.default_rng(config.seed)
+        rows = np.sort(rng.choice(rows, MAX_USERS, replace=False))
+    size = len(head.items)
+    place = np.full(len(data.items), -1, dtype=np.int64)
+    place[head.items] = np.arange(size)
+    columns = head.columns.ravel()
+    gram: sparse.csr_array = sparse.csr_array((len(columns), len(columns)))
+    cross: sparse.csr_array = sparse.csr_array((len(columns), size))
+    weight_sum, lengths, likes = 0.0, np.zeros(len(head.columns)), 0.0
+    for start in range(0, len(rows), CHUNK_USERS):
+        part = data.users.read(rows[start : start + CHUNK_USERS])
+        held = (part.folds == VALIDATION_FOLD) & withhold
+        inputs = design(tower, hide(data.layout, data.items, part, held))[:, columns].tocsr()
+        liked = part.liked & ~held & (place[part.items] >= 0)
+        count = np.bincount(part.rows[part.liked & ~held], minlength=len(part))
+        ones = 1 / np.sqrt(np.maximum(count, 1))[part.rows[liked]]
+        targets = sparse.csr_array(
+            (ones, (part.rows[liked], place[part.items[liked]])), shape=(len(part), size)
+        )
+        weights = np.bincount(part.rows[~held], minlength=len(part)) ** USER_POWER
+        weighted = (inputs * weights[:, None]).T.tocsr()
+        gram = gram + weighted @ inputs
+        cross = cross + weighted @ targets
+        weight_sum += float(weights.sum())
+        likes += float(count.sum())
+        lengths += [
+            np.diff(inputs[:, i * size : (i + 1) * size].indptr).sum() for i in range(len(lengths))
+        ]
+    mean = max(weight_sum / max(len(rows), 1), 1e-12)
+    return Sums(gram.toarray() / mean, cross.toarray() / mean, lengths / max(likes, 1))
+
+
+def solve(sums: Sums, ridge: float) -> Floats:
+    """Return the map from histories to likes, ``[blocks * head, head]``.
+
+    A block whose rows are longer has smaller values (rows have norm 1) and says less a video: its
+    penalty is ``ridge`` times its length relative to that of the likes.
+    """
+    size = sums.cross.shape[1]
+    blocks = len(sums.lengths)
+    matrix = sums.gram.copy()
+    matrix[np.diag_indices_from(matrix)] += np.repeat(ridge * np.maximum(sums.lengths, 0.1), size)
+    inverse = linalg.inv(matrix, overwrite_a=True, check_finite=False)
+    solution: Floats = inverse @ sums.cross
+    here = np.arange(size)
+    own = [here + block * size for block in range(blocks)]
+    square = np.stack([np.stack([inverse[a, b] for b in own], axis=1) for a in own], axis=1)
+    value = np.stack([solution[a, here] for a in own], axis=1)
+    multiplier = np.linalg.solve(square, value[..., None])[..., 0]
+    for number, columns in enumerate(own):
+        solution -= inverse[:, columns] * multiplier[:, number]
+    for columns in own:
+        solution[columns, here] = 0  # but for rounding it is
+    return solution
+
+
+def leading(solution: Floats, gram: Floats, rank: int) -> Floats:
+    """Return the leading eigenvectors of ``B' Z'WZ B``, ``[head, rank]``, by subspace iteration."""
+    size = solution.shape[1]
+    width = min(rank + OVERSAMPLED, size)
+    basis = np.linalg.qr(np.random.default_rng(0).standard_normal((size, width)))[0]
+    for _ in range(ROUNDS):
+        basis = np.linalg.qr(solution.T @ (gram @ (solution @ basis)))[0]
+    image = solution @ basis
+    _, vectors = linalg.eigh(image.T @ (gram @ image))
+    return np.asarray(basis @ vectors[:, ::-1][:, :rank])

@@ -1,0 +1,138 @@
+"""What the content of a video says about its vector: how a new one gets a place among the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from two_tower.dataset import Items
+from two_tower.layout import Layout
+from two_tower.towers import SparseTower
+
+Floats = NDArray[np.float64]
+
+# Steps of the conjugate gradients at most, and the share of the first residual they end at.
+STEPS = 50
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Content:
+    """The videos' features but for who they are, in the form that the item tower weighs.
+
+    Attributes:
+        matrix: ``[items, item_feature_dim]``; numbers are centred and divided by their deviation.
+        centre: what was taken off each column, ``[item_feature_dim]``.
+        scale: what each column was divided by.
+    """
+
+    matrix: sparse.csr_array
+    centre: Floats
+    scale: Floats
+
+
+def read_content(layout: Layout, items: Items, tower: SparseTower) -> Content:
+    """Return the content of the catalogue."""
+    width = layout.feature_dim("item")
+    values = tower.scaled(items.slots).numpy().astype(np.float64)
+    is_content = ~items.is_identity[items.slots.positions]
+    shape = (len(items), width)
+    matrix = sparse.csr_array(
+        (values[is_content], (items.slots.rows[is_content], items.slots.positions[is_content])),
+        shape=shape,
+    )
+    centre, scale = np.zeros(width), np.ones(width)
+    for block in layout.item:
+        if block.kind == "numeric":
+            column = np.asarray(matrix[:, [block.offset]].todense()).ravel()
+            if column.std() > 1e-6:
+                centre[block.offset], scale[block.offset] = column.mean(), column.std()
+    numeric = np.flatnonzero(centre)
+    if len(numeric):
+        rest = sparse.diags_array(1.0 * (centre == 0)).tocsr()
+        dense = (matrix[:, numeric].toarray() - centre[numeric]) / scale[numeric]
+        rows, columns = np.indices(dense.shape)
+        extra = sparse.csr_array(
+            (dense.ravel(), (rows.ravel(), numeric[columns.ravel()])), shape=shape
+        )
+        matrix = (matrix @ rest + extra).tocsr()
+    return Content(matrix, centre, scale)
+
+
+def ridge(matrix: sparse.csr_array, target: Floats, weights: Floats, penalty: float) -> Floats:
+    """Return the weighted ridge regression of ``target`` on ``matrix``, ``[columns, dim]``.
+
+    Conjugate gradients on the normal equations, all columns of the target at once (Hestenes &
+    Stiefel 1952): the matrix of a large catalogue has too many columns to be factorised.
+    """
+    weighted = (matrix * weights[:, None]).T.tocsr()
+
+    def apply(vectors: Floats) -> Floats:
+        return np.asarray(weighted @ (matrix @ vectors) + penalty * vectors)
+
+    residual: Floats = np.asarray(weighted @ target)
+    solution = np.zeros_like(residual)
+    direction = residual.copy()
+    square = (residual**2).sum(axis=0)
+    end = TOLERANCE**2 * max(float(square.max(initial=0)), 1e-30)
+    for _ in range(STEPS):
+        if square.max(initial=0) <= end:
+            break
+        image = apply(direction)
+        step = square / np.maximum((direction * image).sum(axis=0), 1e-30)
+        solution += step * direction
+        residual -= step * image
+        before, square = square, (residual**2).sum(axis=0)
+        direction = residual + square / np.maximum(before, 1e-30) * direction
+    return solution
+
+
+@dataclass(frozen=True)
+class Placing:
+    """A regression of the videos' vectors on their content: ``mean + content @ weight``.
+
+    The last column is the one in which no user has anything. There it is the same for all videos,
+    and such that a vector is about as long as 1: the length that the towers give it afterwards then
+    lifts no new video above the known ones.
+    """
+
+    mean: Floats
+    weight: Floats
+
+    def of(self, content: Content) -> Floats:
+        """Return the vectors of all videos by their content alone, ``[items, dim]``."""
+        return np.asarray(self.mean + content.matrix @ self.weight)
+
+    def at(self, level: float, content: Content, rows: NDArray[np.int64]) -> Placing:
+        """Return the same with all scores times ``level``, some videos being as long as 1."""
+        mean, weight = self.mean * level, self.weight * level
+        mean[-1], weight[:, -1] = 0, 0
+        square = ((mean + content.matrix[rows] @ weight) ** 2).sum(axis=1).mean()
+        mean[-1] = np.sqrt(max(1 - float(square), 0.01))
+        return Placing(mean, weight)
+
+
+def place(
+    content: Content, vectors: Floats, rows: NDArray[np.int64], weights: Floats, penalty: float
+) -> Placing:
+    """Regress the vectors of some videos, ``rows``, on their content.
+
+    Args:
+        content: of the catalogue.
+        vectors: of all videos, ``[items, dim]``.
+        rows: item numbers of the videos to learn from.
+        weights: how much each of them counts, ``[rows]``.
+        penalty: of the ridge.
+    """
+    weights = weights / max(weights.mean(), 1e-12)
+    mean = np.average(vectors[rows], axis=0, weights=weights)
+    weight = ridge(content.matrix[rows].tocsr(), vectors[rows] - mean, weights, penalty)
+    return Placing(mean, weight)
+
+
+def unit(vectors: Floats) -> Floats:
+    """Return rows of length 1."""
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
