@@ -12,7 +12,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 MAKE_VENV := import signal, sys, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); venv.main(sys.argv[1:])
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint bench bench-quality clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -58,6 +58,20 @@ bench: $(VENV)/.installed-dev ## seconds, rows per second and peak memory of eac
 	@$(BIN)/python -m benchmarks.stages
 	@$(BIN)/python -m benchmarks.retrieval
 
+# The peers are libraries that the project does not need: they get an environment of their own.
+PEERS := benchmarks/quality/requirements.txt
+.venv-peers/.installed: $(PEERS)
+	@rm -rf .venv-peers
+	@echo "Setting up .venv-peers (implicit is compiled: some minutes)"
+	@trap 'rm -rf .venv-peers; echo; echo "interrupted: nothing is left behind"; exit 130' INT TERM; \
+	  { $(PYTHON) -c '$(MAKE_VENV)' .venv-peers && .venv-peers/bin/pip install --quiet --disable-pip-version-check -r $(PEERS) ; } \
+	    || { rm -rf .venv-peers; exit 1; }
+	@touch $@
+
+bench-quality: $(VENV)/.installed-dev .venv-peers/.installed ## recommendations beside those of popularity, EASE, iALS, LightFM …
+	@$(BIN)/two-tower init
+	@$(BIN)/python -m benchmarks.quality
+
 clean: ## stop the embedded Postgres and remove what the project made (your data/raw stays)
 	@test ! -x $(BIN)/two-tower || $(BIN)/two-tower db stop || true
-	@rm -rf $(VENV) target logs runs artifacts data/postgres data/warehouse.duckdb
+	@rm -rf $(VENV) .venv-peers target logs runs artifacts data/postgres data/warehouse.duckdb

@@ -262,3 +262,8 @@ def test_inclusion_probabilities_sum_to_the_number_of_draws() -> None:
     drawn = np.array([rng.choice(6, 3, replace=False, p=chance) for _ in range(4_000)])
     found = np.bincount(drawn.ravel(), minlength=6) / 4_000
     assert np.abs(found - included).max() < 0.06
+
+
+def test_a_catalogue_larger_than_its_reviews(tmp_path: Path) -> None:
+    summary = generate(tmp_path, reviews=2_000, videos=3_000)
+    assert (summary.videos, summary.reviews) == (3_000, 2_000)

@@ -41,7 +41,9 @@ class SampleSummary:
     oracle: dict[str, object] = field(repr=False)
 
 
-def generate(out_dir: Path, reviews: int = 60_000, seed: int = 7) -> SampleSummary:
+def generate(
+    out_dir: Path, reviews: int = 60_000, seed: int = 7, videos: int | None = None
+) -> SampleSummary:
     """Write a sample below ``out_dir``: ``reviews/``, ``catalogue/``, and two JSON files.
 
     ``oracle.json`` holds the best figures that a model can reach, ``origin.json`` what was written.
@@ -53,6 +55,7 @@ def generate(out_dir: Path, reviews: int = 60_000, seed: int = 7) -> SampleSumma
         reviews: clean reviews to write (one dirty row in a hundred comes on top). Reviewers grow in
             proportion, videos with the square root.
         seed: of all random draws.
+        videos: that many, whatever the number of reviews.
 
     Raises:
         InputError: too few reviews, or a folder with files that are not a sample's.
@@ -66,7 +69,7 @@ def generate(out_dir: Path, reviews: int = 60_000, seed: int = 7) -> SampleSumma
         3 + max(MIN_FILES, -(-reviews // ROWS_PER_FILE))
     )
     rng = np.random.default_rng(world_seed)
-    world = build(Size.of(reviews), rng)
+    world = build(Size.of(reviews, videos), rng)
     urls = catalogue.product_urls(world)
     tables = catalogue.tables(world, urls, rng)
     counts = review_counts(world, np.random.default_rng(count_seed))

@@ -36,9 +36,12 @@ class Size:
     performers: int
 
     @classmethod
-    def of(cls, reviews: int) -> "Size":
-        """Return the size of a world: 30 reviews a reviewer, videos as the root of the reviews."""
-        videos = max(80, round(1500 * (reviews / 60_000) ** 0.5))
+    def of(cls, reviews: int, videos: int | None = None) -> "Size":
+        """Return the size of a world: 30 reviews a reviewer, videos as the root of the reviews.
+
+        A number of ``videos`` may be asked for instead, for a catalogue larger than its reviews.
+        """
+        videos = videos or max(80, round(1500 * (reviews / 60_000) ** 0.5))
         return cls(
             reviews=reviews,
             reviewers=max(10, reviews // 30),

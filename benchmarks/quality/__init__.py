@@ -1,0 +1,1 @@
+"""Quality beside the peers: ``python -m benchmarks.quality``. See benchmarks/README.md."""

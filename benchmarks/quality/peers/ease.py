@@ -1,0 +1,59 @@
+"""EASE: ridge regression of the likes on themselves without the diagonal (Steck 2019).
+
+With more than the likes as inputs: all reviews as a second block, and features as further rows
+(Jeunen et al. 2020, "Closed-form models for collaborative filtering with side-information").
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import linalg, sparse
+
+from benchmarks.quality.exchange import Problem
+from benchmarks.quality.peers.base import LinearModel, Scores
+
+
+def ease(problem: Problem, penalty: float) -> LinearModel:
+    """EASE on the likes, as published: ``B = I - P diag(1 / diag(P))``."""
+    likes = problem.likes()
+    gram = (likes.T @ likes).toarray()
+    gram[np.diag_indices_from(gram)] += penalty
+    inverse = _inverse(gram)
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0)
+    return LinearModel(likes, weights)
+
+
+def ease_all(
+    problem: Problem, penalty: float, review_penalty: float, feature_weight: float
+) -> LinearModel:
+    """EASE with the inputs that ours has: likes, all reviews, and the videos' features.
+
+    A video's own two columns ``S`` are held at zero for its own target: with ``P`` the inverse of
+    the regularised Gram matrix and ``e = (1, 0)``, ``B_i = -P[:, S] P[S, S]^-1 e`` outside ``S``.
+    """
+    likes, reviews = problem.likes(), problem.reviews()
+    items = likes.shape[1]
+    history = sparse.hstack([likes, reviews], format="csr")
+    gram = (history.T @ history).toarray()
+    if feature_weight:
+        features = problem.item_features
+        gram[:items, :items] += feature_weight * (features @ features.T).toarray()
+    gram[np.diag_indices_from(gram)] += np.repeat([penalty, review_penalty], items)
+    inverse = _inverse(gram.astype(np.float32))
+    own = np.arange(items)
+    a, b, d = inverse[own, own], inverse[own, items + own], inverse[items + own, items + own]
+    determinant = a * d - b * b
+    weights = -(inverse[:, :items] * (d / determinant) - inverse[:, items:] * (b / determinant))
+    weights[own, own] = 0
+    weights[items + own, own] = 0
+    return LinearModel(history, weights, columns_per_like=2)
+
+
+def _inverse(matrix: Scores) -> Scores:
+    """Return the inverse of a positive definite matrix, which is overwritten."""
+    factor = linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+    inverse, _ = linalg.lapack.get_lapack_funcs(("potri",), (factor,))[0](factor, lower=True)
+    lower = np.tril(inverse)
+    full: Scores = lower + np.tril(inverse, -1).T
+    return full
