@@ -1,11 +1,6 @@
-{# Lists of an IVFFLAT index: a thousandth of the rows, from a million on their square root, none below a thousand. #}
+{# Lists of an IVFFLAT index: the square root of the rows; none below a thousand, where an exact search is faster. #}
 {% macro ivfflat_lists(row_count) -%}
-    {%- if row_count < 1000 -%}
-        {{ return(0) }}
-    {%- elif row_count <= 1000000 -%}
-        {{ return(row_count // 1000) }}
-    {%- endif -%}
-    {{ return((row_count ** 0.5) | int) }}
+    {{ return((row_count ** 0.5) | int if row_count >= 1000 else 0) }}
 {%- endmacro %}
 
 

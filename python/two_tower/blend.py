@@ -114,27 +114,22 @@ class Blend:
             factors = Factors(factors.user, factors.item * likes[:, None])
         return factors
 
-    def choose(self, rows: NDArray[np.int64], metric: str) -> tuple[Choice, dict[str, float]]:
-        """Try all shares, then what content is worth, on the validation likes of these users.
-
-        Returns:
-            the best choice, and the metrics of its share.
-        """
+    def choose(self, rows: NDArray[np.int64], metric: str) -> tuple[float, dict[str, float]]:
+        """Try all shares on these users' validation likes; return the best and its metrics."""
         shares = SHARES if len(self.parts) > 1 else (1.0,)
         tried = {share: self._validate(self.at(share), rows) for share in shares}
         share = max(tried, key=lambda each: tried[each][metric])
-        choice = Choice(share)
-        if len(self.data.items) <= MAX_TRIED_ITEMS:
-            choice = self._try_content(share, rows, metric)
-        return choice, tried[share]
+        return share, tried[share]
 
-    def _try_content(self, share: float, rows: NDArray[np.int64], metric: str) -> Choice:
-        """Choose the penalty, then the level, as if videos that are known were new.
+    def try_content(self, share: float, rows: NDArray[np.int64], metric: str) -> Choice:
+        """Choose what content is worth at this share: the penalty, then the level.
 
-        Each part of the catalogue is placed by the content of the others. The penalty is the one
-        under which such videos are ranked best among themselves, the level the one under which a
-        catalogue with a part of them among the known ones is ranked best.
+        Each part of the catalogue is placed by the content of the others, as if it were new. The
+        penalty is the one under which such videos are ranked best among themselves, the level the
+        one under which a catalogue with a part of them among the known ones is ranked best.
         """
+        if len(self.data.items) > MAX_TRIED_ITEMS:
+            return Choice(share)
         factors = self._finished(share)
         content = read_content(self.data.layout, self.data.items, self.item_tower)
         numbers = np.flatnonzero(self.known)
@@ -173,13 +168,14 @@ class Blend:
         return Choice(share, penalty, max(tried, key=lambda each: tried[each]))
 
     def _validate(self, factors: Factors, rows: NDArray[np.int64]) -> dict[str, float]:
-        return validate(
+        found: dict[str, float] = validate(
             encoder(self.tower, factors),
             torch.from_numpy(factors.item.astype(np.float32)),
             self.data,
             rows,
             self.known,
         )
+        return found
 
     def _finished(self, share: float) -> Factors:
         """Return the sum at the width of the embeddings, all videos on the sphere."""
@@ -193,7 +189,7 @@ class Blend:
 
     def _weights(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return how much each video counts for what content means: the root of its likes."""
-        return np.sqrt(self.data.like_counts[rows] + 1.0)
+        return np.asarray(np.sqrt(self.data.like_counts[rows] + 1.0))
 
     def towers(self, choice: Choice) -> Towers:
         """Return the blend as towers."""

@@ -53,7 +53,7 @@ class TrainConfig(BaseModel):
     )
     epochs: int = Field(default=32, ge=1, description="at most so many passes over the users")
     steps: int = Field(
-        default=128,
+        default=256,
         ge=1,
         description="optimiser steps of the first schedule tried, in whole epochs; each next one is"
         " twice as long, as long as that is better on the validation fold",

@@ -1,4 +1,4 @@
-"""What the content of a video says about its vector: how a new one gets a place among the others."""
+"""What the content of a video says about its vector: where a new one belongs among the others."""
 
 from __future__ import annotations
 

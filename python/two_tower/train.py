@@ -38,6 +38,8 @@ __all__ = ["TrainConfig", "TrainResult", "train"]
 ONE_THREAD_ITEMS = 5_000
 # Of the three that validation measures the one that chance moves least.
 METRIC = "ndcg@100"
+# Users who are ranked after an epoch in the middle of a schedule, for the curve alone.
+GLANCED = 500
 # What a model depends on beside the code.
 INPUTS = (
     "config.json",
@@ -147,15 +149,20 @@ class Training:
         """Train an epoch with the validation fold withheld, and see whether to go on."""
         figures = self._epoch(shown)
         is_end = self.fit.done == self.fit.epochs
-        choice = self.choice
-        if is_end and self.config.start == "closed_form":
-            choice, metrics = self._blend(shown).choose(self.ranked, METRIC)
+        blend = self._blend(shown) if is_end and self.config.start == "closed_form" else None
+        share = 1.0
+        if blend is not None:
+            share, metrics = blend.choose(self.ranked, METRIC)
         else:
-            metrics = validate_towers(self.fit.towers, self.data, self.ranked)
+            some = self.ranked if is_end else self.ranked[:: 1 + len(self.ranked) // GLANCED]
+            metrics = validate_towers(self.fit.towers, self.data, some)
         numbers = {"epoch": len(self.history) + 1, "schedule": self.fit.epochs}
         self.history.append({**numbers, **figures, **metrics})
         if is_end:
-            self._judge(metrics[METRIC], choice)
+            self._judge(metrics[METRIC], share)
+        if self.refitting and blend is not None:
+            shown.note("trying what the videos' content says")
+            self.choice = blend.try_content(self.choice.share, self.ranked, METRIC)
         self._save()
 
     def _blend(self, shown: Bar) -> Blend:
@@ -169,11 +176,11 @@ class Training:
         shown.note("joining the towers with the closed form")
         return Blend(self.config, self.data, self.fit.towers, self.closed, withhold)
 
-    def _judge(self, value: float, choice: Choice) -> None:
+    def _judge(self, value: float, share: float) -> None:
         """At the end of a schedule: begin a longer one, or the final fit."""
         is_better = self.best_value is None or value > self.best_value
         if is_better:
-            self.best, self.best_value, self.choice = self.fit.epochs, value, choice
+            self.best, self.best_value, self.choice = self.fit.epochs, value, Choice(share)
         longer = min(2 * self.fit.epochs, self.config.epochs)
         self.refitting = not is_better or longer == self.fit.epochs
         epochs = self.best if self.refitting else longer

@@ -70,4 +70,7 @@ def validate_towers(towers: Towers, data: Data, rows: NDArray[np.int64]) -> dict
     towers.eval()
     with torch.no_grad():
         vectors = towers.forward_sparse("item", data.items.slots)
-    return validate(lambda slots: towers.forward_sparse("user", slots), vectors, data, rows)
+    found: dict[str, float] = validate(
+        lambda slots: towers.forward_sparse("user", slots), vectors, data, rows
+    )
+    return found
