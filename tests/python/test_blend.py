@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from test_closed_form import open_data
+
+from two_tower.blend import Blend, Choice
+from two_tower.closed_form import closed_form
+from two_tower.config import TrainConfig
+from two_tower.content import place, read_content, ridge, unit
+from two_tower.factors import design
+from two_tower.fit import Fit
+from two_tower.towers import Towers
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return open_data(
+        tmp_path_factory.mktemp("blend"),
+        # A number among the content, far from zero.
+        "insert into two_tower.feature_layout"
+        " values (7, 'item', 'price', 'numeric', 3, null, 1, 'planted')",
+        "update two_tower.item_feature_slots set feature_ids = list_append(feature_ids, 7),"
+        ' indices = list_append(indices, 0), "values" = list_append("values", 7 + item_number % 5)',
+    )
+
+
+def blend_of(data, **settings):
+    config = TrainConfig(ridge=1.0, **settings)
+    fit = Fit(config, data, withhold=False, epochs=2)
+    fit.epoch(lambda _: None)
+    closed = closed_form(config, data, fit.towers.towers["user"], False)
+    return Blend(config, data, fit.towers, closed, False)
+
+
+def test_ridge_is_the_solution_of_the_normal_equations():
+    rng = np.random.default_rng(0)
+    matrix = (rng.random((40, 12)) < 0.3) * rng.random((40, 12))
+    target, weights = rng.normal(size=(40, 3)), rng.random(40)
+    found = ridge(sparse.csr_array(matrix), target, weights, 0.7)
+    left = matrix.T @ (weights[:, None] * matrix) + 0.7 * np.eye(12)
+    expected = np.linalg.solve(left, matrix.T @ (weights[:, None] * target))
+    np.testing.assert_allclose(found, expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+def test_towers_score_as_the_sum_of_the_maps(data, share):
+    blend = blend_of(data)
+    towers = blend.towers(Choice(share))
+    users = data.users.read(np.arange(len(data.users)))
+    rows = np.flatnonzero(blend.known)
+    with torch.no_grad():
+        queries = towers.forward_sparse("user", users.slots).numpy()
+        videos = towers.forward_sparse("item", data.items.slots).numpy()
+    factors = blend.at(share)
+    expected = (design(blend.tower, users.slots) @ factors.user) @ factors.item.T
+    for user in range(len(users)):
+        found, wanted = queries[user] @ videos[rows].T, expected[user, rows]
+        assert np.corrcoef(found, wanted)[0, 1] > 1 - 1e-5
+
+
+def test_a_new_video_lies_by_those_of_its_content(data):
+    """Videos 50 to 59 have no id; their tag says which group they are of."""
+    towers = blend_of(data).towers(Choice(0.5, 1.0, 1.0))
+    with torch.no_grad():
+        videos = towers.forward_sparse("item", data.items.slots).numpy()
+    cosines = videos[50:] @ videos[:50].T
+    same = np.arange(50, 60)[:, None] % 3 == np.arange(50)[None] % 3
+    for row, alike in zip(cosines, same, strict=True):
+        assert row[alike].mean() > row[~alike].mean() + 0.05
+
+
+def test_a_level_raises_new_videos_and_leaves_the_known_ones(data):
+    blend = blend_of(data)
+    low, high = (blend.towers(Choice(0.5, 1.0, level)) for level in (0.5, 1.5))
+    with torch.no_grad():
+        first, second = (t.forward_sparse("item", data.items.slots).numpy() for t in (low, high))
+        users = low.forward_sparse("user", data.users.read(np.arange(100)).slots).numpy()
+    assert np.allclose(first[:50], second[:50], atol=1e-5)
+    best = [(users @ vectors[50:].T).max(axis=1).mean() for vectors in (first, second)]
+    assert best[1] > best[0] * 1.2
+
+
+def test_a_number_far_from_zero_does_not_drown_the_rest(data):
+    tower = Towers(data.layout).towers["item"]
+    content = read_content(data.layout, data.items, tower)
+    column = content.matrix[:, [data.layout.item[-1].offset]].toarray()
+    assert abs(column.mean()) < 1e-6
+    assert column.std() == pytest.approx(1, abs=1e-6)
+    assert not content.matrix[:, np.flatnonzero(data.items.is_identity)].count_nonzero()
+    vectors = unit(np.random.default_rng(0).normal(size=(60, 8)))
+    placing = place(content, vectors, np.arange(50), np.ones(50), 3.0).at(
+        1.0, content, np.arange(50)
+    )
+    lengths = np.linalg.norm(placing.of(content), axis=1)
+    assert abs(lengths.mean() - 1) < 0.1
+
+
+def test_the_dial_lowers_what_everybody_likes(data):
+    popular = data.like_counts >= np.median(data.like_counts[:50])
+    shares = []
+    for novelty in (0.0, 0.5):
+        towers = blend_of(data, novelty=novelty).towers(Choice(0.5))
+        with torch.no_grad():
+            users = towers.forward_sparse("user", data.users.read(np.arange(100)).slots)
+            videos = towers.forward_sparse("item", data.items.slots)
+        best = (users @ videos.T)[:, :50].topk(10, dim=1).indices.numpy()
+        shares.append(popular[best].mean())
+    assert shares[1] < shares[0] - 0.03

@@ -1,0 +1,118 @@
+import duckdb
+import numpy as np
+import pytest
+
+import training_tables
+from two_tower.closed_form import Sums, add_up, closed_form, find_head, leading, solve
+from two_tower.config import TrainConfig
+from two_tower.dataset import read_items, read_users, spool, survey
+from two_tower.layout import read_layout
+from two_tower.towers import Towers
+from two_tower.warehouse import DuckDBWarehouse
+
+
+def open_data(folder, *statements):
+    warehouse = DuckDBWarehouse(duckdb.connect())
+    training_tables.build(warehouse)
+    for statement in statements:
+        warehouse.execute(statement)
+    layout = read_layout(warehouse)
+    spool(warehouse, folder)
+    return survey(layout, read_users(folder, layout), read_items(folder, layout))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return open_data(tmp_path_factory.mktemp("whole"))
+
+
+def tower_of(data):
+    return Towers(data.layout).towers["user"]
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_a_video_is_regressed_on_all_columns_but_its_own(blocks):
+    rng = np.random.default_rng(0)
+    size, users = 7, 60
+    inputs = (rng.random((users, size * blocks)) < 0.4) * rng.random((users, 1))
+    targets = (rng.random((users, size)) < 0.4).astype(float)
+    weights = rng.random(users)[:, None]
+    lengths = np.array([1.0, 2.0])[:blocks]
+    sums = Sums(inputs.T @ (weights * inputs), inputs.T @ (weights * targets), lengths)
+    found = solve(sums, 0.5)
+    penalty = np.repeat(0.5 * lengths, size)
+    for item in range(size):
+        rest = np.setdiff1d(np.arange(size * blocks), item + size * np.arange(blocks))
+        z = inputs[:, rest]
+        one = np.linalg.solve(
+            z.T @ (weights * z) + np.diag(penalty[rest]), z.T @ (weights[:, 0] * targets[:, item])
+        )
+        np.testing.assert_allclose(found[rest, item], one, atol=1e-9)
+        assert not np.delete(found[:, item], rest).any()
+
+
+def test_the_leading_directions_are_the_eigenvectors():
+    rng = np.random.default_rng(1)
+    solution = rng.normal(size=(40, 20)) * np.exp(-np.arange(20))
+    half = rng.normal(size=(60, 40))
+    gram = half.T @ half
+    found = leading(solution, gram, 5)
+    _, vectors = np.linalg.eigh(solution.T @ gram @ solution)
+    overlap = np.linalg.svd(found.T @ vectors[:, -5:])[1]
+    np.testing.assert_allclose(overlap, 1, atol=1e-6)
+
+
+def test_the_head_is_what_is_liked_most_and_known_to_the_histories(data):
+    head = find_head(data, 10)
+    counts = data.like_counts.copy()
+    counts[data.items.identity < 0] = 0
+    assert sorted(counts[head.items]) == sorted(counts)[-10:]
+    blocks = [block for block in data.layout.user if block.kind == "history"]
+    expected = [block.offset + data.items.identity[head.items] for block in blocks]
+    assert np.array_equal(head.columns, expected)
+
+
+def test_what_is_withheld_is_not_known(data, tmp_path):
+    """Sums with the validation fold withheld are those of tables that never had it."""
+    lists = ("item_numbers", "labels", "weights", "folds")
+    kept = ", ".join(f"[x[1] for x in list_zip({name}, folds) if x[2] > 0]" for name in lists)
+    without = open_data(
+        tmp_path,
+        "create table gone as select user_id, unnest([x[1] for x in list_zip(item_numbers, folds)"
+        " if x[2] = 0]) as item from two_tower.training_users",
+        "create table pairs as select user_id, unnest(feature_ids) as f, unnest(indices) as i,"
+        ' unnest("values") as v from two_tower.training_users',
+        "create table slots as select user_id, array_agg(f) as f, array_agg(i) as i,"
+        " array_agg(v) as v from pairs where not (f in (3, 4) and exists (select 1 from gone"
+        " where gone.user_id = pairs.user_id and gone.item = pairs.i)) group by user_id",
+        "create table rest as select u.user_id, f, i, v, " + kept + " from two_tower.training_users"
+        " as u join slots on slots.user_id = u.user_id",
+        "delete from two_tower.training_users",
+        "insert into two_tower.training_users from rest",
+    )
+    config, tower = TrainConfig(), tower_of(data)
+    head = find_head(data, 100)
+    withheld = add_up(config, data, tower, True, head)
+    expected = add_up(config, without, tower, False, head)
+    np.testing.assert_allclose(withheld.gram, expected.gram, atol=1e-6)
+    np.testing.assert_allclose(withheld.cross, expected.cross, atol=1e-6)
+    whole = add_up(config, data, tower, False, head)
+    assert not np.allclose(whole.cross, withheld.cross)
+
+
+def test_likes_are_found_from_the_rest_of_a_history(data):
+    factors = closed_form(TrainConfig(ridge=1.0), data, tower_of(data), False)
+    assert factors is not None
+    assert factors.user.shape == (data.layout.feature_dim("user") + 1, 50)
+    # Everybody likes the videos of one group of three.
+    same = np.arange(50)[:, None] % 3 == np.arange(50)[None] % 3
+    np.fill_diagonal(same, False)
+    other = ~same & ~np.eye(50, dtype=bool)
+    for block in (block for block in data.layout.user if block.kind == "history"):
+        found = factors.user[block.offset : block.offset + 50] @ factors.item[:50].T
+        assert found[same].mean() > found[other].mean() + 0.02
+
+
+def test_without_histories_there_is_no_closed_form(tmp_path):
+    data = open_data(tmp_path, "delete from two_tower.feature_layout where kind = 'history'")
+    assert closed_form(TrainConfig(), data, tower_of(data), False) is None
