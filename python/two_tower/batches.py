@@ -68,7 +68,12 @@ def hide(layout: Layout, items: Items, users: UserRows, hidden: NDArray[np.bool_
 
 
 def in_history(layout: Layout, slots: Slots) -> NDArray[np.bool_]:
-    """Return which slots of users lie in a history block, bool ``[slots]``."""
+    """Return which slots of users lie in a history block, bool ``[slots]``.
+
+    Where a layout has no history all do: then the rest is all that a model sees.
+    """
+    if not any(block.kind == "history" for block in layout.user):
+        return np.ones(len(slots.positions), dtype=np.bool_)
     places = np.zeros(layout.feature_dim("user"), dtype=np.bool_)
     for block in layout.user:
         if block.kind == "history":

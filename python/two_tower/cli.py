@@ -157,6 +157,18 @@ def train(
     negatives: Annotated[
         int | None, typer.Option("--negatives", "-K", min=1, help="Negatives a positive (bce).")
     ] = None,
+    start: Annotated[
+        Literal["closed_form", "random"] | None,
+        typer.Option(help="Join the towers with a closed form, or train them alone."),
+    ] = None,
+    features: Annotated[
+        Literal["all", "spec"] | None,
+        typer.Option(help="All, or the first specification's: no histories, no ids."),
+    ] = None,
+    novelty: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Trades popular videos for less known ones."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most so many epochs.")] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="The same seed trains the same model.")
@@ -170,15 +182,16 @@ def train(
 
     Every other setting of training is an environment variable, `TWO_TOWER_TRAIN__FIELD`.
 
-    Example: `two-tower train --loss bce -K 5`
+    Example: `two-tower train --loss bce -K 5 --start random`
     """
     from two_tower import pipeline
     from two_tower.train import train as train_towers
 
     settings = _settings()
-    chosen = {"loss": loss, "negatives": negatives, "epochs": epochs, "seed": seed}
+    chosen: dict[str, object] = {"loss": loss, "negatives": negatives, "start": start}
+    chosen |= {"features": features, "novelty": novelty, "epochs": epochs, "seed": seed}
     given = {name: value for name, value in chosen.items() if value is not None}
-    config = settings.train.model_copy(update=given)
+    config = settings.train.changed(**given)
     _show("Trained", pipeline.plain(train_towers(settings, config, resume=resume)), as_json)
 
 

@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from two_tower.errors import InputError
 
 
 class TrainConfig(BaseModel):
@@ -18,6 +20,10 @@ class TrainConfig(BaseModel):
         default="closed_form",
         description="closed_form: the trained towers are joined with a regression of likes on"
         " histories, which says most of what there is to say; random: the trained towers alone",
+    )
+    features: Literal["all", "spec"] = Field(
+        default="all",
+        description="spec: without histories and the videos' own ids, as the first specification",
     )
     ridge: float = Field(
         default=8.0, gt=0, description="closed form: the penalty of the likes' block"
@@ -91,3 +97,17 @@ class TrainConfig(BaseModel):
         if self.hidden and self.start == "closed_form":
             raise ValueError("a hidden layer cannot be joined with the closed form: start=random")
         return self
+
+    def changed(self, **given: object) -> "TrainConfig":
+        """Return these settings with some others.
+
+        Raises:
+            InputError: they do not go together.
+        """
+        try:
+            return TrainConfig.model_validate({**self.model_dump(), **given})
+        except ValidationError as error:
+            problems = "; ".join(str(problem["msg"]) for problem in error.errors())
+            raise InputError(
+                f"settings of training: {problems}", "see two-tower train --help"
+            ) from None

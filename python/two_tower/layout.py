@@ -150,6 +150,17 @@ class Layout:
         text = json.dumps(self.to_dict(), ensure_ascii=False, indent=2)
         path.write_text(text + "\n", encoding="utf-8")
 
+    def without(self, kinds: Iterable[Kind]) -> Layout:
+        """Return the layout of a model that takes no feature of these kinds."""
+        gone = frozenset(kinds)
+        rows = [
+            {**asdict(block), "tower": tower, "position": position}
+            for tower in TOWERS
+            for position, block in enumerate(self.blocks(tower))
+            if block.kind not in gone
+        ]
+        return Layout.from_rows(rows, self.layout_hash, self.input_schema_version)
+
     def blocks(self, tower: Tower) -> tuple[Block, ...]:
         """Return the tower's blocks in the order of their offsets."""
         return self.user if tower == "user" else self.item

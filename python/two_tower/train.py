@@ -103,6 +103,7 @@ class Training:
         refitting: whether the search is over and the final fit is on its way.
         best: epochs of the best schedule, 0 before there is one.
         best_value: its validation metric.
+        joins: whether the towers are joined with a closed form.
         choice: how the towers of the best schedule are joined with the closed form.
     """
 
@@ -114,6 +115,9 @@ class Training:
         self.refitting = not (len(data.validation) and len(data.search_likers))
         self.best = 0
         self.best_value: float | None = None
+        # The closed form goes from histories to the videos: without either there is none.
+        kinds = {block.kind for block in (*data.layout.user, *data.layout.item) if block.width}
+        self.joins = config.start == "closed_form" and {"history", "identity"} <= kinds
         self.choice = Choice()
         self.closed: Factors | None = None
         self.last: dict[str, float] = {}
@@ -140,7 +144,7 @@ class Training:
         while self.fit.done < self.best:
             self._epoch(shown)
             self._save()
-        if self.config.start == "random":
+        if not self.joins:
             return self.fit.towers
         self.closed = None  # the search's, of fewer rows
         return self._blend(shown).towers(self.choice)
@@ -149,7 +153,7 @@ class Training:
         """Train an epoch with the validation fold withheld, and see whether to go on."""
         figures = self._epoch(shown)
         is_end = self.fit.done == self.fit.epochs
-        blend = self._blend(shown) if is_end and self.config.start == "closed_form" else None
+        blend = self._blend(shown) if is_end and self.joins else None
         share = 1.0
         if blend is not None:
             share, metrics = blend.choose(self.ranked, METRIC)
@@ -291,6 +295,8 @@ def _begin(
     """Copy the data into a new run's folder; without data to train on there is no run."""
     with open_warehouse(settings) as warehouse:
         layout = read_layout(warehouse)
+        if config.features == "spec":
+            layout = layout.without(("history", "identity"))
         run = checkpoint.make_run(runs_dir, version)
         try:
             spool(warehouse, run / "dataset")
@@ -319,7 +325,7 @@ def _result(run: Path, training: Training, seconds: float) -> TrainResult:
         epochs=len(history) or training.best,
         best_epoch=training.best,
         valid_metric=training.best_value,
-        share=training.choice.share if training.config.start == "closed_form" else 1.0,
+        share=training.choice.share if training.joins else 1.0,
         train_loss=training.last["loss"],
         seconds=round(seconds, 2),
         rows_per_second=round(training.reviews / max(training.seconds, 1e-9)),

@@ -206,3 +206,16 @@ def test_too_little_data_is_said_and_leaves_no_run(
 def test_nothing_to_go_on_with_is_said(settings: Settings) -> None:
     with pytest.raises(InputError, match="no interrupted training run"):
         train(settings, SMALL, resume=True)
+
+
+def test_the_specifications_features_alone_train_too(settings: Settings) -> None:
+    result = train(settings, TrainConfig(features="spec", epochs=20, batch_size=16))
+    assert result.share == 1
+    assert (result.user_feature_dim, result.item_feature_dim) == (4, 3)
+    kinds = {
+        block["kind"] for block in json.loads((result.run_dir / "layout.json").read_text())["user"]
+    }
+    assert "history" not in kinds
+    # A third of the videos, those of the user's own group, are left to choose from.
+    assert result.valid_metric is not None
+    assert result.valid_metric > 0.38
