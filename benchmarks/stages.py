@@ -51,7 +51,7 @@ class Bench:
             timed([str(BIN / "two-tower"), "load"], self.duckdb_env)
             self.build("dbt build (DuckDB)", self.duckdb_env)
             self.build("dbt build (Postgres)", self.env)
-            self.command("train", "--epochs", "2")
+            self.command("train", "--epochs", "1")
             self.command("evaluate")
             self.command("export")
             self.embed()

@@ -220,7 +220,8 @@ def test_the_measured_probes_are_stored_and_used(connection: psycopg.Connection)
     indexed = "select tablename from pg_indexes where indexname like 'idx_%_cosine'"
     assert connection.execute(indexed).fetchall() == [("video_embeddings",)], "80 users need none"
     lists, probes, recall = chosen[0]
-    assert (lists, probes) == (4, 1)
+    assert lists == 63  # the square root of 4,000
+    assert probes in (4, 8, 16)  # where the lists lie is up to chance
     assert recall >= 0.99
     settings = connection.execute(
         "select proname, proconfig, provolatile, prosecdef from pg_proc where proname = any (%s)",
@@ -228,7 +229,8 @@ def test_the_measured_probes_are_stored_and_used(connection: psycopg.Connection)
     ).fetchall()
     assert len(settings) == 3
     for name, config, volatility, is_definer in settings:
-        assert {'search_path=""', "ivfflat.probes=1", "enable_seqscan=off"} <= set(config), name
+        expected = {'search_path=""', f"ivfflat.probes={probes}", "enable_seqscan=off"}
+        assert expected <= set(config), name
         assert (volatility, is_definer) == ("s", False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 import time
@@ -221,9 +222,14 @@ def test_tables_and_indexes_have_the_names_and_types_of_the_contract(story: Stor
         "video_embeddings_pkey",
         "video_embeddings_previous_pkey",
     }
-    for name in ("idx_user_embeddings_cosine", "idx_video_embeddings_cosine"):
-        assert "USING ivfflat (embedding halfvec_cosine_ops)" in definitions[name]
-        assert "lists='1'" in definitions[name]
+    for table in ("user", "video"):
+        definition = definitions[f"idx_{table}_embeddings_cosine"]
+        assert "USING ivfflat (embedding halfvec_cosine_ops)" in definition
+        rows = story.connection.execute(
+            f"select count(*) from public.{table}_embeddings"
+        ).fetchone()
+        assert rows is not None
+        assert f"lists='{math.isqrt(rows[0])}'" in definition
 
 
 def test_grants_and_row_level_security_survive_every_swap(story: Story) -> None:
