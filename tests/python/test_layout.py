@@ -32,6 +32,13 @@ def test_blocks_lie_in_the_order_of_position():
     assert frozen.vocab_sizes() == {"tag": 3, "video": 4, "maker": 2}
 
 
+def test_a_layout_without_some_kinds_closes_up():
+    rest = layout().without(("multi_hot", "identity"))
+    assert [(b.feature, b.offset, b.width) for b in rest.user] == [("ratio", 0, 1), ("liked", 1, 4)]
+    assert [(b.feature, b.offset, b.width) for b in rest.item] == [("maker", 0, 2)]
+    assert (rest.layout_hash, rest.input_schema_version) == ("abc", 5)
+
+
 def test_a_layout_survives_its_json_file(tmp_path):
     layout().write(tmp_path / "layout.json")
     assert Layout.read(tmp_path / "layout.json") == layout()

@@ -1,0 +1,53 @@
+"""What `two-tower train --novelty` trades: NDCG@10 against novelty, coverage and popularity lift.
+
+    python -m benchmarks.dial
+
+MovieLens-100k, one split, a model a value of the dial, each measured on the held-out likes by
+`two-tower evaluate`. Writes results/dial.json and results/dial.svg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from benchmarks.harness import RESULTS
+from benchmarks.quality import data
+from benchmarks.quality.scratch import Scratch, scratch_folder
+from two_tower import plots
+
+VALUES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
+METRICS = ("ndcg@10", "recall@20", "novelty", "coverage", "popularity_lift", "diversity")
+
+
+def measure(project: Scratch, value: float) -> dict[str, float]:
+    """Train and evaluate at one value."""
+    project.two_tower("train", "--novelty", str(value))
+    output = project.two_tower("evaluate", "--json").output
+    answer: dict[str, Any] = json.loads(output[output.index("{") :])
+    found = answer["metrics"]["two_tower"]["overall"]
+    return {"dial": value, **{name: float(found[name]) for name in METRICS}}
+
+
+def main() -> None:
+    """Measure all values and draw the curve."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    with scratch_folder() as folder:
+        project = Scratch(folder, "duckdb")
+        data.write("ml-100k", project)
+        project.two_tower("load")
+        project.dbt("run")
+        rows = [measure(project, value) for value in VALUES]
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "dial.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    (RESULTS / "dial.svg").write_text(plots.dial("dial", rows), encoding="utf-8")
+    print(" ".join(f"{name:>16}" for name in ("dial", *METRICS)))
+    for row in rows:
+        print(" ".join(f"{row[name]:16.4f}" for name in ("dial", *METRICS)))
+
+
+if __name__ == "__main__":
+    main()
