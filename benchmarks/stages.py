@@ -16,8 +16,12 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -89,12 +93,8 @@ class Bench:
         done = timed([str(BIN / "dbt"), "build"], env)
         self.figures.append(Figure(self.size, stage, self.size, done.seconds, done.peak_mib))
         statements = compiled_models(Path(env["DBT_TARGET_PATH"]))
-        if env["TWO_TOWER_TARGET"] == "duckdb":
-            with duckdb.connect(env["TWO_TOWER_DUCKDB_PATH"]) as connection:
-                seconds = execute(connection, statements)
-        else:
-            with psycopg.connect(self.dsn, autocommit=True) as connection:
-                seconds = execute(connection, statements)
+        place = self.dsn if "Postgres" in stage else env["TWO_TOWER_DUCKDB_PATH"]
+        seconds = elsewhere(execute, place, statements)
         self.limit("their SQL without dbt", seconds)
 
     def embed(self) -> None:
@@ -112,21 +112,8 @@ class Bench:
         self.limit("binary \\copy", seconds)
 
     def write(self) -> None:
-        """The write of `embed` alone, in process: as many vectors, already encoded."""
-        rows, seconds, batches = 0, 0.0, {}
-        with open_warehouse(self.settings) as warehouse, warehouse.transaction():
-            for tower, (table, key) in landing.TABLES.items():
-                ids = warehouse.fetch(f"select {key}::text as id from {table}")
-                vectors = np.random.default_rng(0).normal(size=(len(ids), DIM))
-                vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-                batches[tower] = (pa.array([row["id"] for row in ids]), vectors.astype(np.float32))
-                rows += len(ids)
-            landing.clear(warehouse)
-            started = time.perf_counter()
-            for tower, batch in batches.items():
-                landing.write(warehouse, tower, "20260101_000000", iter([batch]))
-            seconds = time.perf_counter() - started
-            raise psycopg.Rollback  # what was embedded is to be released
+        """The write of `embed` alone: as many vectors, already encoded."""
+        rows, seconds = elsewhere(write_vectors, self.settings)
         self.figures.append(Figure(self.size, "embed: the write alone", rows, seconds, None))
 
     def release(self) -> None:
@@ -167,17 +154,55 @@ def compiled_models(target_path: Path) -> list[str]:
     return statements
 
 
-def execute(
-    connection: psycopg.Connection | duckdb.DuckDBPyConnection, statements: list[str]
-) -> float:
-    """Run the statements in a schema of their own and return the seconds."""
-    connection.execute("create schema bare")
-    started = time.perf_counter()
-    for statement in statements:
-        connection.execute(statement)
-    seconds = time.perf_counter() - started
-    connection.execute("drop schema bare cascade")
+def elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a process of its own.
+
+    The peak memory that the system reports of a child is never below that of its parent when it
+    started, so this process has to stay small.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def execute(place: str, statements: list[str]) -> float:
+    """Run the statements in a schema of their own and return the seconds.
+
+    Args:
+        place: a Postgres DSN or a DuckDB file.
+        statements: SQL.
+    """
+    connection: psycopg.Connection | duckdb.DuckDBPyConnection
+    if place.startswith("postgresql:"):
+        connection = psycopg.connect(place, autocommit=True)
+    else:
+        connection = duckdb.connect(place)
+    with connection:
+        connection.execute("create schema bare")
+        started = time.perf_counter()
+        for statement in statements:
+            connection.execute(statement)
+        seconds = time.perf_counter() - started
+        connection.execute("drop schema bare cascade")
     return seconds
+
+
+def write_vectors(settings: Settings) -> tuple[int, float]:
+    """Write as many vectors as are landed, and take it back; return rows and seconds."""
+    rows, seconds, batches = 0, 0.0, {}
+    with open_warehouse(settings) as warehouse, warehouse.transaction():
+        for tower, (table, key) in landing.TABLES.items():
+            ids = warehouse.fetch(f"select {key}::text as id from {table}")
+            vectors = np.random.default_rng(0).normal(size=(len(ids), DIM))
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            batches[tower] = (pa.array([row["id"] for row in ids]), vectors.astype(np.float32))
+            rows += len(ids)
+        landing.clear(warehouse)
+        started = time.perf_counter()
+        for tower, batch in batches.items():
+            landing.write(warehouse, tower, "20260101_000000", iter([batch]))
+        seconds = time.perf_counter() - started
+        raise psycopg.Rollback  # what was embedded is to be released
+    return rows, seconds
 
 
 def main() -> None:
