@@ -184,7 +184,8 @@ class Blend:
         factors = on_the_sphere(factors, self.users, self.known)
         empty = self.config.dim - factors.rank
         return Factors(
-            *(np.pad(part, ((0, 0), (0, empty))) for part in (factors.user, factors.item))
+            # In front: the last column stays the one in which no user has anything.
+            *(np.pad(part, ((0, 0), (empty, 0))) for part in (factors.user, factors.item))
         )
 
     def _weights(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
