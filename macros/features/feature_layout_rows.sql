@@ -13,6 +13,8 @@
         {'feature_id': 4, 'tower': 'user', 'position': 3, 'feature': 'positive_ratio_30d', 'kind': 'numeric'},
         {'feature_id': 5, 'tower': 'user', 'position': 4, 'feature': 'liked_video_ids', 'kind': 'history', 'vocabulary': 'video'},
         {'feature_id': 6, 'tower': 'user', 'position': 5, 'feature': 'reviewed_video_ids', 'kind': 'history', 'vocabulary': 'video'},
+        {'feature_id': 7, 'tower': 'user', 'position': 6, 'feature': 'preferred_makers', 'kind': 'multi_hot', 'vocabulary': 'maker'},
+        {'feature_id': 8, 'tower': 'user', 'position': 7, 'feature': 'preferred_release_years', 'kind': 'multi_hot', 'vocabulary': 'release_year'},
         {'feature_id': 101, 'tower': 'item', 'position': 0, 'feature': 'source', 'kind': 'one_hot', 'vocabulary': 'source'},
         {'feature_id': 102, 'tower': 'item', 'position': 1, 'feature': 'maker', 'kind': 'one_hot', 'vocabulary': 'maker'},
         {'feature_id': 103, 'tower': 'item', 'position': 2, 'feature': 'label', 'kind': 'one_hot', 'vocabulary': 'label'},
@@ -21,6 +23,7 @@
         {'feature_id': 106, 'tower': 'item', 'position': 5, 'feature': 'performer_ids', 'kind': 'multi_hot', 'vocabulary': 'performer'},
         {'feature_id': 107, 'tower': 'item', 'position': 6, 'feature': 'price', 'kind': 'numeric', 'log1p': true},
         {'feature_id': 108, 'tower': 'item', 'position': 7, 'feature': 'video_id', 'kind': 'identity', 'vocabulary': 'video'},
+        {'feature_id': 109, 'tower': 'item', 'position': 8, 'feature': 'release_year', 'kind': 'one_hot', 'vocabulary': 'release_year'},
     ] %}
     {{ return(rows) }}
 {% endmacro %}

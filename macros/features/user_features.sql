@@ -9,7 +9,7 @@
 #}
 {% macro user_features(events, as_of, people=none) %}
     {%- set max_history = var('max_history_items') -%}
-    {%- set max_tags = var('max_preferred_tags') -%}
+    {%- set most = var('max_preferred') -%}
 accounts as (
     {%- if people %}
     select user_id, signed_up_at from {{ people }}
@@ -20,8 +20,12 @@ accounts as (
     {%- endif %}
 ),
 
-video_tags as (
-    select video_id, tag_id from {{ ref('stg_video_tags') }}
+video_tokens as (
+    select video_id, 'tag' as kind, tag_id as token from {{ ref('stg_video_tags') }}
+    union all
+    select video_id, 'maker', maker from {{ ref('stg_videos') }}
+    union all
+    select video_id, 'release_year', {{ release_year('released_on') }} from {{ ref('stg_videos') }}
 ),
 
 past_events as (
@@ -49,26 +53,28 @@ activity as (
     group by user_id
 ),
 
-tag_likes as (
-    select past_events.user_id, video_tags.tag_id, count(*) as like_count
+token_likes as (
+    select past_events.user_id, video_tokens.kind, video_tokens.token, count(*) as like_count
     from past_events
-    inner join video_tags on video_tags.video_id = past_events.video_id
-    where past_events.label = 1
-    group by past_events.user_id, video_tags.tag_id
+    inner join video_tokens on video_tokens.video_id = past_events.video_id
+    where past_events.label = 1 and video_tokens.token is not null
+    group by past_events.user_id, video_tokens.kind, video_tokens.token
 ),
 
-preferred_tags as (
+preferred as (
     select
-        user_id,
-        (array_agg(tag_id order by like_count desc, {{ byte_order('tag_id') }}))[1:{{ max_tags }}]
-            as preferred_tag_ids
-    from tag_likes
+        user_id
+        {%- for kind, feature in preferred_features().items() %},
+        (array_agg(token order by like_count desc, {{ byte_order('token') }}) filter (where kind = '{{ kind }}'))[1:{{ most }}]
+            as {{ feature }}
+        {%- endfor %}
+    from token_likes
     group by user_id
 )
 
 select
     accounts.user_id,
-    coalesce(preferred_tags.preferred_tag_ids, cast(array[] as text[])) as preferred_tag_ids,
+    coalesce(preferred.preferred_tag_ids, cast(array[] as text[])) as preferred_tag_ids,
     cast(coalesce(activity.like_count_30d, 0) as bigint) as like_count_30d,
     cast(
         greatest(
@@ -84,9 +90,23 @@ select
         cast(activity.like_count_30d as double precision) / nullif(activity.review_count_30d, 0), 0
     ) as positive_ratio_30d,
     coalesce(activity.liked_video_ids, cast(array[] as uuid[])) as liked_video_ids,
-    coalesce(activity.reviewed_video_ids, cast(array[] as uuid[])) as reviewed_video_ids
+    coalesce(activity.reviewed_video_ids, cast(array[] as uuid[])) as reviewed_video_ids,
+    coalesce(preferred.preferred_makers, cast(array[] as text[])) as preferred_makers,
+    coalesce(preferred.preferred_release_years, cast(array[] as text[])) as preferred_release_years
 from accounts
 cross join {{ as_of }} as moment
 left join activity on activity.user_id = accounts.user_id
-left join preferred_tags on preferred_tags.user_id = accounts.user_id
+left join preferred on preferred.user_id = accounts.user_id
 {% endmacro %}
+
+{# What the liked videos have in common: the kind of token, and the feature that lists a user's most liked ones. #}
+{% macro preferred_features() %}
+    {{ return({
+        'tag': 'preferred_tag_ids', 'maker': 'preferred_makers', 'release_year': 'preferred_release_years',
+    }) }}
+{% endmacro %}
+
+{# The year as a token: 2025 is not a little more than 2024. #}
+{% macro release_year(released_on) -%}
+    cast(cast(extract(year from {{ released_on }}) as integer) as text)
+{%- endmacro %}

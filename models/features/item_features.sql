@@ -12,5 +12,6 @@ select
     series,
     tag_ids,
     performer_ids,
-    price
+    price,
+    {{ release_year('released_on') }} as release_year
 from videos

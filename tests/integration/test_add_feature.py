@@ -17,7 +17,7 @@ from two_tower.train import train
 from two_tower.warehouse import open_warehouse
 
 PARTS = ["models", "macros", "tests/dbt", "dbt_project.yml", "selectors.yml"]
-NEW_FEATURE_ID = 109
+NEW_FEATURE_ID = 110
 
 
 @pytest.fixture
@@ -79,16 +79,16 @@ def test_a_feature_is_added_as_the_readme_says_with_no_python_changed(
 
     with open_warehouse(settings) as warehouse:
         layout = read_layout(warehouse)
-        years = warehouse.fetch(
-            "select count(distinct token) as known from two_tower.vocab_release_year"
+        months = warehouse.fetch(
+            "select count(distinct token) as known from two_tower.vocab_release_month"
         )[0]["known"]
         slots = warehouse.fetch(
             "select count(*) as videos from two_tower.item_feature_slots"
             f" where list_contains(feature_ids, {NEW_FEATURE_ID})"
         )[0]["videos"]
     assert (old_layout.input_schema_version, layout.input_schema_version) == (1, 2)
-    assert [block.feature for block in layout.item][-1] == "release_year"
-    assert layout.item[-1].width == years > 1
+    assert [block.feature for block in layout.item][-1] == "release_month"
+    assert layout.item[-1].width == months > 1
     assert slots > 0
     after = vocabulary(settings)
     assert {key: after[key] for key in before} == before, "old tokens keep their indices"

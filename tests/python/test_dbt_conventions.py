@@ -34,6 +34,8 @@ PROMISED_COLUMNS = {
         "positive_ratio_30d": "double precision",
         "liked_video_ids": "uuid[]",
         "reviewed_video_ids": "uuid[]",
+        "preferred_makers": "text[]",
+        "preferred_release_years": "text[]",
     },
     "item_features": {
         "video_id": "uuid",
@@ -44,6 +46,7 @@ PROMISED_COLUMNS = {
         "tag_ids": "text[]",
         "performer_ids": "text[]",
         "price": "double precision",
+        "release_year": "text",
     },
     "user_embeddings_next": {"user_id": "text", "embedding": "halfvec(128)"},
     "video_embeddings_next": {"video_id": "uuid", "embedding": "halfvec(128)"},
