@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 REQUIREMENTS := pyproject.toml constraints.txt
 export DO_NOT_TRACK := 1
+# pip leaves compiling to the first import, which has to keep what it compiled: torch alone takes seconds.
+unexport PYTHONDONTWRITEBYTECODE
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 # `python -m venv`, without its traceback on Ctrl-C.

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from two_tower import checkpoint
 from two_tower.blend import Blend, Choice
@@ -34,7 +35,8 @@ from two_tower.warehouse import open_warehouse
 
 __all__ = ["TrainConfig", "TrainResult", "train"]
 
-# Below this many videos a step is so short that a second thread costs more than it does.
+# Below this many videos a step, or a small matrix, is done so soon that a second thread costs more
+# than it does: much more where the other core has work of its own.
 ONE_THREAD_ITEMS = 5_000
 # Of the three that validation measures the one that chance moves least.
 METRIC = "ndcg@100"
@@ -340,10 +342,13 @@ def _result(run: Path, training: Training, seconds: float) -> TrainResult:
 @contextmanager
 def _threads(items: int) -> Iterator[None]:
     """Use one thread for the length of the block where the catalogue is small."""
-    before = torch.get_num_threads()
-    if items < ONE_THREAD_ITEMS:
-        torch.set_num_threads(1)
-    try:
+    if items >= ONE_THREAD_ITEMS:
         yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(before)
