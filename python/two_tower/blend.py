@@ -27,9 +27,9 @@ from two_tower.validation import Encoder, validate
 SHARES = (0.0, 0.3, 0.5, 0.7, 0.85, 1.0)
 PENALTIES = (3.0, 10.0, 30.0, 100.0)
 LEVELS = (0.7, 1.0, 1.2, 1.4, 1.6, 1.8)
-# How much of their quality lists may lose to new videos, where a tenth of the catalogue is new. Most
-# likes go to videos that everybody knows; at the level that is best for all likes together, a new
-# video would hardly ever be shown, and so never become known.
+# How much of their quality lists may lose to new videos, where a tenth of the catalogue is new.
+# Most likes go to videos that everybody knows; at the level that is best for all likes together, a
+# new video would hardly ever be shown, and so never become known.
 PRICE = 0.03
 # Used where there is nobody to validate on, or too many videos to try.
 SHARE, PENALTY, LEVEL = 0.7, 30.0, 1.0
