@@ -24,7 +24,7 @@ from two_tower.towers import SparseTower, Towers
 from two_tower.validation import Encoder, validate
 
 # Shares of the trained towers that are tried, and penalties and levels of the content.
-SHARES = (0.0, 0.3, 0.5, 0.7, 0.85, 1.0)
+SHARES = (0.0, 0.3, 0.5, 0.7, 1.0)
 PENALTIES = (3.0, 10.0, 30.0, 100.0)
 LEVELS = (0.7, 1.0, 1.2, 1.4, 1.6, 1.8)
 # How much of their quality lists may lose to new videos, where a tenth of the catalogue is new.
