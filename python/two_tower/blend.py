@@ -16,27 +16,19 @@ from scipy import sparse
 
 from two_tower.batches import hide, in_history
 from two_tower.config import TrainConfig
-from two_tower.content import Placing, place, read_content, unit
+from two_tower.content import place, read_content
+from two_tower.content_trial import LEVEL, PENALTY, ContentTrial
 from two_tower.dataset import VALIDATION_FOLD, Data
 from two_tower.factors import Factors, design, joined, of_towers, on_the_sphere, reduced, spread
 from two_tower.layout import Slots
 from two_tower.towers import SparseTower, Towers
 from two_tower.validation import Encoder, validate
 
-# Shares of the trained towers that are tried, and penalties and levels of the content.
+# Shares of the trained towers that are tried, and the one used where there is nobody to try on.
 SHARES = (0.0, 0.3, 0.5, 0.7, 1.0)
-PENALTIES = (3.0, 10.0, 30.0, 100.0)
-LEVELS = (0.7, 1.0, 1.2, 1.4, 1.6, 1.8)
-# How much of their quality lists may lose to new videos, where a tenth of the catalogue is new.
-# Most likes go to videos that everybody knows; at the level that is best for all likes together, a
-# new video would hardly ever be shown, and so never become known.
-PRICE = 0.03
-# Used where there is nobody to validate on, or too many videos to try.
-SHARE, PENALTY, LEVEL = 0.7, 30.0, 1.0
+SHARE = 0.7
+# What content is worth is tried up to so many videos.
 MAX_TRIED_ITEMS = 20_000
-# A tenth of the catalogue is placed by the content of the rest, as if it were new: so many tenths.
-PART = 0.1
-TRIED_PARTS = 4
 # Users whose vectors say how maps are scaled, reduced and turned.
 MAX_USERS = 20_000
 
@@ -127,55 +119,18 @@ class Blend:
         return share, tried[share]
 
     def try_content(self, share: float, rows: NDArray[np.int64], metric: str) -> Choice:
-        """Choose what content is worth at this share: the penalty, then the level.
-
-        Tenths of the catalogue are placed by the content of the rest, as if they were new. The
-        penalty is the one under which such videos are ranked best among themselves; the level is
-        the highest at which lists of new and known videos cost no more than ``PRICE``.
-        """
+        """Choose what content is worth at this share of the trained towers."""
         if len(self.data.items) > MAX_TRIED_ITEMS:
             return Choice(share)
-        factors = self._finished(share)
-        content = read_content(self.data.layout, self.data.items, self.item_tower)
-        numbers = np.flatnonzero(self.known)
-        rng = np.random.default_rng(self.config.seed)
-        tenth = rng.integers(round(1 / PART), size=len(numbers))
-        parts = [numbers[tenth == part] for part in range(TRIED_PARTS)]
-        parts = [part for part in parts if 0 < len(part) < len(numbers)]
-        if not parts:
-            return Choice(share)
-        rests = [np.setdiff1d(numbers, part) for part in parts]
-        among = np.zeros_like(self.known)
-        among[np.concatenate(parts)] = True
-
-        def placed(penalty: float) -> list[Placing]:
-            weights = [self._weights(rest) for rest in rests]
-            return [
-                place(content, factors.item, rest, weight, penalty)
-                for rest, weight in zip(rests, weights, strict=True)
-            ]
-
-        def new(placing: Placing, level: float, here: NDArray[np.int64]) -> NDArray[np.float64]:
-            return unit(placing.at(level, content, here).of(content)[here])
-
-        tried: dict[float, float] = {}
-        placings = {penalty: placed(penalty) for penalty in PENALTIES}
-        for penalty, found in placings.items():
-            vectors = np.zeros_like(factors.item)
-            for placing, here in zip(found, parts, strict=True):
-                vectors[here] = new(placing, 1.0, here)
-            tried[penalty] = self._validate(Factors(factors.user, vectors), rows, among)[metric]
-        penalty = max(tried, key=lambda each: tried[each])
-        tried = {}
-        for level in LEVELS:
-            total = 0.0
-            for placing, here in zip(placings[penalty], parts, strict=True):
-                vectors = factors.item.copy()
-                vectors[here] = new(placing, level, here)
-                total += self._validate(Factors(factors.user, vectors), rows, self.known)[metric]
-            tried[level] = total
-        least = (1 - PRICE) * max(tried.values())
-        return Choice(share, penalty, max(level for level in tried if tried[level] >= least))
+        trial = ContentTrial(
+            factors=self._finished(share),
+            content=read_content(self.data.layout, self.data.items, self.item_tower),
+            known=self.known,
+            weights=self._weights,
+            validate=lambda factors, ranked: self._validate(factors, rows, ranked)[metric],
+            seed=self.config.seed,
+        )
+        return Choice(share, *trial.choose(self.config.freshness))
 
     def _validate(
         self, factors: Factors, rows: NDArray[np.int64], ranked: NDArray[np.bool_]
@@ -200,16 +155,17 @@ class Blend:
             *(np.pad(part, ((0, 0), (empty, 0))) for part in (factors.user, factors.item))
         )
 
-    def _weights(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return how much each video counts for what content means: the root of its likes."""
-        return np.asarray(np.sqrt(self.data.like_counts[rows] + 1.0))
+    @property
+    def _weights(self) -> NDArray[np.float64]:
+        """How much each video counts for what content means, ``[items]``: the root of its likes."""
+        return np.asarray(np.sqrt(self.data.like_counts + 1.0))
 
     def towers(self, choice: Choice) -> Towers:
         """Return the blend as towers."""
         data, factors = self.data, self._finished(choice.share)
         content = read_content(data.layout, data.items, self.item_tower)
         rows = np.flatnonzero(self.known)
-        placing = place(content, factors.item, rows, self._weights(rows), choice.penalty)
+        placing = place(content, factors.item, rows, self._weights[rows], choice.penalty)
         placing = placing.at(choice.level, content, rows)
         weight = placing.weight / content.scale[:, None]
         bias = placing.mean - content.centre @ weight

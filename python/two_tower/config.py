@@ -39,6 +39,12 @@ class TrainConfig(BaseModel):
         le=1,
         description="trades popularity for novelty: scores are divided by likes to this power",
     )
+    freshness: float = Field(
+        default=0.01,
+        ge=0,
+        lt=1,
+        description="how much of their quality lists may lose, so that new videos are shown",
+    )
     loss: Literal["softmax", "bce"] = Field(
         default="softmax", description="softmax over the videos, or the specification's bce"
     )
