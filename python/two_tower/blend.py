@@ -27,8 +27,9 @@ from two_tower.validation import Encoder, validate
 # Shares of the trained towers that are tried, and the one used where there is nobody to try on.
 SHARES = (0.0, 0.3, 0.5, 0.7, 1.0)
 SHARE = 0.7
-# What content is worth is tried up to so many videos.
+# What content is worth is tried up to so many videos, on so many users at most.
 MAX_TRIED_ITEMS = 20_000
+MAX_TRIED_USERS = 1_000
 # Users whose vectors say how maps are scaled, reduced and turned.
 MAX_USERS = 20_000
 
@@ -122,12 +123,13 @@ class Blend:
         """Choose what content is worth at this share of the trained towers."""
         if len(self.data.items) > MAX_TRIED_ITEMS:
             return Choice(share)
+        some = rows[:: 1 + len(rows) // MAX_TRIED_USERS]
         trial = ContentTrial(
             factors=self._finished(share),
             content=read_content(self.data.layout, self.data.items, self.item_tower),
             known=self.known,
             weights=self._weights,
-            validate=lambda factors, ranked: self._validate(factors, rows, ranked)[metric],
+            validate=lambda factors, ranked: self._validate(factors, some, ranked)[metric],
             seed=self.config.seed,
         )
         return Choice(share, *trial.choose(self.config.freshness))

@@ -26,7 +26,7 @@ Floats = NDArray[np.floating[Any]]
 
 # Users the sums are taken over; more change the sums little, and take their time.
 MAX_USERS = 200_000
-CHUNK_USERS = 4096
+CHUNK_USERS = 8_192
 # Wider Gram matrices are inverted in single precision.
 SINGLE_FROM = 2_000
 # A user with n reviews weighs n^USER_POWER: all the same is 0, as in plain EASE is 1.
@@ -110,8 +110,9 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
     place = np.full(len(data.items), -1, dtype=np.int64)
     place[head.items] = np.arange(size)
     columns = head.columns.ravel()
-    gram: sparse.csr_array = sparse.csr_array((len(columns), len(columns)))
-    cross: sparse.csr_array = sparse.csr_array((len(columns), size))
+    # Dense: of many users hardly a pair of videos is without one who knows both.
+    gram = np.zeros((len(columns), len(columns)))
+    cross = np.zeros((len(columns), size))
     weight_sum, lengths, likes = 0.0, np.zeros(len(head.columns)), 0.0
     for start in range(0, len(rows), CHUNK_USERS):
         part = data.users.read(rows[start : start + CHUNK_USERS])
@@ -125,15 +126,17 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
         )
         weights = np.bincount(part.rows[~held], minlength=len(part)) ** USER_POWER
         weighted = (inputs * weights[:, None]).T.tocsr()
-        gram = gram + weighted @ inputs
-        cross = cross + weighted @ targets
+        gram += (weighted @ inputs).toarray()
+        cross += (weighted @ targets).toarray()
         weight_sum += float(weights.sum())
         likes += float(count.sum())
         lengths += [
             np.diff(inputs[:, i * size : (i + 1) * size].indptr).sum() for i in range(len(lengths))
         ]
     mean = max(weight_sum / max(len(rows), 1), 1e-12)
-    return Sums(gram.toarray() / mean, cross.toarray() / mean, lengths / max(likes, 1))
+    gram /= mean
+    cross /= mean
+    return Sums(gram, cross, lengths / max(likes, 1))
 
 
 def solve(sums: Sums, ridge: float) -> Floats:

@@ -90,7 +90,7 @@ class TrainConfig(BaseModel):
         default=(0.1, 0.6), description="share of a user's reviews hidden, drawn between these two"
     )
     validation_users: int = Field(
-        default=5_000, ge=1, description="at most so many users are ranked after each epoch"
+        default=2_500, ge=1, description="at most so many users are ranked after each epoch"
     )
     dim: int = Field(
         default=128, ge=1, description="width of the embeddings; the database takes 128"

@@ -35,11 +35,14 @@ from two_tower.warehouse import open_warehouse
 
 __all__ = ["TrainConfig", "TrainResult", "train"]
 
-# Below this many videos a step, or a small matrix, is done so soon that a second thread costs more
-# than it does: much more where the other core has work of its own.
-ONE_THREAD_ITEMS = 5_000
+# Below so many videos a step, or a matrix, is done so soon that a second thread costs more than it
+# does: much more where the other core has work of its own.
+ONE_THREAD_STEPS = 20_000
+ONE_THREAD_MATRICES = 2_000
 # Of the three that validation measures the one that chance moves least.
 METRIC = "ndcg@100"
+# A schedule twice as long is tried while the last one gained so much.
+LEAST_GAIN = 0.01
 # Users who are ranked after an epoch in the middle of a schedule, for the curve alone.
 GLANCED = 500
 # What a model depends on beside the code.
@@ -97,7 +100,7 @@ class Training:
     The towers are tried on schedules of growing length, each twice the one before and each ending
     with a learning rate of zero: an epoch in the middle of a schedule says little about how good
     the towers are at its end. There they are joined with the closed form, and judged together. When
-    a longer schedule is no better, both are fitted anew, on all training reviews, on the best.
+    a longer schedule gains little, both are fitted anew, on all training reviews, on the best.
 
     Attributes:
         history: a row an epoch of the search: epoch, schedule, loss, ndcg@100, recall@20, …; at the
@@ -184,11 +187,11 @@ class Training:
 
     def _judge(self, value: float, share: float) -> None:
         """At the end of a schedule: begin a longer one, or the final fit."""
-        is_better = self.best_value is None or value > self.best_value
-        if is_better:
+        before = self.best_value or 0.0
+        if self.best_value is None or value > before:
             self.best, self.best_value, self.choice = self.fit.epochs, value, Choice(share)
         longer = min(2 * self.fit.epochs, self.config.epochs)
-        self.refitting = not is_better or longer == self.fit.epochs
+        self.refitting = value <= before * (1 + LEAST_GAIN) or longer == self.fit.epochs
         epochs = self.best if self.refitting else longer
         self.fit = Fit(self.config, self.data, withhold=not self.refitting, epochs=epochs)
 
@@ -342,13 +345,11 @@ def _result(run: Path, training: Training, seconds: float) -> TrainResult:
 @contextmanager
 def _threads(items: int) -> Iterator[None]:
     """Use one thread for the length of the block where the catalogue is small."""
-    if items >= ONE_THREAD_ITEMS:
-        yield
-        return
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    if items < ONE_THREAD_STEPS:
+        torch.set_num_threads(1)
     try:
-        with threadpool_limits(1, user_api="blas"):
+        with threadpool_limits(1 if items < ONE_THREAD_MATRICES else None, user_api="blas"):
             yield
     finally:
         torch.set_num_threads(before)

@@ -63,5 +63,5 @@ def test_labels_shuffled_every_metric_falls_to_popularity(
         found[name] = {model: metrics[model]["overall"] for model in ("two_tower", "popularity")}
     for metric in METRICS:
         learned, dealt = found["as it was"], found["shuffled"]
-        assert learned["two_tower"][metric] > 1.5 * learned["popularity"][metric]
+        assert learned["two_tower"][metric] > 1.2 * learned["popularity"][metric]
         assert dealt["two_tower"][metric] <= dealt["popularity"][metric]
