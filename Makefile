@@ -14,7 +14,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 MAKE_VENV := import signal, sys, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); venv.main(sys.argv[1:])
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-quality clean
+.PHONY: help setup demo test test-faults lint prefect bench bench-quality clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -53,7 +53,16 @@ test: lint ## everything: lint, types, dbt parse on both targets, all tests on b
 	@$(BIN)/two-tower init
 	@$(BIN)/dbt parse --quiet --target duckdb --target-path target/parse-duckdb
 	@$(BIN)/dbt parse --quiet --target embedded --target-path target/parse-postgres
-	@$(BIN)/pytest -n 2 --dist loadgroup
+	@$(BIN)/pytest -n 2 --dist loadgroup -m "not faults or quick"
+
+# A run that is killed, a server that dies, a disk that is full: some 15 minutes. At the end a table of the faults.
+test-faults: $(VENV)/.installed-dev ## break everything once, and see that the app gets right answers all the while
+	@$(BIN)/two-tower init
+	@$(BIN)/pytest -n 2 --dist loadgroup -m faults tests/faults
+
+prefect: $(VENV)/.installed ## server, work pool, deployments and a worker on this machine; Ctrl-C ends them
+	@$(BIN)/two-tower init
+	@exec $(BIN)/python -m two_tower.local_prefect
 
 bench: $(VENV)/.installed-dev ## seconds, rows per second and peak memory of each stage, beside its limit
 	@$(BIN)/two-tower init

@@ -13,6 +13,8 @@ from two_tower import embedded
 from two_tower.settings import Settings, Target
 from two_tower.warehouse import PostgresWarehouse
 
+pytest_plugins = ["faults.table"]
+
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 Files = Mapping[str, str | bytes]
 MakeDataDir = Callable[..., Path]

@@ -1,4 +1,8 @@
-{{ config(indexes=lookup_indexes(['video_id']), grants=serving_grants()) }}
+{{ config(
+    indexes=lookup_indexes(['video_id']),
+    grants=serving_grants(),
+    post_hook="{{ withdraw_deleted_videos() }}",
+) }}
 
 with videos as (
     select

@@ -7,7 +7,7 @@
     post_hook=["{{ create_serving_functions() }}", "{{ publish_release() }}"],
 ) }}
 -- The gate: a test holds a model back only if the model depends on everything the test reads.
--- depends_on: {{ ref('videos') }} {{ ref('user_feature_slots') }} {{ ref('popularity') }} {{ ref('interactions') }}
+-- depends_on: {{ ref('promotion_checks') }} {{ ref('released_distributions') }} {{ ref('videos') }} {{ ref('popularity') }} {{ ref('interactions') }}
 
 with landed as (
     select max(version) as version
@@ -46,7 +46,7 @@ select
     (former.release_id + 1)::bigint as release_id,
     landed.version,
     timestamp '{{ run_started_at.strftime("%Y-%m-%d %H:%M:%S") }}' as released_at,
-    false as is_rollback,
+    {{ var('is_rollback') }} as is_rollback,
     users.user_count,
     videos.video_count,
     search.lists,

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from two_tower import bulk, csv_files, progress
+from two_tower import bulk, csv_files, forgotten, progress
 from two_tower.csv_files import CsvFile
 from two_tower.errors import InputError
 from two_tower.review_values import moment
@@ -137,6 +137,7 @@ def load(folder: Path, warehouse: Warehouse) -> dict[str, int]:
         with warehouse.transaction():
             bulk.hold_off_others(warehouse, "raw.catalogue_files")
             _replace(warehouse, {n: p for n, p in present.items() if n in changed}, hashes)
+            forgotten.withhold_users(warehouse)
         for name in sorted(changed):
             warehouse.execute(f"analyze raw.{name}")
     counts = warehouse.fetch("select file, rows_loaded from raw.catalogue_files")

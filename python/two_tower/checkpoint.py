@@ -67,6 +67,15 @@ def interrupted_run(runs_dir: Path, version: str | None) -> Path:
     return found[-1]
 
 
+def begun_run(runs_dir: Path, inputs: str) -> Path | None:
+    """Return the newest run on inputs of this checksum that was cut short, if there is one."""
+    for path in sorted(runs_dir.glob("*/inputs.json"), reverse=True):
+        is_open = not path.with_name("towers.pt").exists() and path.with_name("dataset").exists()
+        if is_open and json.loads(path.read_text(encoding="utf-8"))["sha256"] == inputs:
+            return path.parent
+    return None
+
+
 def sha256_of(run: Path, names: Iterable[str]) -> str:
     """Return one checksum of some files of a run."""
     digest = hashlib.sha256()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from two_tower import present
-from two_tower.errors import ExitCode, TwoTowerError
+from two_tower.errors import ExitCode, NotEnoughDataError, TwoTowerError
 from two_tower.targets import Target
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ The whole way: **init** → **sample-data** (or **import**, or your own CSVs) �
 
 Settings come from the environment, then `.env` (see `.env.example`). Exit codes: 0 done, 2 wrong
 arguments, 3 bad input or setting, 4 a server or bucket did not answer (worth retrying), 5 an audit
-refused (serving is untouched), 6 not enough data, 1 a defect in this program.
+refused (serving is untouched), 6 not enough data, 7 another run is at work and this one has written
+nothing, 1 a defect in this program.
 """,
 )
 db = typer.Typer(
@@ -65,9 +66,12 @@ def common(
 
 
 def _settings() -> Settings:
+    from two_tower import logs
     from two_tower.settings import read_settings
 
-    return read_settings()
+    settings = read_settings()
+    logs.configure(settings)
+    return settings
 
 
 def _show(title: str, result: Any, as_json: bool) -> None:
@@ -81,7 +85,7 @@ def _show(title: str, result: Any, as_json: bool) -> None:
 def _step(name: str, as_json: bool, version: str | None = None) -> None:
     from two_tower import pipeline
 
-    step = next(step for step in pipeline.STEPS if step.name == name)
+    step = pipeline.find_step(name)
     _show(step.title, pipeline.run_step(name, _settings(), version), as_json)
 
 
@@ -290,33 +294,106 @@ def release(as_json: Json = False) -> None:
 
 
 @app.command()
-def rollback(as_json: Json = False) -> None:
-    """Put the previous release back, in the database and in the registry.
+def releases(as_json: Json = False) -> None:
+    """List the versions: which one serves, which were released or refused, and their figures.
 
-    Example: `two-tower rollback`
+    Example: `two-tower releases`
     """
     from two_tower import pipeline
-    from two_tower.release import rollback as roll_back
+    from two_tower.releases import releases as read_releases
 
-    _show("Rolled back", pipeline.plain(roll_back(_settings())), as_json)
+    rows = read_releases(_settings())
+    if as_json:
+        _show("", [pipeline.plain(row) for row in rows], True)
+    else:
+        present.releases(rows)
 
 
 @app.command()
-def run(as_json: Json = False) -> None:
+def rollback(
+    version: Annotated[
+        str | None, typer.Argument(help="A version of the registry. Default: the release before.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Put a former release back, in the database and in the registry.
+
+    The release before is exchanged in one transaction; an older one is embedded anew first.
+
+    Example: `two-tower rollback`, or `two-tower rollback 20260101_000000`
+    """
+    _step("rollback", as_json, version)
+
+
+@app.command("forget-user")
+def forget_user(
+    user_id: Annotated[str, typer.Argument(help="A reviewer_id.")], as_json: Json = False
+) -> None:
+    """Remove a person from the database, the registry and the runs, and keep them out.
+
+    A salted hash of the id is recorded, so that the files the person's reviews came from bring
+    nothing back. Build and train anew to take their reviews out of counts and weights.
+
+    Example: `two-tower forget-user user_00042`
+    """
+    from two_tower import pipeline
+    from two_tower.forget import forget
+
+    result = forget(_settings(), user_id)
+    _show("Forgotten", pipeline.plain(result), as_json)
+    if not result.rows and not result.files:
+        present.notice("nothing was stored under this id", "check how it is written")
+
+
+@app.command()
+def refresh(as_json: Json = False) -> None:
+    """Embed what is new or changed with the serving model, into the served tables.
+
+    Load and `dbt build` first: the deployment daily-embeddings does all three.
+
+    Example: `two-tower load && dbt build --target embedded && two-tower refresh`
+    """
+    _step("refresh", as_json)
+
+
+@app.command()
+def run(
+    deployment: Annotated[
+        str | None,
+        typer.Argument(help="Start this deployment on Prefect instead: weekly-two-tower, …"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Go the whole way: load, dbt build, train, evaluate, export, embed, release.
 
-    Example: `two-tower run`
+    A run that was cut short is gone on with: what is done already is not done again. Where there is
+    too little to train on or to measure, it ends there, and what is popular is served.
+
+    Example: `two-tower run`, or `two-tower run weekly-two-tower` on Prefect
     """
     from two_tower import pipeline
 
-    settings = _settings()
-    version: str | None = None
+    if deployment is not None:
+        from two_tower.orchestration import start
+
+        _show("Started", {"deployment": deployment, "flow_run": start(deployment)}, as_json)
+        return
+
     summaries: dict[str, Any] = {}
-    for number, step in enumerate(pipeline.STEPS, start=1):
-        present.heading(f"{number}/{len(pipeline.STEPS)}  {step.title}")
-        summaries[step.name] = pipeline.run_step(step.name, settings, version)
-        version = summaries[step.name].get("version", version)
-        present.brief(summaries[step.name])
+
+    def do(name: str, settings: Settings, version: str | None) -> dict[str, Any]:
+        names = [step.name for step in pipeline.STEPS]
+        title = pipeline.STEPS[names.index(name)].title
+        present.heading(f"{names.index(name) + 1}/{len(names)}  {title}")
+        summary = pipeline.run_step(name, settings, version, in_run=True)
+        present.brief(summary)
+        return summary
+
+    try:
+        pipeline.run(_settings(), do, summaries)
+    except NotEnoughDataError as error:
+        # Nothing to mend: what is popular is served until there is more.
+        present.notice(f"not enough data: {error}", error.hint)
     if as_json:
         _show("", summaries, True)
 

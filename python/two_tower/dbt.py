@@ -2,17 +2,27 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
-from two_tower import embedded, warehouse
-from two_tower.errors import BuildError, GateError, InputError
+from two_tower import embedded
+from two_tower import warehouse as databases
+from two_tower.errors import (
+    BuildError,
+    FullError,
+    GateError,
+    InputError,
+    TwoTowerError,
+    UnavailableError,
+)
 from two_tower.settings import Settings
 
 # The profile reads the first five; libpq, which dbt uses, reads them all.
@@ -49,13 +59,36 @@ def environment(settings: Settings) -> dict[str, str]:
     if settings.target == "duckdb":
         settings.path(settings.duckdb_path).parent.mkdir(parents=True, exist_ok=True)
     if settings.target == "embedded":
-        warehouse.dsn(settings)  # starts the server
+        databases.dsn(settings)  # starts the server
         env["TWO_TOWER_POSTGRES_DIR"] = str(embedded.data_dir(settings))
     if settings.target == "postgres":
-        for key, value in conninfo_to_dict(warehouse.dsn(settings)).items():
+        for key, value in conninfo_to_dict(databases.dsn(settings)).items():
             if key in PG_VARIABLES and value is not None:
                 env[PG_VARIABLES[key]] = str(value)
     return env
+
+
+# Kind, status and name of what dbt ran.
+Node = tuple[str, str, str]
+
+# Runs a command that does not outlive this process: what an orphan of a killed run went on to write
+# would meet the next one. Linux has the call; elsewhere the database's own locks remain.
+DIES_WITH_US = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+# dbt shows what the database said and not its SQLSTATE; see retries.SQLSTATES.
+GONE = re.compile(
+    r".*(server closed the connection unexpectedly|terminating connection due to"
+    r"|connection to server .* failed|could not connect to server|connection already closed"
+    r"|the database system is|too many clients|remaining connection slots"
+    r"|could not serialize access|deadlock detected|due to lock timeout"
+    r"|a long transaction holds|Could not set lock on file).*"
+)
+FULL = re.compile(r".*No space left on device.*")
 
 
 @dataclass(frozen=True)
@@ -85,20 +118,49 @@ def run(settings: Settings, *arguments: str) -> Built:
     command += ["--profiles-dir", str(settings.project_dir)]
     env = environment(settings)
     started = time.time()
-    done = subprocess.run(
-        command, env=env, cwd=settings.project_dir, stdout=sys.stderr, check=False
+    code, printed = _shown(command, env, settings.project_dir)
+    nodes = _nodes(settings.project_dir / _target_path(arguments, env), started)
+    if code != 0:
+        raise _failure(arguments, code, printed, nodes)
+    return _built([(kind, status) for kind, status, _ in nodes])
+
+
+def _shown(command: list[str], env: dict[str, str], folder: Path) -> tuple[int, str]:
+    """Run a command, its output on our stderr; return its exit code and the end of its output."""
+    end: deque[str] = deque(maxlen=1000)
+    with subprocess.Popen(
+        [sys.executable, "-c", DIES_WITH_US, *command],
+        env=env,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            sys.stderr.write(line)
+            end.append(line)
+    return process.returncode, "".join(end)
+
+
+def _failure(
+    arguments: tuple[str, ...], code: int, printed: str, nodes: list[Node]
+) -> TwoTowerError:
+    """Return the error for what went wrong: a test that refused, a server that went, or a model."""
+    command, hint = f"`dbt {' '.join(arguments)}`", "logs/dbt.log has the whole story"
+    refused = [name for kind, status, name in nodes if (kind, status) == ("test", "fail")]
+    if refused and not any(status == "error" for _, status, _ in nodes):
+        return GateError(
+            f"{command}: the data was refused by {', '.join(refused)}",
+            f"its output above says how many rows each found; {hint}",
+        )
+    for pattern, kind in ((FULL, FullError), (GONE, UnavailableError)):
+        found = pattern.search(printed)
+        if found and not databases.REFUSED.search(printed):
+            return kind(f"{command} failed: {found[0].strip()}", hint)
+    return BuildError(
+        f"{command} failed (exit code {code})", f"its output above names the model; {hint}"
     )
-    statuses = _statuses(settings.project_dir / _target_path(arguments, env), started)
-    if done.returncode != 0:
-        refused = ("test", "fail") in statuses and not any(
-            status == "error" for _, status in statuses
-        )
-        kind = GateError if refused else BuildError
-        raise kind(
-            f"`dbt {' '.join(arguments)}` failed (exit code {done.returncode})",
-            "its output above names the model or test; logs/dbt.log has the whole story",
-        )
-    return _built(statuses)
 
 
 def _target_path(arguments: tuple[str, ...], env: dict[str, str]) -> str:
@@ -107,13 +169,14 @@ def _target_path(arguments: tuple[str, ...], env: dict[str, str]) -> str:
     return env.get("DBT_TARGET_PATH", "target")
 
 
-def _statuses(target_path: Path, since: float) -> list[tuple[str, str]]:
-    """Return kind and status of each node of a dbt command that began then."""
+def _nodes(target_path: Path, since: float) -> list[Node]:
+    """Return kind, status and name of each node of a dbt command that began then."""
     path = target_path / "run_results.json"
     if not path.exists() or path.stat().st_mtime < since:
         return []
     results = json.loads(path.read_text(encoding="utf-8"))["results"]
-    return [(row["unique_id"].split(".")[0], row["status"]) for row in results]
+    parts = [(row["unique_id"].split("."), row["status"]) for row in results]
+    return [(identity[0], status, identity[2]) for identity, status in parts]
 
 
 def _built(kinds: list[tuple[str, str]]) -> Built:

@@ -33,11 +33,21 @@ NORM_TOLERANCE = 1e-2  # what half precision keeps of a unit vector
 
 @dataclass(frozen=True)
 class EmbedResult:
-    """What was landed, with which version of the model, and how fast."""
+    """What was landed, with which version of the model, and how fast.
+
+    Attributes:
+        version: of the model.
+        users: users with a vector.
+        videos: videos with one: all of them.
+        users_without: users of whom the model knows nothing: what is popular is theirs.
+        seconds: how long it took.
+        rows_per_second: vectors a second.
+    """
 
     version: str
     users: int
     videos: int
+    users_without: int
     seconds: float
     rows_per_second: float
 
@@ -47,23 +57,29 @@ def embed(settings: Settings, version: str | None = None) -> EmbedResult:
 
     Raises:
         GateError: the model was trained on other features than the database has now, or it
-            gives vectors that are not of length 1.
+            gives vectors that are not of length 1. A user of whom it knows nothing may have none.
         NotEnoughDataError: no model, or no features yet.
     """
     started = time.perf_counter()
     encoder = Encoder(Registry(settings).fetch(version))
     counts: dict[Tower, int] = {}
+    silent: dict[Tower, int] = {}
     with open_warehouse(settings) as warehouse:
         check_schema(encoder, warehouse)
         tables.ensure_landing(warehouse)
         with warehouse.transaction():
             landing.clear(warehouse)
             for tower in SOURCES:
-                counts[tower] = _embed_tower(warehouse, encoder, tower)
+                counts[tower], silent[tower] = _embed_tower(warehouse, encoder, tower)
     seconds = time.perf_counter() - started
     rows = sum(counts.values())
     return EmbedResult(
-        encoder.version, counts["user"], counts["item"], round(seconds, 2), round(rows / seconds, 1)
+        version=encoder.version,
+        users=counts["user"],
+        videos=counts["item"],
+        users_without=silent["user"],
+        seconds=round(seconds, 2),
+        rows_per_second=round(rows / seconds, 1),
     )
 
 
@@ -82,32 +98,36 @@ def check_schema(encoder: Encoder, warehouse: Warehouse) -> None:
         )
 
 
-def _embed_tower(warehouse: Warehouse, encoder: Encoder, tower: Tower) -> int:
+def _embed_tower(warehouse: Warehouse, encoder: Encoder, tower: Tower) -> tuple[int, int]:
+    """Land a tower; return its rows, and the users whose vector is zero: they get none."""
     source, _ = SOURCES[tower]
     total = int(warehouse.fetch(f"select count(*) as n from two_tower.{source}")[0]["n"])
     if total == 0:
         raise NotEnoughDataError(f"two_tower.{source} is empty", "load data, then run dbt build")
-    refused = 0
+    refused = silent = 0
 
     with progress.bar(f"Embedding {tower}s", total) as bar:
 
         def batches() -> Iterator[landing.Batch]:
-            nonlocal refused
+            nonlocal refused, silent
             for ids, vectors in _encoded(warehouse, encoder, tower):
-                is_unit = np.abs(np.linalg.norm(vectors, axis=1) - 1) < NORM_TOLERANCE
-                refused += int(np.count_nonzero(~is_unit))
+                lengths = np.linalg.norm(vectors, axis=1)
+                is_unit = np.abs(lengths - 1) < NORM_TOLERANCE
+                is_silent = (lengths == 0) & (tower == "user")
+                silent += int(np.count_nonzero(is_silent))
+                refused += int(np.count_nonzero(~is_unit & ~is_silent))
                 bar.advance(len(ids))
                 yield ids.filter(pa.array(is_unit)), vectors[is_unit]
 
         rows = landing.write(warehouse, tower, encoder.version, batches())
-    if refused:
+    if refused or rows == 0:
         raise GateError(
-            f"model {encoder.version} gives {refused} of {total} {tower}s a vector that is not of"
-            " length 1 (zero or NaN): nothing was landed",
+            f"model {encoder.version} gives {refused or silent} of {total} {tower}s a vector that"
+            " is not of length 1 (zero or NaN): nothing was landed",
             "the training has diverged or the features are empty: train again, or embed another"
             " version with --version",
         )
-    return rows
+    return rows, silent
 
 
 def _encoded(warehouse: Warehouse, encoder: Encoder, tower: Tower) -> Iterator[landing.Batch]:

@@ -13,6 +13,7 @@ class ExitCode(IntEnum):
     UNAVAILABLE = 4  # a server, a bucket or a disk did not answer: worth retrying
     GATE_FAILED = 5  # an audit refused the release; serving is untouched
     NOT_ENOUGH_DATA = 6  # nothing to train on or to recommend yet
+    BUSY = 7  # another run is at work; this one has written nothing
 
 
 class TwoTowerError(Exception):
@@ -35,6 +36,12 @@ class UnavailableError(TwoTowerError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class FullError(TwoTowerError):
+    """A disk is full: of this machine, of the database's or of the storage's. It stays full."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
 class GateError(TwoTowerError):
     """An audit refused the release."""
 
@@ -51,3 +58,9 @@ class NotEnoughDataError(TwoTowerError):
     """There is not enough data for this step."""
 
     exit_code = ExitCode.NOT_ENOUGH_DATA
+
+
+class BusyError(TwoTowerError):
+    """Another process is doing what must not be done twice at once. Nothing was written."""
+
+    exit_code = ExitCode.BUSY

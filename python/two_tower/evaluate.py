@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from two_tower import evaluation_tables
+from two_tower import evaluation_tables, tables
 from two_tower.baselines import ItemKNN, Popularity, read_likes
 from two_tower.errors import InputError
 from two_tower.evaluation_report import Evaluation, write_report
@@ -31,15 +31,18 @@ from two_tower.heldout import (
 )
 from two_tower.layout import read_layout
 from two_tower.metrics import Bools
+from two_tower.paired import Paired, paired
 from two_tower.progress import bar
 from two_tower.ranking import OVERALL, Catalogue, Intervals, Metrics, Results, Tally
 from two_tower.runs import find_run, read_json
+from two_tower.serving import Contest, read_serving
 from two_tower.settings import Settings
 from two_tower.towers import Towers, load_towers
 from two_tower.user_metrics import UserMetrics
 from two_tower.warehouse import Warehouse, open_warehouse
 
 TWO_TOWER = "two_tower"
+POPULARITY = "popularity"
 # Cold videos with no other beside them.
 AMONG_COLD = "among_cold_items"
 
@@ -94,6 +97,7 @@ def evaluate(
     run = find_run(settings, version)
     towers = load_towers(run / "towers.pt")
     with open_warehouse(settings) as warehouse:
+        tables.ensure_evaluation(warehouse)
         evaluation, kept = _measure(warehouse, towers, run, settings, protocol)
         evaluation_tables.write(warehouse, evaluation)
     text = json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False)
@@ -129,7 +133,15 @@ def _measure(
         f" as_of, train_as_of, split_strategy, split_seed from {schema}.int_as_of"
     )[0]
     catalogue, vectors = read_catalogue(warehouse, towers)
-    results, kept = _rank(warehouse, towers, catalogue, vectors, held_out, data["split_strategy"])
+    serving = None
+    if protocol is None:
+        serving = read_serving(warehouse, settings, run.name, layout.layout_hash)
+    contest = None
+    if serving is not None and serving.towers is not None:
+        contest = Contest(warehouse, serving, catalogue)
+    results, kept, comparisons = _rank(
+        warehouse, towers, catalogue, vectors, held_out, data["split_strategy"], contest
+    )
     evaluation = Evaluation(
         version=run.name if protocol is None else f"{protocol}/{run.name}",
         split=protocol or data["split_strategy"],
@@ -154,8 +166,20 @@ def _measure(
         intervals={name: found.intervals for name, found in results.items()},
         # Figured for a random split.
         oracle=_oracle(settings) if data["split_strategy"] == "random" else {},
+        comparisons=comparisons,
+        serving_version=serving.version if serving else None,
+        serving_state=serving.state if serving else None,
+        serving_note=serving.note if serving else None,
+        is_trained_here=protocol is None and _is_trained_here(run, catalogue),
     )
     return evaluation, kept
+
+
+def _is_trained_here(run: Path, catalogue: Catalogue) -> bool:
+    """Return whether the build that is there is the one that the run was trained on."""
+    trained: Any = read_json(run / "result.json") or {}
+    here = (len(catalogue.popularity), int(catalogue.popularity.sum()))
+    return (trained.get("items"), trained.get("reviews")) == here
 
 
 @torch.no_grad()
@@ -166,7 +190,8 @@ def _rank(
     vectors: torch.Tensor,
     held_out: int,
     strategy: str,
-) -> tuple[dict[str, Results], UserMetrics]:
+    contest: Contest | None,
+) -> tuple[dict[str, Results], UserMetrics, list[Paired]]:
     """Rank for all held-out users with every model, once for each number of likes shown."""
     items = len(vectors)
     likes = read_likes(warehouse, items)
@@ -175,13 +200,15 @@ def _rank(
     popular = torch.from_numpy(popularity.scores)
     scorers: Scorers = {
         TWO_TOWER: lambda batch: towers.forward_sparse("user", batch.slots) @ vectors.T,
-        "popularity": lambda batch: popular.repeat(len(batch.users.liked), 1),
+        POPULARITY: lambda batch: popular.repeat(len(batch.users.liked), 1),
         "item_knn": lambda batch: torch.from_numpy(knn.scores(batch.users.liked)),
     }
     results = {name: Results({}, {}, {}) for name in scorers}
     kept = UserMetrics(items)
+    comparisons: list[Paired] = []
     like_counts: list[int | None] = [*read_like_counts(warehouse)]
-    for like_count in like_counts or [None]:
+    cases = like_counts or [None]
+    for like_count in cases:
         candidates: dict[str, Bools | None] = {_shown(like_count): None}
         if strategy == "cold_items":
             candidates[AMONG_COLD] = catalogue.is_held_out
@@ -194,6 +221,9 @@ def _rank(
                 kept.add_users(batch.users)
                 for model, score in scorers.items():
                     scores = score(batch)
+                    is_headline = model == TWO_TOWER and like_count == cases[-1]
+                    if contest is not None and is_headline:
+                        contest.add(batch, scores)
                     for tally in tallies[model].values():
                         tally.add(batch.users, scores)
                 shown.advance(len(batch.users.liked))
@@ -201,7 +231,12 @@ def _rank(
             for name, tally in named.items():
                 _merge(results[model], name, tally.results())
                 kept.add_columns(model, name, tally.columns())
-    return results, kept
+        ours, theirs = (tallies[model][_shown(like_count)] for model in (TWO_TOWER, POPULARITY))
+        # The last case counts: cold users who show most.
+        comparisons = paired(ours, theirs, POPULARITY, None, (OVERALL,))
+    if contest is not None:
+        comparisons += contest.results()
+    return results, kept, comparisons
 
 
 def _shown(like_count: int | None) -> str:

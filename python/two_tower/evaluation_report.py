@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from two_tower import plots
+from two_tower.paired import Paired
 from two_tower.ranking import ITEM_SLICES, OVERALL, SLICES, USER_SLICES, Intervals, Metrics
 
 TWO_TOWER = "two_tower"
@@ -54,6 +55,11 @@ class Evaluation:
         metrics: model -> slice -> metric.
         intervals: model -> slice -> metric -> 95 % interval, where it has one.
         oracle: the best achievable metrics, where the data are generated.
+        comparisons: with the serving release and popularity, user by user.
+        serving_version: what was serving; None for nothing, or this very model.
+        serving_state: whether it could be compared with, see :mod:`two_tower.serving`.
+        serving_note: the same for people.
+        is_trained_here: whether the model was trained on the build it is measured on.
     """
 
     version: str
@@ -70,6 +76,11 @@ class Evaluation:
     metrics: dict[str, dict[str, Metrics]]
     intervals: dict[str, dict[str, Intervals]]
     oracle: dict[str, float]
+    comparisons: list[Paired] = field(default_factory=list)
+    serving_version: str | None = None
+    serving_state: str | None = None
+    serving_note: str | None = None
+    is_trained_here: bool = False
 
     @property
     def headline(self) -> str:

@@ -46,7 +46,7 @@ with chosen as (
     limit {limit}
 )
 select chosen.user_id, chosen.train_item_numbers, chosen.target_item_numbers, chosen.user_slice,
-    s.feature_ids, s.indices, s."values", """
+    md5('evaluation:' || chosen.user_id) as place, s.feature_ids, s.indices, s."values", """
 USERS = """t.item_numbers, t.labels
 from chosen
 left join {schema}.training_user_feature_slots as s on s.user_id = chosen.user_id
@@ -61,10 +61,19 @@ inner join {schema}.evaluation_cold_users as s
 
 @dataclass(frozen=True)
 class Batch:
-    """Some held-out users: who they are, and their features."""
+    """Some held-out users.
+
+    Attributes:
+        users: who they are.
+        slots: their features as the model reads them.
+        rows: feature_ids, indices and values, as any model may read them.
+        places: the md5 of each user, by which they are chosen.
+    """
 
     users: HeldOut
     slots: Slots
+    rows: pa.RecordBatch
+    places: list[str]
 
 
 def count_users(warehouse: Warehouse) -> int:
@@ -132,6 +141,16 @@ def read_catalogue(warehouse: Warehouse, towers: Towers) -> tuple[Catalogue, tor
     return catalogue, torch.cat(vectors)
 
 
+def read_vectors(warehouse: Warehouse, towers: Towers) -> torch.Tensor:
+    """Return the embeddings of the catalogue by another model, float32 ``[items, dim]``."""
+    reader = warehouse.read_arrow(ITEMS.format(schema=warehouse.schema))
+    with torch.no_grad():
+        vectors = [
+            towers.forward_sparse("item", slots(towers.layout, "item", batch)) for batch in reader
+        ]
+    return torch.cat(vectors)
+
+
 def read_users(
     warehouse: Warehouse, towers: Towers, items: int, like_count: int | None = None
 ) -> Iterator[Batch]:
@@ -159,6 +178,8 @@ def read_users(
                     liked_items(batch) if known else Ragged.of(batch["item_numbers"], np.int32),
                 ),
                 slots(towers.layout, "user", batch),
+                batch,
+                batch["place"].to_pylist(),
             )
 
 

@@ -50,7 +50,8 @@ def bounds(samples: Floats) -> tuple[Floats, Floats]:
     lower = np.full(samples.shape[1], np.nan)
     upper = lower.copy()
     defined = ~np.isnan(samples).all(axis=0)
-    lower[defined], upper[defined] = np.nanpercentile(samples[:, defined], PERCENTILES, axis=0)
+    if defined.any():
+        lower[defined], upper[defined] = np.nanpercentile(samples[:, defined], PERCENTILES, axis=0)
     return lower, upper
 
 

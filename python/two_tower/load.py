@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from two_tower import bulk, catalogue_files, csv_files, progress, review_files, tables
+from two_tower import bulk, catalogue_files, csv_files, forgotten, progress, review_files, tables
 from two_tower.errors import InputError
 from two_tower.settings import Settings
 from two_tower.warehouse import Warehouse
@@ -37,6 +37,8 @@ class LoadSummary:
     """Rows in each catalogue table; empty where the folder has no catalogue."""
     seconds: float
     warnings: tuple[str, ...] = ()
+    data_as_of: str | None = None
+    """When the newest file was loaded (UTC): the data has been the same since."""
 
 
 @dataclass
@@ -87,7 +89,16 @@ def load(settings: Settings, warehouse: Warehouse) -> LoadSummary:
         catalogue=catalogue,
         seconds=round(time.monotonic() - started, 3),
         warnings=tuple(tally.warnings),
+        data_as_of=_newest(warehouse),
     )
+
+
+def _newest(warehouse: Warehouse) -> str | None:
+    newest = warehouse.fetch(
+        "select max(loaded_at) as loaded_at from (select loaded_at from raw.review_files"
+        " union all select loaded_at from raw.catalogue_files) as files"
+    )[0]["loaded_at"]
+    return newest.isoformat(timespec="seconds") if newest else None
 
 
 def _review_paths(settings: Settings, warehouse: Warehouse, tally: _Tally) -> list[Path]:
@@ -160,6 +171,9 @@ def _load_file(
             loaded += batch.reviews.num_rows
             reasons.update(batch.rejected.column("reason").to_pylist())
             bar.note(f"{loaded / max(time.monotonic() - started, 0.001):,.0f} rows/s")
+        withheld = forgotten.withhold_reviews(warehouse, file)
+        loaded -= withheld
+        reasons.update({forgotten.REASON: withheld} if withheld else {})
         after = path.stat()
         if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
             raise InputError(f"{path} changed while it was read", "load it once it is complete")

@@ -1,33 +1,50 @@
-"""The whole way in steps. ``two-tower run`` and the Prefect flow walk the same list.
+"""The whole way in steps. ``two-tower run`` and the Prefect flows walk the same lists.
 
 Each step takes the settings and the version of the model it works on (``None`` until training has
-made one) and returns a summary that is plain JSON.
+made one) and returns a summary that is plain JSON. Every step can be done again: it is, for a
+while, when a server does not answer, and a run that was cut short begins where its outputs end.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from two_tower import dbt
+from two_tower import dbt, finished_steps, locks, retries
 from two_tower.settings import Settings
 from two_tower.warehouse import open_warehouse
 
+logger = logging.getLogger("two_tower")
+
 Summary = dict[str, Any]
+Do = Callable[[str, Settings, str | None], Summary]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step: ``name`` for programs, ``title`` for people."""
+    """One step.
+
+    Attributes:
+        name: for programs.
+        title: for people.
+        run: does it.
+        locks: what must not be done beside it.
+        is_repeatable: whether it is done again where a server did not answer.
+    """
 
     name: str
     title: str
     run: Callable[[Settings, str | None], Summary]
+    locks: tuple[locks.Name, ...] = (locks.RUN,)
+    is_repeatable: bool = True
 
 
 def plain(result: Any) -> Summary:
@@ -38,6 +55,8 @@ def plain(result: Any) -> Summary:
 
 
 def _jsonable(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
     return str(value) if isinstance(value, Path) else value.item()
 
 
@@ -97,20 +116,125 @@ def release(settings: Settings, version: str | None) -> Summary:
     return plain(release_landed(settings))
 
 
+def refresh(settings: Settings, version: str | None) -> Summary:
+    """Embed what is new or changed with the serving model, into the served tables."""
+    from two_tower.refresh import refresh as refresh_served
+
+    return plain(refresh_served(settings))
+
+
+def rollback(settings: Settings, version: str | None) -> Summary:
+    """Serve the release before again, or a version of the registry."""
+    from two_tower.release import rollback as roll_back
+
+    return plain(roll_back(settings, version))
+
+
+BOTH = (locks.RUN, locks.SERVING)
 STEPS = (
     Step("load", "Load the review files and the catalogue", load),
     Step("build", "Build and test data and features (dbt build)", build),
     Step("train", "Train the towers", train),
     Step("evaluate", "Evaluate on held-out reviews", evaluate),
-    Step("export", "Export ONNX and publish the artifacts", export),
+    Step("export", "Export ONNX and publish the artifacts", export, BOTH),
     Step("embed", "Embed every user and video", embed),
-    Step("release", "Audit and release the vectors", release),
+    Step("release", "Audit and release the vectors", release, BOTH),
+)
+DAILY_STEPS = (
+    *STEPS[:2],
+    Step("refresh", "Embed what is new with the serving model", refresh, BOTH),
+)
+ROLLBACK_STEPS = (
+    Step("rollback", "Put the previous release back", rollback, (locks.SERVING,), False),
 )
 
 
-def run_step(name: str, settings: Settings, version: str | None = None) -> Summary:
-    """Run one step by name; its summary also holds ``seconds``."""
-    step = next(step for step in STEPS if step.name == name)
+def find_step(name: str) -> Step:
+    """Return a step by its name."""
+    every = (*STEPS, *DAILY_STEPS, *ROLLBACK_STEPS)
+    return next(step for step in every if step.name == name)
+
+
+def run_step(
+    name: str, settings: Settings, version: str | None = None, in_run: bool = False
+) -> Summary:
+    """Run one step by name; its summary also holds ``seconds``.
+
+    Args:
+        name: the step's.
+        settings: the project.
+        version: the model's.
+        in_run: as a part of a run. Where the step was finished on the same inputs and its outputs
+            are there, what it returned is returned, with ``reused``; where a server does not
+            answer, it is tried again. A step by itself is done, and its error shown, at once.
+
+    Raises:
+        BusyError: another process does what must not be done beside it.
+        UnavailableError: a server did not answer, in a run for ``settings.retry_seconds``.
+    """
+    step = find_step(name)
     started = time.perf_counter()
-    summary = step.run(settings, version)
-    return {**summary, "seconds": round(time.perf_counter() - started, 2)}
+
+    def attempt() -> Summary:
+        with locks.held(settings, *step.locks):
+            inputs = finished_steps.inputs_of(settings, name, version)
+            found = finished_steps.find(settings, name, version, inputs) if in_run else None
+            if found is not None:
+                return found | {"reused": True}
+            if inputs is not None:
+                finished_steps.forget(settings, [name])
+            summary = step.run(settings, version)
+            finished_steps.record(settings, name, inputs, summary)
+            return summary
+
+    patience = settings.retry_seconds if in_run and step.is_repeatable else 0
+    summary = retries.call(name, attempt, patience)
+    summary = {**summary, "seconds": round(time.perf_counter() - started, 2)}
+    logger.info("%s done", name, extra={"step": name, "summary": summary})
+    return summary
+
+
+def run(
+    settings: Settings,
+    do: Do,
+    summaries: dict[str, Summary],
+    steps: Sequence[Step] = STEPS,
+    version: str | None = None,
+) -> str | None:
+    """Walk some steps, alone on this database.
+
+    Args:
+        settings: the project.
+        do: runs one step: its name, the settings, the version.
+        summaries: is filled with what each step returned, by its name.
+        steps: by default the whole way.
+        version: of the model that the first step works on.
+
+    Returns:
+        The version of the model.
+
+    Raises:
+        BusyError: another run is under way; nothing was written.
+    """
+    with alone(settings, steps):
+        for step in steps:
+            summaries[step.name] = do(step.name, settings, version)
+            version = summaries[step.name].get("version", version)
+    return version
+
+
+@contextmanager
+def alone(settings: Settings, steps: Sequence[Step]) -> Iterator[None]:
+    """Hold the lock of a run, unless no step needs it; a database that is away is waited for.
+
+    Raises:
+        BusyError: another run is under way.
+    """
+    names = [locks.RUN] if any(locks.RUN in step.locks for step in steps) else []
+    with ExitStack() as stack:
+        retries.call(
+            "the lock of a run",
+            lambda: stack.enter_context(locks.held(settings, *names)),
+            settings.retry_seconds,
+        )
+        yield

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from two_tower.evaluate import EvaluationResult
     from two_tower.protocols import ProtocolResult
     from two_tower.recommend import TitledRecommendation
+    from two_tower.releases import Version
 
 stdout = Console()
 
@@ -47,6 +48,13 @@ def error(message: str, hint: str) -> None:
         stderr.print(f"  [cyan]→[/cyan] {escape(hint)}", highlight=False, soft_wrap=True)
 
 
+def notice(message: str, hint: str) -> None:
+    """Print what to know of a command that did well, and what to do about it."""
+    stderr.print(escape(message), highlight=False, soft_wrap=True)
+    if hint:
+        stderr.print(f"  [cyan]→[/cyan] {escape(hint)}", highlight=False, soft_wrap=True)
+
+
 def summary(title: str, values: Mapping[str, Any]) -> None:
     """Print a result as a table of names and values; its warnings were shown when they arose."""
     table = _table(title, show_header=False)
@@ -72,6 +80,28 @@ def videos(title: str, rows: Iterable[TitledRecommendation]) -> None:
     table.add_column("video_id", no_wrap=True)
     for row in rows:
         table.add_row(str(row.rank), f"{row.score:.4f}", escape(row.title or ""), str(row.video_id))
+    stdout.print(table)
+
+
+def releases(rows: Iterable[Version]) -> None:
+    """Print the versions, the one that serves in bold."""
+    table = _table("Versions")
+    for name in ("version", "state", "NDCG@10", "Recall@20", "released (UTC)", "kept", "note"):
+        table.add_column(
+            name, justify="right" if "@" in name else "left", no_wrap=name in ("version", "state")
+        )
+    for row in rows:
+        figures = (row.metrics.get(name) for name in ("ndcg@10", "recall@20"))
+        failed = f"failed {len(row.failed_checks)} checks" if row.failed_checks else ""
+        table.add_row(
+            row.version,
+            row.state,
+            *("–" if figure is None else f"{figure:.4f}" for figure in figures),
+            f"{row.released_at:%m-%d %H:%M}" if row.released_at else "–",
+            ("latest" if row.is_latest else "yes") if row.is_in_registry else "no",
+            escape(row.note or failed),
+            style="bold" if row.state == "serving" else None,
+        )
     stdout.print(table)
 
 

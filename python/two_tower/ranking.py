@@ -185,20 +185,29 @@ class Tally:
     def results(self) -> Results:
         """Return the metrics of each slice that has users."""
         found = Results({}, {}, {})
-        # A database may hand the users out in any order; a seed draws the same ones all the same.
-        order = np.argsort(np.concatenate(self.user_ids), kind="stable")
-        user_slices = np.concatenate(self.user_slices)
         gap = np.stack([np.concatenate(self.parts[OVERALL, name]) for name in GAP], axis=1)
         gap[np.isnan(gap[:, 1])] = np.nan
         for name in SLICES:
-            columns = self.columns(name if name in ITEM_SLICES else OVERALL)
-            rows = order[~np.isnan(columns["mrr"][order])]
-            if name in USER_SLICES:
-                rows = rows[user_slices[rows] == name]
+            rows = self._rows(name)
             if len(rows):
-                mine = {metric: column[rows] for metric, column in columns.items()}
-                self._summarise(found, name, mine, gap[rows])
+                self._summarise(found, name, self.slice_columns(name), gap[rows])
         return found
+
+    def slice_columns(self, name: str) -> dict[str, Floats]:
+        """Return the metrics of each user of a slice, in the order of their ids, ``[users]``."""
+        columns = self.columns(name if name in ITEM_SLICES else OVERALL)
+        rows = self._rows(name)
+        return {metric: column[rows] for metric, column in columns.items()}
+
+    def _rows(self, name: str) -> Ints:
+        """Return the rows of a slice's users, those with a target in it."""
+        # A database may hand the users out in any order; a seed draws the same ones all the same.
+        order = np.argsort(np.concatenate(self.user_ids), kind="stable")
+        has_target = ~np.isnan(self.columns(name if name in ITEM_SLICES else OVERALL)["mrr"])
+        rows: Ints = order[has_target[order]]
+        if name in USER_SLICES:
+            rows = rows[np.concatenate(self.user_slices)[rows] == name]
+        return rows
 
     def _summarise(
         self, found: Results, name: str, columns: dict[str, Floats], gap: Floats

@@ -215,10 +215,23 @@ class Recommender:
             " where user_id = ?",
             user_id,
         )
-        if not rows or not rows[0]["feature_ids"]:
+        if not rows or not rows[0]["feature_ids"] or not self._is_of_layout(encoder):
             return None
         row = rows[0]
         return self._encode(encoder, row["feature_ids"], row["indices"], row["values"])
+
+    def _is_of_layout(self, encoder: Encoder) -> bool:
+        """Return whether today's features are those that the model reads."""
+        rows = self._rows("select layout_hash from two_tower.feature_layout limit 1")
+        if not rows or rows[0]["layout_hash"] == encoder.layout.layout_hash:
+            return True
+        logger.warning(
+            "model %s, which is serving, reads input schema %s, and the features are of another"
+            " since: what is popular answers until a model is trained on them",
+            encoder.version,
+            encoder.layout.input_schema_version,
+        )
+        return False
 
     def _encode_likes(self, encoder: Encoder, liked: list[uuid.UUID]) -> NDArray[np.float32] | None:
         if not liked:

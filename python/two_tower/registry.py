@@ -4,7 +4,8 @@ Files below ``REGISTRY_URL/models``, in the order they are written:
 
 - ``two_tower_VERSION.onnx``, ``.pt.gz`` (the pickle, compressed), ``.json``: never changed;
 - ``two_tower_latest.pkl``, ``.onnx``, ``model_meta.json``, the feature files;
-- ``two_tower_latest.json``: last, so that it only ever describes what is there.
+- ``two_tower_latest.json``: last, so that it only ever describes what is there; and once before the
+  files beside it change, naming none of those.
 
 A JSON names the sha256 of every file and carries a checksum of its own.
 """
@@ -31,10 +32,11 @@ from two_tower.storage import CorruptFileError, Storage, look, sha256_of, tempor
 Kind = Literal["onnx", "pkl"]
 
 LATEST_JSON = "two_tower_latest.json"
-LATEST = {"onnx": "two_tower_latest.onnx", "pkl": "two_tower_latest.pkl"}
+LATEST: dict[Kind, str] = {"onnx": "two_tower_latest.onnx", "pkl": "two_tower_latest.pkl"}
 MODEL_META = "model_meta.json"
 FEATURE_FILES = ("user_features.parquet", "item_features.parquet")
 VERSION_JSON = re.compile(r"two_tower_(\d{8}_\d{6})\.json")
+VERSIONED = re.compile(r"two_tower_(\d{8}_\d{6})\.(?:json|onnx|pt\.gz)")
 REQUIRED = ("version", "trained_at", "dim", "loss", "metrics", "input_schema_version", "sha256")
 
 logger = logging.getLogger("two_tower")
@@ -90,6 +92,39 @@ class Registry:
         """Return the published versions, the oldest first."""
         matches = (VERSION_JSON.fullmatch(name) for name in self.storage.names())
         return sorted(match[1] for match in matches if match)
+
+    def stored_versions(self) -> list[str]:
+        """Return the versions of which there is any file, whole or not, the oldest first."""
+        matches = (VERSIONED.fullmatch(name) for name in self.storage.names())
+        return sorted({match[1] for match in matches if match})
+
+    def latest_version(self) -> str | None:
+        """Return the version of ``latest``, None where there is none or it is damaged."""
+        try:
+            return str(self._describe(LATEST_JSON)["version"])
+        except (FileNotFoundError, CorruptFileError):
+            return None
+
+    def remove(self, version: str) -> None:
+        """Remove the files of a version, its JSON first: what is not described is not there."""
+        for name in (f"two_tower_{version}.json", *(_versioned(version, kind) for kind in LATEST)):
+            self.storage.remove(name)
+
+    def feature_file(self, name: str) -> Path | None:
+        """Return a verified copy of a feature file of the latest, None where there is none."""
+        try:
+            return self.storage.fetch(name, self._describe(LATEST_JSON)["sha256"][name])
+        except (FileNotFoundError, KeyError):
+            return None
+
+    def replace_feature_file(self, name: str, path: Path, rows: int) -> None:
+        """Publish a feature file of the latest anew, with other rows."""
+        meta = self._describe(LATEST_JSON)
+        described = meta["model_meta"].get("feature_files", {})
+        described = {**described, name: {**described.get(name, {}), "rows": rows, "of": rows}}
+        kept = {n: s for n, s in meta["sha256"].items() if n in FEATURE_FILES and n != name}
+        meta = {**meta, "model_meta": {**meta["model_meta"], "feature_files": described}}
+        self._set_latest(meta["version"], meta, {name: path}, kept)
 
     def latest(self) -> dict[str, Any]:
         """Return the description of the latest model.
@@ -150,6 +185,30 @@ class Registry:
             _warn(reasons, meta["version"])
             return Artifact(meta["version"], meta, path)
         raise self._unusable(reasons)
+
+    def read_version(self, version: str) -> dict[Kind, bytes]:
+        """Return the files of a version as the storage has them now, verified: no cached copy.
+
+        Raises:
+            InputError: there is no such version.
+            CorruptFileError: a file is not what its JSON says.
+            UnavailableError: the storage did not answer.
+        """
+        meta, files = self.describe(version), {}
+        kinds: tuple[Kind, Kind] = ("onnx", "pkl")
+        for kind in kinds:
+            name = _versioned(version, kind)
+            try:
+                files[kind] = self.storage.read(name)
+            except FileNotFoundError as error:
+                raise CorruptFileError(f"{self.storage.url}/{name} does not exist") from error
+            if sha256_of(files[kind]) != _sha256(meta, name):
+                raise CorruptFileError(
+                    f"{self.storage.url}/{name} is not the file that was published:"
+                    f" {look(files[kind][:64])}",
+                    f"two-tower export --version {version} writes it again",
+                )
+        return files
 
     def publish(
         self, version: str, files: Mapping[str, Path], meta: Mapping[str, Any]
@@ -215,21 +274,43 @@ class Registry:
             MODEL_META: _json(meta["model_meta"]),
             **features,
         }
-        sha256 = {**published["sha256"], **kept}
+        changed = {name: sha256_of(source) for name, source in sources.items()}
+        sha256 = {**published["sha256"], **kept, **changed}
+        self._name_no_longer(changed, sha256)
         for name, source in sources.items():
             self.storage.write(name, source)
-            sha256[name] = sha256_of(source)
         self.storage.write(LATEST_JSON, _sealed({**meta, "sha256": sha256}))
         for name in set(FEATURE_FILES) - set(sha256):
             self.storage.remove(name)
         return sha256
 
+    def _name_no_longer(self, changed: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+        """Let latest.json name none of the files that are about to be others, or to go.
+
+        Whoever reads it meanwhile, or after a kill, finds the versioned files, which stay.
+        """
+        try:
+            current = self._describe(LATEST_JSON)
+        except (FileNotFoundError, CorruptFileError):
+            return
+        named: dict[str, str] = current["sha256"]
+        stays = {
+            name: sha
+            for name, sha in named.items()
+            if changed.get(name, sha) == sha and (name in wanted or name not in FEATURE_FILES)
+        }
+        if stays != named:
+            self.storage.write(LATEST_JSON, _sealed({**current, "sha256": stays}))
+
     def _fitting_features(self, meta: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
         """Return sha256 and row counts of the feature files that have the model's layout."""
         try:
             current = self._describe(LATEST_JSON)
+            model = sha256_of(self.storage.read(LATEST["onnx"]))
         except (FileNotFoundError, CorruptFileError):
             return {}, {}
+        if model != current["sha256"].get(LATEST["onnx"]):
+            return {}, {}  # a description of other files: what it says of these may not hold either
         if current["model_meta"]["layout"] != meta["model_meta"]["layout"]:
             return {}, {}
         kept = {name: sha for name, sha in current["sha256"].items() if name in FEATURE_FILES}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +12,16 @@ from typing import Any
 
 import psycopg
 
-from two_tower import dbt, tables
+from two_tower import dbt, gate, locks, retention, tables
 from two_tower.errors import GateError, NotEnoughDataError, TwoTowerError, UnavailableError
 from two_tower.registry import Registry
 from two_tower.settings import Settings
 from two_tower.warehouse import Warehouse, open_warehouse
 
+logger = logging.getLogger("two_tower")
+
+# They test the SQL, not the rows at hand.
+NO_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
 PAIRS = (("user_embeddings", "user_id"), ("video_embeddings", "video_id"))
 
 
@@ -45,24 +50,35 @@ class RollbackResult:
     seconds: float
 
 
-def release(settings: Settings) -> ReleaseResult:
-    """Audit the landed vectors and, if every test passes, serve them.
+def release(settings: Settings, is_rollback: bool = False) -> ReleaseResult:
+    """Audit the landed vectors and, if every check passes, serve them.
+
+    Args:
+        settings: the project.
+        is_rollback: serve a former version again, whatever its figures; its vectors and files are
+            audited all the same.
 
     Raises:
         NotEnoughDataError: nothing has been landed.
-        GateError: a test refused the vectors, or a view or function would go on reading the old
-            tables. What was serving is serving still.
+        GateError: a promotion check failed, or a view or function would go on reading the old
+            tables. What was serving is serving still, and is the registry's latest again.
+        UnavailableError: the database or the registry did not answer.
     """
     started = time.perf_counter()
     with open_warehouse(settings) as warehouse:
-        is_due = not _is_served(warehouse, _landed_version(warehouse))
+        version = _landed_version(warehouse)
+        is_due = not _is_served(warehouse, version)
         if is_due and _has_release_functions(warehouse):
             with _explained():
                 warehouse.execute("select two_tower.assert_nothing_follows_old_tables()")
+        if is_due:
+            gate.check_artifacts(settings, warehouse, version)
     if is_due:
-        dbt.run(settings, "build", "--selector", "release")
+        _build(settings, version, is_rollback)
     with open_warehouse(settings) as warehouse:
         row = _releases(warehouse)[0]
+        if is_due:
+            _prune(settings, warehouse)
     return ReleaseResult(
         release_id=row["release_id"],
         version=row["version"],
@@ -77,14 +93,78 @@ def release(settings: Settings) -> ReleaseResult:
     )
 
 
-def rollback(settings: Settings) -> RollbackResult:
-    """Serve the release before again, in one transaction, and make its model the latest.
+def _build(settings: Settings, version: str, is_rollback: bool) -> None:
+    """Let dbt audit and swap; what the gate refuses is said check by check."""
+    variables = ("--vars", '{"is_rollback": true}') if is_rollback else ()
+    with open_warehouse(settings) as warehouse:
+        before = _attempt(warehouse)
+    try:
+        dbt.run(settings, "build", "--selector", "release", *NO_UNIT_TESTS, *variables)
+    except GateError as error:
+        with open_warehouse(settings) as warehouse:
+            checks, serving = gate.last_checks(warehouse), _releases(warehouse)
+        if serving:
+            # The version that was refused is the latest of the registry since its export.
+            try:
+                _move_latest(settings, serving[0]["version"])
+            except TwoTowerError as left:
+                logger.warning("the registry's latest is still %s: %s", version, left)
+        failed = [check for check in checks if not check.passed and check.attempt > before]
+        raise (gate.refusal(version, failed) if failed else error) from None
+
+
+def _prune(settings: Settings, warehouse: Warehouse) -> None:
+    """Remove what is old. Where that fails the release stands, and the next one does it."""
+    try:
+        removed = retention.prune(settings, warehouse)
+    except TwoTowerError as error:
+        logger.warning("old versions were not removed: %s", error)
+    else:
+        if removed:
+            logger.info("removed the versions %s", ", ".join(removed))
+
+
+def _attempt(warehouse: Warehouse) -> int:
+    return max((check.attempt for check in gate.last_checks(warehouse)), default=0)
+
+
+def rollback(settings: Settings, version: str | None = None) -> RollbackResult:
+    """Serve a former release again and make its model the registry's latest.
+
+    The one before is kept in the database: it is exchanged in one transaction. An older one is
+    embedded anew, with its model from the registry on today's features, and audited; its figures
+    are not held against it.
+
+    Args:
+        settings: the project.
+        version: by default that of the release before. What is serving already goes on serving.
 
     Raises:
         NotEnoughDataError: there is no release before, or it was put back already.
-        GateError: a view or function would go on reading the withdrawn tables.
+        InputError: the version is not in the registry.
+        BusyError: a run is at work, and the version has to be embedded anew.
+        GateError: a view or function would go on reading the withdrawn tables; or the version
+            reads other features than there are today, or its vectors or files do not pass.
     """
     started = time.perf_counter()
+    with open_warehouse(settings) as warehouse:
+        releases = _releases(warehouse)
+    names = [row["version"] for row in releases]
+    if version is None or (names[1:] == [version] and not releases[0]["is_rollback"]):
+        return _exchange_pairs(settings, started)
+    if names[:1] != [version]:
+        from two_tower.embed import embed
+
+        with locks.held(settings, locks.RUN, locks.SERVING):  # the landing tables are a run's
+            embed(settings, version)
+            release(settings, is_rollback=True)
+    _move_latest(settings, version)
+    serving = names[0] if names else version
+    return RollbackResult(serving, version, round(time.perf_counter() - started, 2))
+
+
+def _exchange_pairs(settings: Settings, started: float) -> RollbackResult:
+    """Exchange the served tables with those of the release before."""
     with open_warehouse(settings) as warehouse:
         if len(_releases(warehouse)) < 2:
             raise NotEnoughDataError(

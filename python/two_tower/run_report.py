@@ -1,21 +1,22 @@
 """A run in a table: what each step took and what it counted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from two_tower.pipeline import STEPS, Summary
+from two_tower.pipeline import STEPS, Step, Summary
 
 
-def as_markdown(summaries: Mapping[str, Summary]) -> str:
+def as_markdown(summaries: Mapping[str, Summary], steps: Sequence[Step] = STEPS) -> str:
     """Return a Markdown table of all steps, in their order.
 
     Args:
         summaries: what :func:`two_tower.pipeline.run_step` returned, by step name; a step that has
             none is shown as not done.
+        steps: those of the run.
     """
     version = next((s["version"] for s in summaries.values() if s.get("version")), "none yet")
     lines = [f"Model version: {version}", "", "| step | seconds | counts |", "| --- | ---: | --- |"]
-    for step in STEPS:
+    for step in steps:
         summary = summaries.get(step.name)
         if summary is None:
             lines.append(f"| {step.name} | | not done |")

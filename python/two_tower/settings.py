@@ -5,6 +5,7 @@ import re
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -82,6 +83,9 @@ class Settings(BaseSettings):
     runs_dir: Path = Field(
         default=Path("runs"), description="training runs: checkpoints and reports"
     )
+    prefect_dir: Path = Field(
+        default=Path("data/prefect"), description="what `make prefect` keeps: runs, artifacts, logs"
+    )
     registry_url: str = Field(
         default="artifacts",
         description="a folder or any fsspec URL (s3://bucket/prefix) for artifacts",
@@ -95,8 +99,26 @@ class Settings(BaseSettings):
     as_of: datetime | None = Field(
         default=None, description="the moment dbt builds for (UTC); default: the latest review"
     )
+    keep_versions: int = Field(
+        default=8,
+        ge=2,
+        description="versions kept in registry and runs, beside what serves",
+    )
     threads: int = Field(default=2, ge=1, description="dbt threads")
     memory_limit: str = Field(default="4GB", description="DuckDB's memory limit")
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="of what is logged on stderr: for people, or a JSON line each"
+    )
+    reindex_share: float = Field(
+        default=0.1,
+        gt=0,
+        description="share of rows newer than an index from which on `refresh` builds it anew",
+    )
+    retry_seconds: float = Field(
+        default=300,
+        ge=0,
+        description="how long a step is tried again while a server does not answer",
+    )
 
     def path(self, value: Path) -> Path:
         """Return ``value`` as an absolute path below the project folder."""

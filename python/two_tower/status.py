@@ -10,14 +10,24 @@ from typing import Any
 
 from two_tower import warehouse as databases
 from two_tower.errors import NotEnoughDataError
+from two_tower.gate import last_checks
 from two_tower.registry import Registry
+from two_tower.releases import read_releases
 from two_tower.settings import Settings
 from two_tower.warehouse import Warehouse
 
 
 @dataclass(frozen=True)
 class Status:
-    """The state of a project; ``None`` for what is not there yet."""
+    """The state of a project; ``None`` for what is not there yet.
+
+    Attributes:
+        index: whether the index of the videos is whole, and how many of them came after it.
+        metrics: of the serving version, over all held-out users.
+        last_attempt: what became of the last version that was to be released.
+        drift: what has moved further than its threshold since the serving release.
+        versions: the newest five, with what became of them.
+    """
 
     target: str
     database: str
@@ -32,7 +42,11 @@ class Status:
     served_for_hours: float | None
     previous_version: str | None
     search: str | None
+    index: str | None
     metrics: dict[str, Any]
+    last_attempt: str | None
+    drift: list[str] | None
+    versions: list[str]
 
 
 def status(settings: Settings) -> Status:
@@ -50,7 +64,7 @@ def status(settings: Settings) -> Status:
         releases = _rows(
             warehouse,
             "model_releases",
-            "select version, released_at, lists, probes, is_exact, index_recall"
+            "select version, released_at, lists, probes, is_exact, index_recall, video_count"
             " from two_tower.model_releases order by release_id desc limit 2",
         )
         serving = releases[0] if releases else None
@@ -68,7 +82,11 @@ def status(settings: Settings) -> Status:
             served_for_hours=_hours_since(serving["released_at"]) if serving else None,
             previous_version=releases[1]["version"] if len(releases) > 1 else None,
             search=_search(serving) if serving else None,
+            index=_index(warehouse, serving) if warehouse and serving else None,
             metrics=_metrics(warehouse, serving["version"]) if serving else {},
+            last_attempt=_last_attempt(warehouse) if warehouse else None,
+            drift=_drift(warehouse),
+            versions=_versions(settings, warehouse),
         )
 
 
@@ -117,6 +135,54 @@ def _search(release: dict[str, Any]) -> str:
         f"IVFFLAT, {release['probes']} of {release['lists']} lists,"
         f" recall@20 {release['index_recall']:.3f}"
     )
+
+
+def _index(warehouse: Warehouse, release: dict[str, Any]) -> str:
+    """Say how the videos' index is: rows that came after it was built are found less surely."""
+    served = _count(warehouse, "public", "video_embeddings") or 0
+    added = max(0, served - release["video_count"])
+    came = f"{added:,} of {served:,} videos came since the release"
+    if release["lists"] is None or warehouse.dialect != "postgres":
+        return f"none, {came}"
+    rows = warehouse.fetch(
+        "select indisvalid from pg_index"
+        " where indexrelid = to_regclass('public.idx_video_embeddings_cosine')"
+    )
+    state = "missing" if not rows else "whole" if rows[0]["indisvalid"] else "half built"
+    return f"{state}, {came}"
+
+
+def _last_attempt(warehouse: Warehouse) -> str | None:
+    checks = last_checks(warehouse)
+    if not checks:
+        return None
+    failed = [check.name for check in checks if not check.passed]
+    verdict = f"refused: {', '.join(failed)}" if failed else f"passed {len(checks)} checks"
+    return f"{checks[0].version} {verdict}"
+
+
+def _drift(warehouse: Warehouse | None) -> list[str] | None:
+    """Return the rows of ``drift`` beyond their threshold, the furthest first."""
+    if warehouse is None or not warehouse.relation_exists("two_tower", "drift"):
+        return None
+    rows = warehouse.fetch(
+        "select tower, feature, measure, value, threshold from two_tower.drift"
+        " where is_exceeded order by value / threshold desc, tower, feature"
+    )
+    return [
+        f"{row['tower']} {row['feature']}: {row['measure']} {row['value']:.3g}"
+        f" (up to {row['threshold']:.3g})"
+        for row in rows
+    ]
+
+
+def _versions(settings: Settings, warehouse: Warehouse | None) -> list[str]:
+    if warehouse is None:
+        return []
+    return [
+        " ".join([row.version, row.state, *(f"{k} {v:.4f}" for k, v in row.metrics.items())])
+        for row in read_releases(warehouse, Registry(settings))[:5]
+    ]
 
 
 def _metrics(warehouse: Warehouse | None, version: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A folder or a bucket behind one interface: whole files in, whole verified files out."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 import fsspec
 
-from two_tower.errors import InputError, TwoTowerError, UnavailableError
+from two_tower.errors import FullError, InputError, TwoTowerError, UnavailableError
 
 CHUNK_BYTES = 1 << 20
 # Copies of earlier models that stay in the cache: enough for a rollback without a download.
@@ -94,13 +95,19 @@ class Storage:
 
     def write(self, name: str, source: Path | bytes) -> None:
         """Store a local file or some bytes under ``name``, replacing what was there."""
-        with self._access(name):
-            if self.is_local:
-                self._write_local(Path(self.path(name)), source)
-            elif isinstance(source, bytes):
-                self.fs.pipe_file(self.path(name), source)
-            else:
-                self.fs.put_file(str(source), self.path(name))
+        try:
+            with self._access(name):
+                if self.is_local:
+                    self._write_local(Path(self.path(name)), source)
+                elif isinstance(source, bytes):
+                    self.fs.pipe_file(self.path(name), source)
+                else:
+                    self.fs.put_file(str(source), self.path(name))
+        except FileNotFoundError as error:
+            raise InputError(
+                f"the registry at {self.url} has no such bucket or folder: {error}",
+                "create it, or mend TWO_TOWER_REGISTRY_URL",
+            ) from error
 
     def remove(self, name: str) -> None:
         """Remove a file; nothing happens where there is none."""
@@ -170,7 +177,17 @@ class Storage:
             yield
         except FileNotFoundError:
             raise
+        except PermissionError as error:
+            raise InputError(
+                f"the registry at {self.url} refuses access ({what}): {error}",
+                "check TWO_TOWER_REGISTRY_OPTIONS (key, secret, …), or who may write there",
+            ) from error
         except Exception as error:  # each driver has exceptions of its own
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise FullError(
+                    f"no space left for the registry at {self.url} ({what})",
+                    "make room, then run this again: the latest model is whole, as it was",
+                ) from error
             raise UnavailableError(
                 f"the registry at {self.url} did not answer ({what}): {error}",
                 "check TWO_TOWER_REGISTRY_URL, TWO_TOWER_REGISTRY_OPTIONS and the network",

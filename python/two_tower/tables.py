@@ -33,6 +33,9 @@ create table if not exists raw.video_performers (
     video_id uuid not null, performer_id text not null
 );
 create table if not exists raw.users (id text primary key, signed_up_at timestamp);
+create table if not exists raw.forgotten_users (
+    user_hash text primary key, salt text not null, forgotten_at timestamp not null, removed text
+);
 """
 
 LANDING = """
@@ -59,6 +62,22 @@ alter table two_tower.evaluation_runs add column if not exists protocol text;
 alter table two_tower.evaluation_runs add column if not exists split_seed text;
 alter table two_tower.evaluation_metrics add column if not exists lower double precision;
 alter table two_tower.evaluation_metrics add column if not exists upper double precision;
+alter table two_tower.evaluation_runs add column if not exists serving_version text;
+alter table two_tower.evaluation_runs add column if not exists serving_note text;
+alter table two_tower.evaluation_runs add column if not exists serving_state text;
+create table if not exists two_tower.evaluation_comparisons (
+    run_id text not null, baseline text not null, baseline_version text, slice text not null,
+    metric text not null, value double precision not null, baseline_value double precision not null,
+    difference double precision not null, lower double precision, upper double precision,
+    users bigint not null
+);
+create table if not exists two_tower.evaluation_training (
+    run_id text not null, user_id text not null, video_ids uuid[] not null
+);
+create table if not exists two_tower.artifact_checks (
+    version text not null, checked_at timestamp not null, check_name text not null,
+    value double precision, threshold double precision not null, note text not null
+);
 """
 
 

@@ -252,7 +252,8 @@ def train(
         resume: go on with an interrupted run: ``version``, or the newest.
         version: the new run's version; by default the moment it begins.
         reuse: where a finished run was trained on the same rows with the same settings, return it:
-            training is deterministic and would give the same model again.
+            training is deterministic and would give the same model again. One that was cut short
+            is gone on with.
 
     Raises:
         NotEnoughDataError: no users, likes or videos.
@@ -271,7 +272,13 @@ def train(
             del data  # it has the files of the new run open
             shutil.rmtree(run)
             return TrainResult(**earlier | {"run_dir": Path(earlier["run_dir"])})
-        checkpoint.write_json(run / "inputs.json", {"sha256": inputs})
+        begun = checkpoint.begun_run(runs_dir, inputs) if reuse else None
+        if begun is not None:
+            del data
+            shutil.rmtree(run)
+            run, data = begun, _open(begun, Layout.read(begun / "layout.json"))
+        else:
+            checkpoint.write_json(run / "inputs.json", {"sha256": inputs})
     started = time.perf_counter()
     with _threads(len(data.items)):
         training = Training(run, config, data)

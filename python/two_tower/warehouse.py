@@ -6,6 +6,7 @@ SQL passed here is the common subset of both engines, with ``?`` for each parame
 from __future__ import annotations
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,11 @@ from two_tower.errors import InputError, UnavailableError
 from two_tower.settings import Settings
 
 BATCH_ROWS = 65_536
+# What a server says that does answer, and will say again: a failed connection has no SQLSTATE.
+REFUSED = re.compile(
+    r"authentication failed|no password supplied|no pg_hba\.conf entry"
+    r'|(role|user|database) "[^"]*" does not exist|is not permitted to log in|permission denied for'
+)
 
 
 class Warehouse(ABC):
@@ -78,8 +84,14 @@ class PostgresWarehouse(Warehouse):
         try:
             self.connection = psycopg.connect(dsn, autocommit=True, connect_timeout=10)
         except psycopg.OperationalError as error:
+            text = str(error).strip()
+            if REFUSED.search(text):
+                raise InputError(
+                    f"Postgres at {redact(dsn)} refuses the connection: {text}",
+                    "is DATABASE_URL right: its user, password and database?",
+                ) from error
             raise UnavailableError(
-                f"cannot reach Postgres at {redact(dsn)}: {str(error).strip()}",
+                f"cannot reach Postgres at {redact(dsn)}: {text}",
                 "is it running, and is DATABASE_URL right? the embedded one: two-tower db start",
             ) from error
 

@@ -7,11 +7,12 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,18 @@ TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
 class PrefectServer:
-    """Runs ``prefect …`` against a server of its own, and asks its API."""
+    """Runs ``prefect …`` against a server of its own, and asks its API.
 
-    def __init__(self, home: Path) -> None:
+    Args:
+        home: the folder of the server.
+        environment: more of it, for the server and for what runs on it.
+
+    Attributes:
+        processes: the last that was begun, by its name.
+    """
+
+    def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -40,6 +50,7 @@ class PrefectServer:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
+            **environment,
         }
 
     def command(self, *arguments: str, cwd: Path) -> str:
@@ -61,7 +72,7 @@ class PrefectServer:
     def process(self, *arguments: str, cwd: Path) -> Iterator[Path]:
         """Keep ``prefect ARGUMENTS`` running inside the block; yields the path of its log."""
         log = self.home / f"{arguments[0]}.log"
-        with log.open("wb") as output:
+        with log.open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "prefect", *arguments],
                 env=self.environment,
@@ -71,10 +82,19 @@ class PrefectServer:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # so that its children can be ended with it
             )
+            self.processes[arguments[0]] = process
             try:
                 yield log
             finally:
                 _end(process)
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Keep the server itself running inside the block."""
+        start = ("server", "start", "--host", "127.0.0.1", "--port", str(self.port), "--no-ui")
+        with self.process(*start, cwd=self.home) as log:
+            self.wait_until_healthy(log)
+            yield
 
     def wait_until_healthy(self, log: Path) -> None:
         """Return when the server answers."""
@@ -93,6 +113,17 @@ class PrefectServer:
         answer = self.api.post(path, json=body)
         answer.raise_for_status()
         return answer.json()
+
+    def age(self, flow_run_id: str) -> None:
+        """Let a flow run have been in its state for a day: the API takes no moment but now."""
+        with sqlite3.connect(self.home / "prefect.db", timeout=30) as database:
+            changed = database.execute(
+                "update flow_run_state set timestamp ="
+                " strftime('%Y-%m-%d %H:%M:%f', timestamp, '-1 day') where flow_run_id = ?",
+                (flow_run_id,),
+            )
+            assert changed.rowcount > 0
+        database.close()
 
     def run_deployment(self, name: str, *arguments: str, cwd: Path) -> str:
         """Ask for a run of a deployment, as the command line does; returns the flow run's id."""
@@ -118,16 +149,14 @@ class PrefectServer:
 
 
 @contextmanager
-def running_server() -> Iterator[PrefectServer]:
+def running_server(environment: Mapping[str, str] | None = None) -> Iterator[PrefectServer]:
     """Start a server with a folder of its own, and stop it at the block's end."""
     with ExitStack() as stack:
         home = Path(tempfile.mkdtemp(prefix="pf", dir="/tmp"))
         stack.callback(shutil.rmtree, home, ignore_errors=True)
-        server = PrefectServer(home)
+        server = PrefectServer(home, environment or {})
         stack.callback(server.api.close)
-        start = ("server", "start", "--host", "127.0.0.1", "--port", str(server.port), "--no-ui")
-        log = stack.enter_context(server.process(*start, cwd=home))
-        server.wait_until_healthy(log)
+        stack.enter_context(server.serving())
         yield server
 
 

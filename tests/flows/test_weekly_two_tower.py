@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +22,7 @@ import pytest
 
 from conftest import PROJECT_DIR, make_settings
 from flows.prefect_server import TERMINAL, PrefectServer, running_server
-from two_tower import embedded, sample_data
+from two_tower import embedded, locks, sample_data
 from two_tower.pipeline import STEPS
 
 DEPLOYMENT = "weekly-two-tower/weekly-two-tower"
@@ -35,9 +40,13 @@ class Deployed:
     server: PrefectServer
     worker_log: Path
 
-    def run(self, *arguments: str, seconds: float) -> dict[str, Any]:
-        flow_run_id = self.server.run_deployment(DEPLOYMENT, *arguments, cwd=self.project)
+    def run(self, *arguments: str, seconds: float, name: str = "weekly-two-tower") -> Any:
+        deployment = f"{name}/{name}"
+        flow_run_id = self.server.run_deployment(deployment, *arguments, cwd=self.project)
         return self.server.wait_for(flow_run_id, seconds, self.worker_log)
+
+    def deployment(self, name: str) -> Any:
+        return self.server.api.get(f"deployments/name/{name}/{name}").json()
 
     def states(self, run: dict[str, Any], expected: int) -> dict[str, str]:
         """The state of each task run by the task's name, in the order of their start.
@@ -92,18 +101,40 @@ def deployed() -> Iterator[Deployed]:
 def test_the_deployment_runs_this_checkout_every_week_in_a_named_time_zone(
     deployed: Deployed,
 ) -> None:
-    (deployment,) = deployed.server.post("deployments/filter")
-    (schedule,) = deployment["schedules"]
-    (pull,) = deployment["pull_steps"]
-
-    assert schedule["active"] is True
-    assert schedule["schedule"]["timezone"] == "Asia/Tokyo"
-    minute, hour, day, month, weekday = schedule["schedule"]["cron"].split()
-    assert (day, month) == ("*", "*")
-    assert all(part.isdigit() for part in (minute, hour, weekday))
-    directory = pull["prefect.deployments.steps.set_working_directory"]["directory"]
-    assert Path(directory) == deployed.project.resolve()
+    found = {row["name"]: row for row in deployed.server.post("deployments/filter")}
+    assert found.keys() == {"weekly-two-tower", "daily-embeddings", "rollback"}
+    for deployment in found.values():
+        (pull,) = deployment["pull_steps"]
+        directory = pull["prefect.deployments.steps.set_working_directory"]["directory"]
+        assert Path(directory) == deployed.project.resolve()
+        assert deployment["global_concurrency_limit"]["limit"] == 1
+        assert deployment["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+        for schedule in deployment["schedules"]:
+            assert schedule["active"] is True
+            assert schedule["schedule"]["timezone"] == "Asia/Tokyo"
+    assert found["rollback"]["schedules"] == []
+    days = set[str]()
+    for name in ("weekly-two-tower", "daily-embeddings"):
+        (schedule,) = found[name]["schedules"]
+        minute, hour, day, month, weekday = schedule["schedule"]["cron"].split()
+        assert (day, month) == ("*", "*")
+        assert minute.isdigit()
+        assert hour.isdigit()
+        assert not days & {weekday}
+        days.add(weekday)
     assert str(PROJECT_DIR) not in (PROJECT_DIR / "prefect.yaml").read_text()
+
+
+def test_the_schedules_make_runs(deployed: Deployed) -> None:
+    scheduled = {"state": {"type": {"any_": ["SCHEDULED"]}}}
+    deadline = time.monotonic() + 90
+    wanted = {deployed.deployment(name)["id"] for name in ("weekly-two-tower", "daily-embeddings")}
+    found = set[str]()
+    while found != wanted and time.monotonic() < deadline:
+        runs = deployed.server.post("flow_runs/filter", flow_runs=scheduled)
+        found = {run["deployment_id"] for run in runs}
+        time.sleep(0.5)
+    assert found == wanted
 
 
 def test_a_failing_step_fails_the_run_and_the_report_says_where(deployed: Deployed) -> None:
@@ -114,7 +145,7 @@ def test_a_failing_step_fails_the_run_and_the_report_says_where(deployed: Deploy
 
     run = deployed.run("--job-variable", f"env={json.dumps(elsewhere)}", seconds=180)
 
-    assert run["state_type"] == "FAILED"
+    assert (run["state_type"], run["state_name"]) == ("FAILED", "Failed")
     assert "reviewer_id" in run["state"]["message"]
     assert deployed.states(run, expected=1) == {"load": "FAILED"}
     assert deployed.report(run).count("not done") == len(STEPS)
@@ -136,5 +167,129 @@ def test_the_run_goes_the_whole_way_and_leaves_a_release_and_a_report(deployed: 
         answer = connection.execute("select video_id from recommend_videos('nobody', 5)").fetchall()
     assert len(answer) == 5
     report = deployed.report(run)
-    assert report.startswith(f"Model version: {version}\n")
+    assert report.startswith(f"# {version}\n\n**Completed**")
     assert "not done" not in report
+
+
+def shell(deployed: Deployed, *arguments: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "two-tower", *arguments, "--json"],
+        env={**deployed.server.environment, "TWO_TOWER_PROJECT_DIR": str(deployed.project)},
+        cwd=deployed.project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_a_run_beside_another_is_skipped_within_seconds_and_writes_nothing(
+    deployed: Deployed,
+) -> None:
+    settings = make_settings("embedded", postgres_dir=deployed.project / "data" / "postgres")
+    with locks.held(settings, locks.RUN):
+        started = shell(deployed, "run", "daily-embeddings")
+        run = deployed.server.wait_for(started["flow_run"], 60, deployed.worker_log)
+
+    assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Skipped")
+    assert "another two-tower is running on this database" in run["state"]["message"]
+    assert run["total_run_time"] < 10
+    assert deployed.states(run, expected=0) == {}
+
+
+def test_new_reviews_and_a_deleted_video_reach_the_app_the_next_day(deployed: Deployed) -> None:
+    settings = make_settings("embedded", postgres_dir=deployed.project / "data" / "postgres")
+    raw = deployed.project / "data" / "raw"
+    page = next(iter(csv.DictReader((raw / "catalogue/videos.csv").open())))["product_url"]
+    (raw / "reviews/dmm_reviews_new.csv").write_text(
+        f"product_url,reviewer_id,stars\n{page},somebody-new,5\n"
+    )
+
+    run = deployed.run(seconds=300, name="daily-embeddings")
+
+    assert run["state_name"] == "Completed", deployed.worker_log.read_text()
+    assert list(deployed.states(run, expected=3)) == ["load", "build", "refresh"]
+    with psycopg.connect(embedded.url(settings)) as connection:
+        found = connection.execute(
+            "select count(*) from public.user_embeddings where user_id = 'somebody-new'"
+        ).fetchone()
+    assert found == (1,)
+
+
+def test_a_run_whose_process_has_gone_is_marked_and_its_slot_is_free(deployed: Deployed) -> None:
+    deployment = deployed.deployment("weekly-two-tower")
+    # As a machine leaves it that was switched off: running for ever, with the only slot.
+    lost = deployed.server.post(
+        f"deployments/{deployment['id']}/create_flow_run", state={"type": "PENDING"}
+    )
+    running = {"type": "RUNNING"}
+    deployed.server.post(f"flow_runs/{lost['id']}/set_state", state=running, force=True)
+    deployed.server.age(lost["id"])
+    limit = deployment["global_concurrency_limit"]["id"]
+    deployed.server.api.patch(f"v2/concurrency_limits/{limit}", json={"active_slots": 1})
+
+    run = deployed.run(seconds=120, name="daily-embeddings")
+
+    assert run["state_type"] == "COMPLETED", deployed.worker_log.read_text()
+    assert deployed.server.api.get(f"flow_runs/{lost['id']}").json()["state_type"] == "CRASHED"
+    found = deployed.deployment("weekly-two-tower")["global_concurrency_limit"]
+    assert found["active_slots"] == 0
+
+
+def test_a_second_release_is_rolled_back_from_prefect(deployed: Deployed) -> None:
+    other = f"env={json.dumps({'TWO_TOWER_TRAIN__SEED': '1', 'TWO_TOWER_TRAIN__EPOCHS': '2'})}"
+    second = deployed.run("--job-variable", other, seconds=300)
+    assert second["state_name"] == "Completed", deployed.worker_log.read_text()
+
+    run = deployed.run(seconds=60, name="rollback")
+
+    assert run["state_name"] == "Completed", deployed.worker_log.read_text()
+    settings = make_settings("embedded", postgres_dir=deployed.project / "data" / "postgres")
+    with psycopg.connect(embedded.url(settings)) as connection:
+        rows = connection.execute(
+            "select version, is_rollback from two_tower.model_releases order by release_id"
+        ).fetchall()
+    assert [is_rollback for _, is_rollback in rows] == [False, False, True]
+    assert rows[0][0] == rows[2][0] != rows[1][0]
+
+
+def test_a_failing_run_calls_the_webhook_as_the_runbook_sets_it_up(deployed: Deployed) -> None:
+    received: list[dict[str, str]] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers["content-length"])
+            received.append(json.loads(self.rfile.read(length)))
+            self.send_response(200)
+            self.end_headers()
+
+    receiver = HTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    save = (
+        "from prefect.blocks.webhook import Webhook\n"
+        f"url = 'http://127.0.0.1:{receiver.server_port}/'\n"
+        "print(Webhook(method='POST', url=url).save('two-tower', overwrite=True))"
+    )
+    block = subprocess.run(
+        [sys.executable, "-c", save],
+        env=deployed.server.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()[-1]
+    text = (PROJECT_DIR / "automations.yaml").read_text(encoding="utf-8")
+    mine = deployed.project / "automations.yaml"
+    mine.write_text(text.replace("WEBHOOK_BLOCK_ID", block), encoding="utf-8")
+    deployed.server.command("automation", "create", "--from-file", str(mine), cwd=deployed.project)
+
+    nowhere = {"TWO_TOWER_TARGET": "postgres", "TWO_TOWER_RETRY_SECONDS": "0"}
+    run = deployed.run("--job-variable", f"env={json.dumps(nowhere)}", seconds=120)
+
+    assert run["state_type"] == "FAILED"
+    deadline = time.monotonic() + 60
+    while not received and time.monotonic() < deadline:
+        time.sleep(0.5)
+    receiver.shutdown()
+    (sent,) = received
+    assert sent["text"].startswith(f"{run['name']} of weekly-two-tower is Failed: target postgres,")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from integration import tiny_model
 from two_tower import landing, tables
+from two_tower.paired import METRICS
+from two_tower.registry import Registry
+from two_tower.serving import SLICES
 from two_tower.settings import Settings
 from two_tower.warehouse import Warehouse, open_warehouse
 
@@ -21,6 +27,10 @@ create table two_tower.interactions (user_id text, item_id uuid);
 create table two_tower.user_feature_slots (
     user_id text, feature_ids smallint[], indices integer[], "values" real[]
 );
+create table two_tower.feature_layout (feature_id smallint, tower text, feature text, kind text,
+    position integer, vocabulary text, width integer, layout_hash text);
+create table two_tower.distributions (tower text, feature text, bin text, row_count bigint,
+    new_count bigint, width integer);
 """
 
 
@@ -67,6 +77,51 @@ class World:
                     rows = vectors[tower]
                     ids = pa.array([name(number) for number in range(len(rows))])
                     landing.write(warehouse, tower, version, [(ids, rows)])  # type: ignore[arg-type]
+        if version not in Registry(self.settings).versions():
+            with tempfile.TemporaryDirectory() as folder:
+                tiny_model.publish(self.settings, version, Path(folder))
+        self.judge(version)
+
+    def judge(self, version: str, users: int = 500, **changed: tuple[float, float, float]) -> None:
+        """Write what `two-tower evaluate` does: as good as what serves, ahead of popularity.
+
+        `changed` are value, lower and upper of a comparison by its slice or, for popularity, by
+        `popularity`; the other model always has 0.2.
+        """
+        with open_warehouse(self.settings) as warehouse:
+            tables.ensure_evaluation(warehouse)
+            serving = None
+            if warehouse.relation_exists("two_tower", "model_releases"):
+                rows = warehouse.fetch(
+                    "select version from two_tower.model_releases order by release_id desc limit 1"
+                )
+                serving = rows[0]["version"] if rows else None
+            for table in ("evaluation_runs", "evaluation_metrics", "evaluation_comparisons"):
+                warehouse.execute(f"delete from two_tower.{table} where run_id = ?", (version,))
+            warehouse.execute(
+                "insert into two_tower.evaluation_runs (run_id, evaluated_at, split, layout_hash,"
+                " users, videos, config, serving_version, serving_state, serving_note)"
+                " values (?, timestamp '2026-01-01', 'random', 'hash', ?, ?, '{}', ?, ?, '')",
+                (version, users, self.videos, serving, serving and "compared"),
+            )
+            for metric, value in (("coverage", 0.5), ("popularity_lift", 0.1)):
+                warehouse.execute(
+                    "insert into two_tower.evaluation_metrics (run_id, model, slice, metric,"
+                    " value, users) values (?, 'two_tower', 'overall', ?, ?, ?)",
+                    (version, metric, value, users),
+                )
+            alike, ahead = (0.2, -0.01, 0.01), (0.3, 0.08, 0.12)
+            pairs = [("popularity", None, "overall", changed.get("popularity", ahead))]
+            if serving is not None:
+                pairs += [("serving", serving, s, changed.get(s, alike)) for s in SLICES]
+            for baseline, of, name, (value, *bounds) in pairs:
+                for metric in METRICS:
+                    figures = (value, value - 0.2, *bounds, users)
+                    warehouse.execute(
+                        "insert into two_tower.evaluation_comparisons values"
+                        " (?, ?, ?, ?, ?, ?, 0.2, ?, ?, ?, ?)",
+                        (version, baseline, of, name, metric, *figures),
+                    )
 
 
 def make_world(settings: Settings, users: int = 50, videos: int = 300) -> World:

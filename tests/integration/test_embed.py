@@ -74,17 +74,37 @@ def test_a_model_of_other_features_is_refused(ready: Settings, tmp_path: Path) -
     assert embed(ready, "20260101_000001").users == 3
 
 
-def test_a_vector_that_is_no_direction_is_counted_and_refused(ready: Settings) -> None:
-    embed(ready)
-    before = landed(ready)
+def test_a_user_of_whom_nothing_is_known_has_no_vector(ready: Settings) -> None:
+    before = embed(ready)
     with open_warehouse(ready) as warehouse:
         warehouse.execute(
             "insert into two_tower.user_feature_slots values ('nothing', array[2], array[0],"
             " array[0])"
         )
-    with pytest.raises(GateError, match="1 of 4 users"):
+    after = embed(ready)
+    assert (before.users_without, after.users_without) == (0, 1)
+    assert after.users == before.users
+    assert "nothing" not in landed(ready)
+
+
+def test_a_video_without_a_direction_is_counted_and_refused(ready: Settings) -> None:
+    embed(ready)
+    before = landed(ready)
+    with open_warehouse(ready) as warehouse:
+        warehouse.execute(
+            'update two_tower.item_feature_slots set "values" = array[0, 0]'
+            f" where video_id = '{video_id(3)}'"
+        )
+    with pytest.raises(GateError, match="1 of 6 items"):
         embed(ready)
     assert landed(ready).keys() == before.keys()
+
+
+def test_a_model_that_knows_nothing_of_anybody_is_refused(ready: Settings) -> None:
+    with open_warehouse(ready) as warehouse:
+        warehouse.execute('update two_tower.user_feature_slots set "values" = array[0, 0]')
+    with pytest.raises(GateError, match="3 of 3 users"):
+        embed(ready)
 
 
 def test_without_features_there_is_nothing_to_embed(ready: Settings) -> None:

@@ -18,10 +18,12 @@ from psycopg import conninfo
 from psycopg.rows import dict_row
 from pydantic import SecretStr
 
-from conftest import PROJECT_DIR, make_settings
+from conftest import PROJECT_DIR, folders, make_settings
 from integration.postgrest_gateway import ANON_KEY, gateway
 from integration.serving_world import make_world, video_id
 from two_tower import dbt
+from two_tower.gate import check_artifacts
+from two_tower.warehouse import open_warehouse
 
 EXAMPLES = PROJECT_DIR / "examples"
 
@@ -43,8 +45,11 @@ def app_dsn(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         if not connection.execute("select from pg_roles where rolname = 'anon'").fetchall():
             connection.execute("create role anon nologin")
     dsn = conninfo.make_conninfo(postgres_dsn, dbname="example_app")
-    settings = make_settings("postgres", database_url=SecretStr(dsn))
+    places = folders(tmp_path_factory.mktemp("example"))
+    settings = make_settings("postgres", database_url=SecretStr(dsn), **places)
     make_world(settings).land("20260101_000000")
+    with open_warehouse(settings) as database:
+        check_artifacts(settings, database, "20260101_000000")
     roles = json.dumps({"serving_roles": ["anon"]})
     target = tmp_path_factory.mktemp("target")
     dbt.run(

@@ -101,15 +101,42 @@ def test_known_and_unknown_users_and_videos_get_titled_answers(
     assert [row["video_id"] for row in known] != [row["video_id"] for row in unknown]
 
 
+def test_a_run_begins_with_the_first_step_whose_outputs_are_not_there(
+    shell: Shell, first_run: dict[str, Any]
+) -> None:
+    def done_again() -> list[str]:
+        return [name for name, summary in shell("run").items() if not summary.get("reused")]
+
+    always = ["load", "train", "release"]  # which compare content themselves
+    assert done_again() == always
+    (shell.folder / "artifacts/models/two_tower_latest.onnx").unlink()
+    assert done_again() == ["load", "train", "export", "release"]
+    (Path(first_run["evaluate"]["report"])).unlink()
+    assert done_again() == ["load", "train", "evaluate", "release"]
+    # A dbt command typed by hand: what it built is not known.
+    settings = {
+        **shell.environment,
+        "TWO_TOWER_DUCKDB_PATH": str(shell.folder / "warehouse.duckdb"),
+    }
+    dbt = [Path(sys.executable).parent / "dbt", "run", "--select", "users", "--target", "duckdb"]
+    subprocess.run(dbt, env=settings, cwd=PROJECT_DIR, check=True, capture_output=True)
+    assert done_again() == [step.name for step in STEPS]
+    assert done_again() == always
+
+
 def test_a_second_run_does_nothing_twice_and_another_model_can_be_rolled_back(
     shell: Shell, first_run: dict[str, Any]
 ) -> None:
     again = shell("run")
     assert again["load"]["rows_loaded"] == 0
+    reused = [name for name, summary in again.items() if summary.get("reused")]
+    assert reused == ["build", "evaluate", "export", "embed"]
     assert again["train"]["version"] == first_run["train"]["version"]
     assert not again["release"]["swapped"]
 
     second = shell("run", TWO_TOWER_TRAIN__SEED="1")
+    reused = [name for name, summary in second.items() if summary.get("reused")]
+    assert reused == ["build"]
     assert second["release"]["swapped"]
     assert second["release"]["release_id"] == first_run["release"]["release_id"] + 1
     assert second["release"]["videos"] == first_run["release"]["videos"]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import psycopg
@@ -17,8 +14,10 @@ import pytest
 from numpy.typing import NDArray
 from serving_world import World, make_world
 
+from faults.invariants import latest_matches
 from two_tower import project, warehouse
-from two_tower.errors import GateError, InputError, NotEnoughDataError
+from two_tower.errors import GateError, NotEnoughDataError
+from two_tower.registry import Registry
 from two_tower.release import ReleaseResult, release, rollback
 from two_tower.settings import Settings
 from two_tower.warehouse import PostgresWarehouse
@@ -307,7 +306,7 @@ def test_a_swap_gives_way_to_a_long_reader_and_says_so(story: Story) -> None:
 
 
 def test_refused_vectors_leave_the_served_ones(story: Story) -> None:
-    """A zero vector, a missing video and two versions: each is refused by a test of its own."""
+    """A zero vector, a missing video and two versions: each is a check of its own."""
     world, before = story.world, served(story.connection)
     users = telling_vectors(1, world.users, "user")
     users[17] = 0
@@ -315,16 +314,20 @@ def test_refused_vectors_leave_the_served_ones(story: Story) -> None:
     story.connection.execute(
         "update two_tower.user_embeddings_landing set version = '20260102_000000'"
     )
-    with pytest.raises(GateError, match="dbt build"):
+    with pytest.raises(GateError, match="failed 3 of the promotion checks") as refused:
         release(world.settings)
     assert served(story.connection) == before
-    results = json.loads((Path(os.environ["DBT_TARGET_PATH"]) / "run_results.json").read_text())
-    failed = {r["unique_id"].split(".")[2] for r in results["results"] if r["status"] == "fail"}
-    assert failed == {
-        "unit_length_user_embeddings_next_embedding",
-        "same_keys_as_video_embeddings_next_video_id__video_id__ref_videos_",
-        "assert_one_model_version_is_landed",
-    }
+    assert "unit_length:users is 1, at most 0 is required" in str(refused.value)
+    failed = story.connection.execute(
+        "select check_name, value from two_tower.promotion_checks where not passed"
+        " and attempt = (select max(attempt) from two_tower.promotion_checks) order by 1"
+    ).fetchall()
+    assert failed == [
+        ("missing_or_extra:videos", 1),
+        ("unit_length:users", 1),
+        ("versions_landed", 2),
+    ]
+    assert latest_matches(Registry(world.settings)) == VERSIONS[-1]
 
 
 def test_rollback_exchanges_the_pairs_once_and_keeps_the_protection(story: Story) -> None:
@@ -333,8 +336,8 @@ def test_rollback_exchanges_the_pairs_once_and_keeps_the_protection(story: Story
     former = connection.execute("select 'public.video_embeddings_previous'::regclass::oid")
     former_oid = former.fetchone()
     protected = protection(connection)
-    with pytest.raises((InputError, NotEnoughDataError), match=f"{VERSIONS[3]} is serving again"):
-        rollback(story.world.settings)  # this world has no registry
+    result = rollback(story.world.settings)
+    assert (result.version_from, result.version_to) == (VERSIONS[4], VERSIONS[3])
     assert connection.execute("select 'public.video_embeddings'::regclass::oid").fetchone() == (
         former_oid
     )

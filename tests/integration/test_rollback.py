@@ -50,8 +50,8 @@ def released(duckdb_settings: Settings, tmp_path: Path) -> Settings:
     return duckdb_settings
 
 
-def roll_back(settings: Settings) -> subprocess.CompletedProcess[str]:
-    """Run `two-tower rollback --json` in a time zone that is not UTC."""
+def two_tower(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `two-tower ARGUMENTS --json` in a time zone that is not UTC."""
     environment = {
         **os.environ,
         "TZ": "Asia/Tokyo",
@@ -61,7 +61,7 @@ def roll_back(settings: Settings) -> subprocess.CompletedProcess[str]:
         "TWO_TOWER_REGISTRY_URL": settings.registry_url,
     }
     return subprocess.run(
-        [Path(sys.executable).parent / "two-tower", "rollback", "--json"],
+        [Path(sys.executable).parent / "two-tower", *arguments, "--json"],
         env=environment,
         cwd=settings.path(settings.duckdb_path).parent,  # away from the developer's .env
         capture_output=True,
@@ -74,7 +74,7 @@ def test_rollback_moves_tables_history_and_latest_back_once(released: Settings) 
     assert Registry(released).fetch().version == SERVING
     started = datetime.now(UTC).replace(tzinfo=None)
 
-    done = roll_back(released)
+    done = two_tower(released, "rollback")
 
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -90,7 +90,41 @@ def test_rollback_moves_tables_history_and_latest_back_once(released: Settings) 
     # Of which the time zone of the machine knows nothing.
     assert timedelta(0) <= row["released_at"] - started < timedelta(minutes=5)
 
-    again = roll_back(released)
+    again = two_tower(released, "rollback")
     assert again.returncode == 6
     assert "already put back" in again.stderr
     assert Registry(released).fetch().version == FORMER
+
+
+def test_the_versions_are_listed_with_what_became_of_them(released: Settings) -> None:
+    def listed() -> list[tuple[str, str, bool]]:
+        done = two_tower(released, "releases")
+        assert done.returncode == 0, done.stderr
+        rows = json.loads(done.stdout)
+        assert all(row["is_in_registry"] for row in rows)
+        return [(row["version"], row["state"], row["is_latest"]) for row in rows]
+
+    assert listed() == [(SERVING, "serving", True), (FORMER, "previous", False)]
+    # The version of the release before, by its name: the same exchange.
+    done = two_tower(released, "rollback", FORMER)
+    assert done.returncode == 0, done.stderr
+    assert listed() == [(SERVING, "previous", False), (FORMER, "serving", True)]
+    again = two_tower(released, "rollback", FORMER)
+    assert again.returncode == 0, "what serves already goes on serving"
+    assert listed() == [(SERVING, "previous", False), (FORMER, "serving", True)]
+    gone = two_tower(released, "rollback", "20010101_000000")
+    assert gone.returncode == 3
+    assert "is not in the registry" in gone.stderr
+
+
+def test_forgetting_says_what_went_and_never_who(released: Settings) -> None:
+    done = two_tower(released, "forget-user", "new")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["rows"] == {'"public"."user_embeddings"': 1}
+    assert datetime.fromisoformat(result["forgotten_at"])
+    assert "nothing was stored" not in done.stderr
+    again = two_tower(released, "forget-user", "new")
+    assert again.returncode == 0
+    assert json.loads(again.stdout)["rows"] == {}
+    assert "nothing was stored under this id" in again.stderr

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-import onnx
+import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from two_tower.layout import Layout
+from two_tower.onnx_model import write_onnx
 from two_tower.registry import Registry
 from two_tower.settings import Settings
+from two_tower.towers import Towers, save_towers
 from two_tower.warehouse import Warehouse
 
 VIDEOS = 4  # the first of the catalogue, the ones that vocab_video knows
@@ -25,8 +28,8 @@ NAMES = ("feature_id", "tower", "feature", "kind", "position", "vocabulary", "wi
 
 FEATURES = """
 create schema if not exists two_tower;
-create table two_tower.feature_layout (feature_id smallint, tower text, feature text, kind text,
-    position integer, vocabulary text, width integer, layout_hash text);
+create table if not exists two_tower.feature_layout (feature_id smallint, tower text,
+    feature text, kind text, position integer, vocabulary text, width integer, layout_hash text);
 create table two_tower.feature_layout_versions
     (input_schema_version integer, layout_hash text, first_seen_at timestamp);
 create table two_tower.item_feature_slots (video_id uuid, feature_ids smallint[],
@@ -48,27 +51,27 @@ def weights() -> dict[str, NDArray[np.float32]]:
     }
 
 
+@cache
+def model_files() -> tuple[bytes, bytes]:
+    """The ONNX file and the pickle of towers with these weights: linear, without a bias."""
+    towers = Towers(layout())
+    state = towers.state_dict()
+    for name, weight in weights().items():
+        state[f"towers.{name}.weight"].copy_(torch.from_numpy(weight))
+        state[f"towers.{name}.bias"].zero_()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        write_onnx(path, towers.eval(), {})
+        onnx = path.read_bytes()
+        save_towers(path, towers)
+        return onnx, path.read_bytes()
+
+
 def publish(settings: Settings, version: str, folder: Path, layout_hash: str = "hash") -> None:
     """Publish a model that multiplies by `weights()` and divides by the length."""
-    nodes, inputs, outputs, constants = [], [], [], []
-    for name, weight in weights().items():
-        constants.append(numpy_helper.from_array(weight, f"{name}_weight"))
-        nodes.append(helper.make_node("MatMul", [f"{name}_features", f"{name}_weight"], [name]))
-        nodes.append(
-            helper.make_node("LpNormalization", [name], [f"{name}_embedding"], axis=1, p=2)
-        )
-        for kind, suffix, width in (
-            (inputs, "features", VIDEOS + 1),
-            (outputs, "embedding", 128),
-        ):
-            shape = [f"{name}_batch", width]
-            kind.append(helper.make_tensor_value_info(f"{name}_{suffix}", TensorProto.FLOAT, shape))
-    graph = helper.make_graph(nodes, "towers", inputs, outputs, constants)
-    opset = [helper.make_opsetid("", 18)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=9)
     files = {"onnx": folder / f"{version}.onnx", "pkl": folder / f"{version}.pkl"}
-    onnx.save(model, files["onnx"])
-    files["pkl"].write_bytes(b"no weights needed here " + version.encode())
+    for path, content in zip(files.values(), model_files(), strict=True):
+        path.write_bytes(content)
     frozen = layout(layout_hash)
     meta = {
         "trained_at": "2026-01-01T00:00:00Z",

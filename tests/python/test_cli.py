@@ -97,7 +97,8 @@ def test_every_command_teaches_with_an_example_of_itself(
 def test_the_commands_are_those_that_were_promised() -> None:
     assert set(NAMES) == {
         *("init", "sample-data", "import", "load", "train", "evaluate", "compare", "export"),
-        *("embed", "release", "rollback", "run", "recommend", "similar", "status"),
+        *("embed", "release", "releases", "refresh", "rollback", "forget-user", "run"),
+        *("recommend", "similar", "status"),
         *("db start", "db stop", "db url"),
     }
 
@@ -172,6 +173,19 @@ def test_a_database_that_does_not_answer_exits_4_without_its_password(
 
     assert done.returncode == ExitCode.UNAVAILABLE
     assert "127.0.0.1/app" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_database_that_refuses_exits_3_without_its_password(
+    two_tower: Shell, postgres_dsn: str
+) -> None:
+    url = postgres_dsn.replace("postgres:@/postgres", f"nobody:{SECRET}@/postgres")
+
+    done = two_tower("load", "--json", TWO_TOWER_TARGET="postgres", DATABASE_URL=url)
+
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert "refuses the connection" in done.stderr
+    assert "nobody" in done.stderr
     assert done.stdout == ""
 
 

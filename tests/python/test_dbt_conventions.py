@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
-PUBLIC_FOLDERS = ("marts", "features", "serving", "evaluation")
+PUBLIC_FOLDERS = ("marts", "features", "serving", "evaluation", "drift")
 MAX_MODEL_LINES = 120
 KEY_TESTS = ("unique", "unique_combination")
 # What others build on: these names and types are promised, so neither SQL nor YAML may change them.

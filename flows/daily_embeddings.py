@@ -1,0 +1,17 @@
+"""The daily run on Prefect: what is new or has changed gets a vector from the serving model."""
+
+from typing import Any
+
+from prefect import flow
+
+from two_tower import orchestration, pipeline
+
+
+@flow(name="daily-embeddings")
+def daily_embeddings() -> Any:
+    """Load, build the features, and bring the served vectors up to them."""
+    return orchestration.walk("daily-embeddings", pipeline.DAILY_STEPS)
+
+
+if __name__ == "__main__":
+    daily_embeddings()

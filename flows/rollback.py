@@ -1,0 +1,17 @@
+"""The rollback on Prefect: the release before serves again."""
+
+from typing import Any
+
+from prefect import flow
+
+from two_tower import orchestration, pipeline
+
+
+@flow(name="rollback")
+def rollback(version: str | None = None) -> Any:
+    """Put the previous release back, or a version of the registry."""
+    return orchestration.walk("rollback", pipeline.ROLLBACK_STEPS, version)
+
+
+if __name__ == "__main__":
+    rollback()

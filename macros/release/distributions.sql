@@ -1,0 +1,58 @@
+{# Bins of the cosines of some users with some videos, 0.1 wide: rows of (bin, row_count). #}
+{% macro score_bins(users, videos) -%}
+    {{ return(adapter.dispatch('score_bins')(users, videos)) }}
+{%- endmacro %}
+
+{% macro default__score_bins(users, videos) -%}
+    {{ sampled_score_bins(users, videos, 'array_inner_product(users.embedding, videos.embedding)') }}
+{%- endmacro %}
+
+{% macro postgres__score_bins(users, videos) -%}
+    {%- set cosine = '1 - (users.embedding operator(' ~ pgvector_schema() ~ '.<=>) videos.embedding)' -%}
+    {{ sampled_score_bins(users, videos, cosine) }}
+{%- endmacro %}
+
+{% macro sampled_score_bins(users, videos, cosine) -%}
+    select cast(cast(floor(10 * ({{ cosine }})) as integer) as text) as bin, count(*) as row_count
+    from (select embedding from {{ users }} order by md5(user_id), user_id limit 200) as users
+    cross join (
+        select embedding from {{ videos }} order by md5(cast(video_id as text)), video_id limit 200
+    ) as videos
+    group by 1
+{%- endmacro %}
+
+
+{# The bins of what is served, or no rows before a first build has made the tables. #}
+{% macro served_score_bins() -%}
+    {%- set users = adapter.get_relation(target.database, 'public', 'user_embeddings') if execute else none -%}
+    {%- set videos = adapter.get_relation(target.database, 'public', 'video_embeddings') if execute else none -%}
+    {%- if users and videos and pgvector_or_duckdb() -%}
+        {{ score_bins(users, videos) }}
+    {%- else -%}
+        select cast(null as text) as bin, cast(null as bigint) as row_count where false
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro pgvector_or_duckdb() -%}
+    {{ return(target.type != 'postgres' or pgvector_schema() is not none) }}
+{%- endmacro %}
+
+
+{# The distributions as they were at the release that is serving, or no rows before there is one. #}
+{% macro released_distributions_of_serving() -%}
+    {%- set released = adapter.get_relation(this.database, this.schema, 'released_distributions') if execute else none -%}
+    {%- if released -%}
+        (
+            select released.tower, released.feature, released.bin, released.row_count, released.width, released.version
+            from {{ released }} as released
+            inner join {{ serving_release() }} as serving on serving.version = released.version
+        )
+    {%- else -%}
+        (
+            select
+                cast(null as text) as tower, cast(null as text) as feature, cast(null as text) as bin,
+                cast(null as bigint) as row_count, cast(null as integer) as width, cast(null as text) as version
+            where false
+        )
+    {%- endif -%}
+{%- endmacro %}

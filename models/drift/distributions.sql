@@ -1,0 +1,107 @@
+{%- set sample = var('drift_sample') -%}
+
+with users as (
+    select
+        cast(user_id as text) as id,
+        feature_ids,
+        indices,
+        "values"
+    from {{ ref('user_feature_slots') }}
+    order by md5(user_id), user_id
+    limit {{ sample }}
+),
+
+items as (
+    select
+        cast(video_id as text) as id,
+        feature_ids,
+        indices,
+        "values"
+    from {{ ref('item_feature_slots') }}
+    order by md5(cast(video_id as text)), video_id
+    limit {{ sample }}
+),
+
+slots as (
+    select unnest(feature_ids) as feature_id, unnest(indices) as index, unnest("values") as value from users
+    union all
+    select unnest(feature_ids) as feature_id, unnest(indices) as index, unnest("values") as value from items
+),
+
+-- Who a video is says nothing of how videos are distributed.
+layout as (
+    select
+        feature_id,
+        tower,
+        feature,
+        kind,
+        width
+    from {{ ref('feature_layout') }}
+    where kind <> 'identity'
+),
+
+known as (
+    select
+        feature,
+        max(width) as width
+    from {{ released_distributions_of_serving() }} as released
+    group by feature
+),
+
+-- Numbers are logarithms or shares: a quarter is a bin. Of the tokens the first fifty are, and the rest together.
+binned as (
+    select
+        layout.tower,
+        layout.feature,
+        cast(
+            case
+                when layout.kind = 'numeric' then cast(floor(4 * slots.value) as integer)
+                else least(slots.index, 50)
+            end as text
+        ) as bin,
+        layout.width,
+        case when layout.kind <> 'numeric' and slots.index >= known.width then 1 else 0 end as is_new
+    from slots
+    inner join layout on layout.feature_id = slots.feature_id
+    left join known on known.feature = layout.feature
+),
+
+counted as (
+    select
+        tower,
+        feature,
+        bin,
+        count(*) as row_count,
+        sum(is_new) as new_count,
+        width
+    from binned
+    group by tower, feature, bin, width
+    union all
+    select
+        'reviews' as tower,
+        'product_url' as feature,
+        case when video_id is null then 'unknown' else 'known' end as bin,
+        sum(review_count) as row_count,
+        0 as new_count,
+        0 as width
+    from {{ ref('int_review_urls') }}
+    group by 1, 2, 3
+    union all
+    select
+        'score' as tower,
+        'cosine' as feature,
+        bin,
+        row_count,
+        0 as new_count,
+        0 as width
+    from ({{ served_score_bins() }}) as scores
+)
+
+select
+    tower,
+    feature,
+    bin,
+    cast(row_count as bigint) as row_count,
+    cast(new_count as bigint) as new_count,
+    cast(width as integer) as width
+from counted

@@ -1,0 +1,179 @@
+"""What the steps of a run have done, by the content they did it for: where a next run begins.
+
+A row a step in ``two_tower.finished_steps``: a checksum of what the step depends on, and its
+summary. A step whose row has the checksum of now, and whose outputs are there, need not be done
+again. A dbt command typed by hand removes the rows (macro ``forget_finished_steps``): what it built
+is not known here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from two_tower.errors import NotEnoughDataError, TwoTowerError
+from two_tower.registry import Registry
+from two_tower.settings import Settings
+from two_tower.warehouse import Warehouse, open_warehouse
+
+TABLE = """
+create table if not exists two_tower.finished_steps (
+    step text primary key, inputs text not null, summary text not null,
+    finished_at timestamp not null
+)"""
+# The order of the steps that are looked up here. Training compares the rows themselves, and load
+# and release compare with what is in the tables.
+STEPS = ("build", "evaluate", "export", "embed")
+
+
+def inputs_of(settings: Settings, step: str, version: str | None) -> str | None:
+    """Return the checksum of what a step depends on; None where the step is not looked up here."""
+    if step not in STEPS or _reads_tables_of_the_app(settings):
+        return None
+    with open_warehouse(settings) as warehouse:
+        if not warehouse.relation_exists("raw", "review_files"):
+            return None
+        serving: list[Any] = []
+        if step == "evaluate" and warehouse.relation_exists("two_tower", "model_releases"):
+            # A model is measured beside the one that serves.
+            serving = warehouse.fetch(
+                "select version from two_tower.model_releases order by release_id desc limit 1"
+            )
+        data = [
+            warehouse.fetch("select file, sha256 from raw.review_files order by file"),
+            warehouse.fetch("select file, sha256 from raw.catalogue_files order by file"),
+            # Rows may have been removed from a file that was loaded.
+            warehouse.fetch("select count(*) as n from raw.reviews"),
+        ]
+        if step == "evaluate" and warehouse.relation_exists("two_tower", "model_releases"):
+            # It is measured beside the model that serves, or served before it.
+            data.append(
+                warehouse.fetch(
+                    "select version from two_tower.model_releases where version <> ?"
+                    " order by release_id desc limit 1",
+                    (version,),
+                )
+            )
+    today = datetime.now(UTC).date()
+    kept = ("target", "schema_name", "registry_url", "runs_dir")
+    parts = [
+        step,
+        version if step != "build" else None,
+        str(settings.as_of or today),
+        {name: str(getattr(settings, name)) for name in kept},
+        data,
+        serving,
+        _code(settings),
+    ]
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
+
+
+def find(
+    settings: Settings, step: str, version: str | None, inputs: str | None
+) -> dict[str, Any] | None:
+    """Return the summary of a step that was finished on these inputs, if its outputs are there."""
+    if inputs is None:
+        return None
+    with open_warehouse(settings) as warehouse:
+        _ensure(warehouse)
+        rows = warehouse.fetch(
+            "select summary from two_tower.finished_steps where step = ? and inputs = ?",
+            (step, inputs),
+        )
+        if not rows or not OUTPUTS[step](settings, warehouse, version):
+            return None
+    summary: dict[str, Any] = json.loads(rows[0]["summary"])
+    return summary
+
+
+def forget(settings: Settings, steps: Iterable[str]) -> None:
+    """Forget that these steps are finished: they are about to begin, or their outputs changed."""
+    with open_warehouse(settings) as warehouse:
+        _ensure(warehouse)
+        for step in steps:
+            warehouse.execute("delete from two_tower.finished_steps where step = ?", (step,))
+
+
+def record(settings: Settings, step: str, inputs: str | None, summary: dict[str, Any]) -> None:
+    """Remember a finished step."""
+    if inputs is None:
+        return
+    with open_warehouse(settings) as warehouse, warehouse.transaction():
+        warehouse.execute("delete from two_tower.finished_steps where step = ?", (step,))
+        warehouse.execute(
+            "insert into two_tower.finished_steps values (?, ?, ?, ?)",
+            (step, inputs, json.dumps(summary), datetime.now(UTC).replace(tzinfo=None)),
+        )
+
+
+def _ensure(warehouse: Warehouse) -> None:
+    warehouse.execute("create schema if not exists two_tower")
+    warehouse.execute(TABLE)
+
+
+def _is_built(settings: Settings, warehouse: Warehouse, version: str | None) -> bool:
+    names = ("training_users", "user_feature_slots", "item_feature_slots", "evaluation_users")
+    return all(warehouse.relation_exists(settings.schema_name, name) for name in names)
+
+
+def _is_evaluated(settings: Settings, warehouse: Warehouse, version: str | None) -> bool:
+    run = settings.path(settings.runs_dir) / str(version)
+    found = warehouse.fetch(
+        "select 1 as found from two_tower.evaluation_runs where run_id = ?", (version,)
+    )
+    return bool(found) and (run / "metrics.json").exists() and (run / "report.html").exists()
+
+
+def _is_exported(settings: Settings, warehouse: Warehouse, version: str | None) -> bool:
+    try:
+        meta = Registry(settings).latest()
+    except (NotEnoughDataError, TwoTowerError):
+        return False
+    stored = set(Registry(settings).storage.names())
+    return bool(meta["version"] == version and set(meta["sha256"]) <= stored)
+
+
+def _is_embedded(settings: Settings, warehouse: Warehouse, version: str | None) -> bool:
+    for tower, landing in (("user", "user_embeddings"), ("item", "video_embeddings")):
+        counts = warehouse.fetch(
+            "select count(*) as landed, count(*) filter (where version = ?) as ours,"
+            f" (select count(*) from two_tower.{tower}_feature_slots) as wanted"
+            f" from two_tower.{landing}_landing",
+            (version,),
+        )[0]
+        # A user of whom the model knows nothing has no vector.
+        least = 1 if tower == "user" else counts["wanted"]
+        if not least <= counts["landed"] == counts["ours"] <= counts["wanted"]:
+            return False
+    return True
+
+
+OUTPUTS: dict[str, Callable[[Settings, Warehouse, str | None], bool]] = {
+    "build": _is_built,
+    "evaluate": _is_evaluated,
+    "export": _is_exported,
+    "embed": _is_embedded,
+}
+
+
+def _reads_tables_of_the_app(settings: Settings) -> bool:
+    """Return whether the catalogue is the app's: its tables change without a file to compare."""
+    text = (settings.project_dir / "dbt_project.yml").read_text(encoding="utf-8")
+    return bool(yaml.safe_load(text).get("vars", {}).get("catalogue_schema", "raw") != "raw")
+
+
+def _code(settings: Settings) -> str:
+    """Return a checksum of the SQL and of this package."""
+    digest = hashlib.sha256()
+    project, package = settings.project_dir, Path(__file__).parent
+    files = [project / "dbt_project.yml", *(project / "models").rglob("*.*")]
+    files += [*(project / "macros").rglob("*.sql"), *(project / "tests/dbt").rglob("*.sql")]
+    for file in sorted([*files, *package.rglob("*.py")]):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

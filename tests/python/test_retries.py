@@ -1,0 +1,110 @@
+"""What is tried again, and for how long."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from two_tower import retries
+from two_tower.errors import (
+    BusyError,
+    FullError,
+    GateError,
+    InputError,
+    NotEnoughDataError,
+    TwoTowerError,
+    UnavailableError,
+)
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+PASSING = [
+    psycopg.errors.lookup(code)("…")
+    for code in ("57P01", "57P02", "57P03", "08006", "08001", "40001", "40P01", "55P03", "53300")
+] + [
+    psycopg.OperationalError("server closed the connection unexpectedly"),
+    UnavailableError("no answer"),
+    caused(RuntimeError("in between"), psycopg.errors.AdminShutdown("…")),
+]
+LASTING = [
+    psycopg.errors.lookup(code)("…") for code in ("42P01", "23505", "53100", "57014", "28P01")
+] + [
+    kind("…") for kind in (BusyError, FullError, GateError, InputError, NotEnoughDataError)
+] + [
+    caused(InputError("wrong password"), psycopg.OperationalError("authentication failed")),
+    ValueError("a defect"),
+    psycopg.ProgrammingError("a defect"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", PASSING, ids=repr)
+def test_what_passes_is_worth_another_try(error: Exception) -> None:
+    assert retries.is_worth_retrying(error)
+
+
+@pytest.mark.parametrize("error", LASTING, ids=repr)
+def test_what_lasts_is_not(error: Exception) -> None:
+    assert not retries.is_worth_retrying(error)
+
+
+class Failing:
+    """A function that fails so many times, and then returns how often it was called."""
+
+    def __init__(self, error: Exception, times: int) -> None:
+        self.error, self.times, self.calls = error, times, 0
+
+    def __call__(self) -> int:
+        self.calls += 1
+        if self.calls <= self.times:
+            raise self.error
+        return self.calls
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that were made, on a clock that they alone move."""
+    made: list[float] = []
+    monkeypatch.setattr(retries.time, "sleep", made.append)
+    monkeypatch.setattr(retries.time, "monotonic", lambda: sum(made))
+    return made
+
+
+def test_pauses_double_up_to_half_a_minute(pauses: list[float]) -> None:
+    assert retries.call("load", Failing(UnavailableError("no answer"), 8), 1000) == 9
+    expected = [1, 2, 4, 8, 16, 30, 30, 30]
+    for made, pause in zip(pauses, expected, strict=True):
+        assert 0.75 * pause <= made <= 1.25 * pause
+
+
+def test_the_last_error_is_raised_when_the_time_is_over(pauses: list[float]) -> None:
+    failing = Failing(UnavailableError("no answer"), 10_000)
+    with pytest.raises(UnavailableError, match="no answer"):
+        retries.call("load", failing, 60)
+    assert 30 < sum(pauses) <= 60
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_a_lasting_error_is_raised_at_once(pauses: list[float], seconds: float) -> None:
+    failing = Failing(GateError("refused"), 10_000)
+    with pytest.raises(GateError):
+        retries.call("load", failing, seconds)
+    assert (failing.calls, pauses) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (psycopg.errors.AdminShutdown("terminating connection"), UnavailableError),
+        (psycopg.errors.DiskFull("could not extend file"), FullError),
+    ],
+)
+def test_the_databases_own_errors_come_out_with_a_mend(
+    pauses: list[float], error: Exception, kind: type[TwoTowerError]
+) -> None:
+    with pytest.raises(kind, match=f"embed: .*{error}") as caught:
+        retries.call("embed", Failing(error, 10_000), 0)
+    assert caught.value.hint
