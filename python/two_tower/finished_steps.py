@@ -39,12 +39,6 @@ def inputs_of(settings: Settings, step: str, version: str | None) -> str | None:
     with open_warehouse(settings) as warehouse:
         if not warehouse.relation_exists("raw", "review_files"):
             return None
-        serving: list[Any] = []
-        if step == "evaluate" and warehouse.relation_exists("two_tower", "model_releases"):
-            # A model is measured beside the one that serves.
-            serving = warehouse.fetch(
-                "select version from two_tower.model_releases order by release_id desc limit 1"
-            )
         data = [
             warehouse.fetch("select file, sha256 from raw.review_files order by file"),
             warehouse.fetch("select file, sha256 from raw.catalogue_files order by file"),
@@ -68,7 +62,6 @@ def inputs_of(settings: Settings, step: str, version: str | None) -> str | None:
         str(settings.as_of or today),
         {name: str(getattr(settings, name)) for name in kept},
         data,
-        serving,
         _code(settings),
     ]
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
@@ -125,8 +118,15 @@ def _is_built(settings: Settings, warehouse: Warehouse, version: str | None) -> 
 def _is_evaluated(settings: Settings, warehouse: Warehouse, version: str | None) -> bool:
     run = settings.path(settings.runs_dir) / str(version)
     found = warehouse.fetch(
-        "select 1 as found from two_tower.evaluation_runs where run_id = ?", (version,)
+        "select serving_version from two_tower.evaluation_runs where run_id = ?", (version,)
     )
+    # A model is measured beside the one that serves, which may be another since.
+    if found and warehouse.relation_exists("two_tower", "model_releases"):
+        rows = warehouse.fetch(
+            "select version from two_tower.model_releases order by release_id desc limit 1"
+        )
+        if rows and rows[0]["version"] not in (version, found[0]["serving_version"]):
+            return False
     return bool(found) and (run / "metrics.json").exists() and (run / "report.html").exists()
 
 

@@ -55,6 +55,7 @@ def test_it_comes_up_runs_and_ends_cleanly(project: Path, sign: signal.Signals) 
                 assert (ended["state_type"], ended["state_name"]) == ("COMPLETED", "NotEnoughData")
             started = psutil.Process(process.pid).children(recursive=True)
             assert len(started) >= 2
+            before = len(log.read_text())
             os.kill(process.pid, sign)
             assert process.wait(60) == 130
         finally:
@@ -63,7 +64,7 @@ def test_it_comes_up_runs_and_ends_cleanly(project: Path, sign: signal.Signals) 
         assert [one for one in started if one.is_running()] == []
         with pytest.raises(httpx.TransportError):
             server.api.get("health")
-        assert "Traceback" not in log.read_text()
+        assert "Traceback" not in log.read_text()[before:]
     assert (project / "data/prefect/prefect.db").exists()
     assert ended["state_type"] in TERMINAL
 

@@ -168,6 +168,15 @@ def test_the_run_goes_the_whole_way_and_leaves_a_release_and_a_report(deployed: 
     assert len(answer) == 5
     report = deployed.report(run)
     assert report.startswith(f"# {version}\n\n**Completed**")
+    for part in ("| reviews | 3,", "rows were rejected:", "| ndcg@10 | 0.", "## Gates: all passed"):
+        assert part in report
+    assert f"runs/{version}/report.html" in report
+    table = {"key": {"any_": ["weekly-two-tower-gates"]}, "type": {"any_": ["table"]}}
+    (gates,) = deployed.server.post("artifacts/filter", artifacts=table)
+    rows = json.loads(gates["data"])
+    assert len(rows) > 5
+    assert all(row["passed"] for row in rows)
+    assert rows[0].keys() == {"check", "value", "requirement", "threshold", "passed", "note"}
     assert "not done" not in report
 
 
@@ -237,9 +246,41 @@ def test_a_run_whose_process_has_gone_is_marked_and_its_slot_is_free(deployed: D
     assert found["active_slots"] == 0
 
 
+@contextmanager
+def gate(deployed: Deployed, old: str, new: str) -> Iterator[None]:
+    """Set a margin of the gate for the length of the block."""
+    project = deployed.project / "dbt_project.yml"
+    text = project.read_text(encoding="utf-8")
+    assert old in text
+    project.write_text(text.replace(old, new), encoding="utf-8")
+    yield
+    project.write_text(text, encoding="utf-8")
+
+
+OTHER_MODEL = f"env={json.dumps({'TWO_TOWER_TRAIN__SEED': '1'})}"
+
+
+def test_a_gate_that_refuses_fails_the_run_and_says_which_and_by_how_much(
+    deployed: Deployed,
+) -> None:
+    settings = make_settings("embedded", postgres_dir=deployed.project / "data" / "postgres")
+    with gate(deployed, "gate_coverage_floor: 0.02", "gate_coverage_floor: 2"):
+        run = deployed.run("--job-variable", OTHER_MODEL, seconds=300)
+
+    assert (run["state_type"], run["state_name"]) == ("FAILED", "Refused")
+    assert "coverage" in run["state"]["message"]
+    assert "at least 2 is required (short by" in run["state"]["message"]
+    report = deployed.report(run)
+    assert "## Gates: 1 of" in report
+    assert "| **✘** | coverage" in report
+    with psycopg.connect(embedded.url(settings)) as connection:
+        count = connection.execute("select count(*) from two_tower.model_releases").fetchone()
+    assert count == (1,)
+
+
 def test_a_second_release_is_rolled_back_from_prefect(deployed: Deployed) -> None:
-    other = f"env={json.dumps({'TWO_TOWER_TRAIN__SEED': '1', 'TWO_TOWER_TRAIN__EPOCHS': '2'})}"
-    second = deployed.run("--job-variable", other, seconds=300)
+    with gate(deployed, "gate_min_users: 30", "gate_min_users: 1000000"):
+        second = deployed.run("--job-variable", OTHER_MODEL, seconds=300)
     assert second["state_name"] == "Completed", deployed.worker_log.read_text()
 
     run = deployed.run(seconds=60, name="rollback")

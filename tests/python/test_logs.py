@@ -1,0 +1,54 @@
+"""The package's log as JSON: a line a record, with what ``extra`` held."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from conftest import make_settings
+from two_tower import logs
+
+
+@pytest.fixture
+def logger() -> Iterator[logging.Logger]:
+    """The package's logger, as it was afterwards."""
+    found = logging.getLogger("two_tower")
+    before = found.handlers[:], found.level, found.propagate
+    found.handlers.clear()
+    yield found
+    found.handlers[:], found.propagate = before[0], before[2]
+    found.setLevel(before[1])
+
+
+def test_json_is_one_object_a_line(
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(make_settings("duckdb", log_format="json"))
+    logs.configure(make_settings("duckdb", log_format="json"))  # twice changes nothing
+    logger.info("%s done", "load", extra={"step": "load", "summary": {"rows": 3, "名": "夏"}})
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        logger.exception("it broke")
+
+    first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert first.pop("time").endswith("+00:00")
+    assert first == {
+        "level": "info",
+        "logger": "two_tower",
+        "message": "load done",
+        "step": "load",
+        "summary": {"rows": 3, "名": "夏"},
+    }
+    assert second["level"] == "error"
+    assert "ValueError: two\nlines" in second["exception"]
+
+
+def test_text_is_for_people_and_tells_what_went_wrong_alone(
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(make_settings("duckdb"))
+    logger.info("load done")
+    logger.warning("trying again")
+    assert capsys.readouterr().err == "WARNING: trying again\n"
