@@ -45,15 +45,6 @@ def inputs_of(settings: Settings, step: str, version: str | None) -> str | None:
             # Rows may have been removed from a file that was loaded.
             warehouse.fetch("select count(*) as n from raw.reviews"),
         ]
-        if step == "evaluate" and warehouse.relation_exists("two_tower", "model_releases"):
-            # It is measured beside the model that serves, or served before it.
-            data.append(
-                warehouse.fetch(
-                    "select version from two_tower.model_releases where version <> ?"
-                    " order by release_id desc limit 1",
-                    (version,),
-                )
-            )
     today = datetime.now(UTC).date()
     kept = ("target", "schema_name", "registry_url", "runs_dir")
     parts = [
