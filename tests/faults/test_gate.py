@@ -72,7 +72,7 @@ def assert_stopped(world: World, dsn: str, before: Served, *checks: str) -> str:
 def test_the_rules_of_the_gate(world: World) -> None:
     """the unit tests of the gate's rules, on this engine"""
     done = dbt.run(world.settings, "test", "--select", "serving,test_type:unit")
-    assert done.tests_passed == 2
+    assert done.tests_passed == 4
 
 
 def test_the_first_release(world: World) -> None:

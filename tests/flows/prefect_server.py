@@ -109,8 +109,12 @@ class PrefectServer:
         raise AssertionError(f"no Prefect server after {START_SECONDS} s:\n{log.read_text()}")
 
     def post(self, path: str, **body: Any) -> Any:
-        """POST to the API and return its JSON."""
-        answer = self.api.post(path, json=body)
+        """POST to the API and return its JSON. A server whose database is busy is asked again."""
+        for _ in range(20):
+            answer = self.api.post(path, json=body)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(0.5)
         answer.raise_for_status()
         return answer.json()
 
