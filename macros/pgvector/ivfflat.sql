@@ -12,6 +12,14 @@
 
 {# Pre-hook: makes room. What a refused release left behind still owns the names of the key and the index. #}
 {% macro drop_refused() -%}
+    {{ return(adapter.dispatch('drop_refused')()) }}
+{%- endmacro %}
+
+{# dbt-duckdb looks for what it is to replace before this hook: it must be there still. Nothing of it has a name to keep. #}
+{% macro default__drop_refused() -%}
+{%- endmacro %}
+
+{% macro postgres__drop_refused() -%}
     {%- if execute -%}
         {%- do adapter.drop_relation(this.incorporate(type='table')) -%}
     {%- endif -%}
