@@ -77,6 +77,20 @@ evaluated as (
     left join {{ serving_release() }} as serving on true
 ),
 
+withdrawn as (
+    select
+        'withdrawn' as check_name,
+        count(withdrawn.version) as value,
+        'at most' as requirement,
+        0 as threshold,
+        case
+            when count(withdrawn.version) > 0
+                then 'a rollback withdrew it: train on newer data, or put it back by two-tower rollback VERSION'
+        end as note
+    from landed
+    left join {{ withdrawn_versions() }} as withdrawn on withdrawn.version = landed.version
+),
+
 measured as (
     select
         check_name, value, requirement, threshold, lower, upper, user_count, note,
@@ -86,6 +100,8 @@ measured as (
     select check_name, value, requirement, threshold, null, null, user_count, note, false from beyond_accuracy
     union all
     select check_name, value, requirement, threshold, null, null, null, note, is_first from evaluated
+    union all
+    select check_name, value, requirement, threshold, null, null, null, note, false from withdrawn
 )
 
 select

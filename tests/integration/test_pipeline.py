@@ -45,7 +45,13 @@ class Shell:
         }
 
     def __call__(self, *arguments: str, **settings: str) -> Any:
-        done = subprocess.run(
+        done = self.end(*arguments, **settings)
+        assert done.returncode == 0, f"two-tower {' '.join(arguments)}:\n{done.stderr[-4000:]}"
+        return json.loads(done.stdout)
+
+    def end(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run it to its end, whatever that is."""
+        return subprocess.run(
             [Path(sys.executable).parent / "two-tower", *arguments, "--json"],
             env={**self.environment, **settings},
             cwd=self.folder,  # away from the developer's .env
@@ -53,8 +59,6 @@ class Shell:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, f"two-tower {' '.join(arguments)}:\n{done.stderr[-4000:]}"
-        return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +152,11 @@ def test_a_second_run_does_nothing_twice_and_another_model_can_be_rolled_back(
     latest = json.loads((shell.folder / "artifacts/models/two_tower_latest.json").read_text())
     assert latest["version"] == first_run["release"]["version"]
     assert len(shell("recommend", reviewer(shell), "-k", "5")) == 5
+
+    refused = shell.end("run", TWO_TOWER_TRAIN__SEED="1")  # the same data: the same model again
+
+    assert refused.returncode == 5
+    assert "withdrawn is 1" in refused.stderr
+    assert shell("status")["serving_version"] == first_run["release"]["version"]
+    forward = shell("rollback", second["release"]["version"])
+    assert forward["version_to"] == second["release"]["version"]
