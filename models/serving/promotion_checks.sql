@@ -47,6 +47,9 @@ checks as (
     select check_name, value, requirement, threshold, lower, upper, user_count, excuse, note
     from {{ ref('serving_checks') }}
     union all
+    select check_name, value, requirement, threshold, null, null, null, excuse, note
+    from {{ ref('version_checks') }}
+    union all
     select check_name, value, requirement, threshold, null, null, null, null, note
     from artifacts
 ),

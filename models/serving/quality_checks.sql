@@ -60,48 +60,12 @@ beyond_accuracy as (
     where runs.run_id is not null
 ),
 
--- What serves before the first release is popularity: a model that nobody could measure may take its place.
-evaluated as (
-    select
-        'evaluated' as check_name,
-        count(runs.run_id) as value,
-        'at least' as requirement,
-        1 as threshold,
-        case
-            when count(runs.run_id) > 0 then null
-            when count(serving.version) = 0 then 'the first release: not evaluated, nothing to compare with'
-            else 'two-tower evaluate has not measured this version'
-        end as note,
-        count(serving.version) = 0 as is_first
-    from runs
-    left join {{ serving_release() }} as serving on true
-),
-
-withdrawn as (
-    select
-        'withdrawn' as check_name,
-        count(withdrawn.version) as value,
-        'at most' as requirement,
-        0 as threshold,
-        case
-            when count(withdrawn.version) > 0
-                then 'a rollback withdrew it: train on newer data, or put it back by two-tower rollback VERSION'
-        end as note
-    from landed
-    left join {{ withdrawn_versions() }} as withdrawn on withdrawn.version = landed.version
-),
-
 measured as (
     select
-        check_name, value, requirement, threshold, lower, upper, user_count, note,
-        false as is_first
+        check_name, value, requirement, threshold, lower, upper, user_count, note
     from against_popularity
     union all
-    select check_name, value, requirement, threshold, null, null, user_count, note, false from beyond_accuracy
-    union all
-    select check_name, value, requirement, threshold, null, null, null, note, is_first from evaluated
-    union all
-    select check_name, value, requirement, threshold, null, null, null, note, false from withdrawn
+    select check_name, value, requirement, threshold, null, null, user_count, note from beyond_accuracy
 )
 
 select
@@ -115,8 +79,7 @@ select
     case
         when {{ var('is_rollback') }} then 'a rollback is not held to figures'
         when user_count < {{ var('gate_min_users') }} then 'too few users to judge'
-        when check_name = 'evaluated' and value = 0 and is_first then note
-        when check_name <> 'evaluated' and value is null then note
+        when value is null then note
     end as excuse,
     note
 from measured
