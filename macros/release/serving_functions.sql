@@ -42,8 +42,9 @@
 {#
     The nearest videos to a vector but for the excluded ones; where there are none, the most popular ones.
     The excluded are filtered after the search, which is asked for that many more: a filter inside would starve an
-    approximate scan and cost an exact one a comparison for each row and excluded video. Four times as many are taken: the
-    probed lists hold the nearest 20 of nearly everybody, but not the nearest 200, and a scan that runs out of them goes on.
+    approximate scan and cost an exact one a comparison for each row and excluded video. A scan that goes on after the
+    probed lists finds nearer videos after farther ones: `+ 0` keeps the planner from taking them to be in order, and from
+    stopping early.
 #}
 {% macro search_function(name, parameters, vector, excluded, pgvector) -%}
 create or replace function public.{{ name }}({{ parameters }})
@@ -57,19 +58,19 @@ with query as materialized (
     select ({{ vector }}) as embedding, {{ excluded }} as excluded, greatest(coalesce(p_limit, 20), 0) as wanted
 ),
 
-nearest as (
+nearest as materialized (
     select v.video_id, v.embedding operator({{ pgvector }}.<=>) (select query.embedding from query) as distance
     from public.video_embeddings as v
     where (select query.embedding is not null from query)
     order by v.embedding operator({{ pgvector }}.<=>) (select query.embedding from query)
-    limit (select 4::bigint * (query.wanted + cardinality(query.excluded)) from query)
+    limit (select {{ taken_for('query.wanted') }} + cardinality(query.excluded) from query)
 ),
 
 personal as materialized (
     select nearest.video_id, 1 - nearest.distance as score
     from nearest
     where nearest.video_id <> all ((select query.excluded from query)::uuid[])
-    order by nearest.distance, nearest.video_id
+    order by nearest.distance + 0, nearest.video_id
     limit (select query.wanted from query)
 ),
 
@@ -96,6 +97,15 @@ from (
 ) as found
 order by rank
 $$;
+{%- endmacro %}
+
+
+{#
+    How many videos a search takes before it sorts, for so many that are wanted: the probed lists hold the nearest 20 of
+    nearly everybody, but not the nearest 100. Where they hold fewer than that, the scan goes on with the next lists.
+#}
+{% macro taken_for(wanted) -%}
+4::bigint * {{ wanted }}
 {%- endmacro %}
 
 

@@ -238,8 +238,8 @@ def test_the_measured_probes_are_stored_and_used(connection: psycopg.Connection)
     assert connection.execute(indexed).fetchall() == [("video_embeddings",)], "80 users need none"
     lists, probes, recall = chosen[0]
     assert lists == 63  # the square root of 4,000
-    assert probes in (4, 8, 16)  # where the lists lie is up to chance
-    assert recall >= 0.99
+    assert probes in (2, 3, 4, 6, 8, 11)  # where the lists lie is up to chance
+    assert recall >= 0.9
     settings = connection.execute(
         "select proname, proconfig, provolatile, prosecdef from pg_proc where proname = any (%s)",
         (["recommend_videos", "similar_videos", "recommend_for_vector"],),
@@ -249,6 +249,23 @@ def test_the_measured_probes_are_stored_and_used(connection: psycopg.Connection)
         expected = {'search_path=""', f"ivfflat.probes={probes}", "enable_seqscan=off"}
         assert expected <= set(config), name
         assert (volatility, is_definer) == ("s", False)
+
+
+def test_a_deep_list_reads_on_where_the_probed_lists_end(connection: psycopg.Connection) -> None:
+    """One probe holds some 60 of 4,000 videos; 300 are asked for, and are all but the nearest."""
+    users = [user_id(number) for number in range(20)]
+    call = "select array_agg(video_id::text) from public.recommend_videos(%s, 300)"
+
+    def lists() -> list[set[str]]:
+        rows = [connection.execute(call, [user]).fetchone() for user in users]
+        return [set(row[0]) for row in rows if row is not None]
+
+    connection.execute("select two_tower.tune_search(null)")
+    exact = lists()
+    connection.execute("select two_tower.tune_search(1)")
+    found = lists()
+    shares = [len(a & b) / 300 for a, b in zip(exact, found, strict=True)]
+    assert sum(shares) / len(shares) > 0.99
 
 
 def test_an_app_may_rely_on_the_functions_arguments_and_columns(
