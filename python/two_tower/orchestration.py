@@ -72,8 +72,9 @@ def walk(name: str, steps: Sequence[pipeline.Step], version: str | None = None) 
         return summary
 
     try:
-        with pipeline.alone(settings, steps):
-            mark_orphans(settings)
+        with pipeline.alone(settings, steps) as is_alone:
+            if is_alone:
+                mark_orphans(settings)
             version = pipeline.run(settings, do, summaries, steps, version)
         state = Completed(message=f"model {version}")
     except BusyError as error:

@@ -224,8 +224,11 @@ def run(
 
 
 @contextmanager
-def alone(settings: Settings, steps: Sequence[Step]) -> Iterator[None]:
+def alone(settings: Settings, steps: Sequence[Step]) -> Iterator[bool]:
     """Hold the lock of a run, unless no step needs it; a database that is away is waited for.
+
+    Yields:
+        whether the lock is held. A rollback goes without: a run may be at work beside it.
 
     Raises:
         BusyError: another run is under way.
@@ -237,4 +240,4 @@ def alone(settings: Settings, steps: Sequence[Step]) -> Iterator[None]:
             lambda: stack.enter_context(locks.held(settings, *names)),
             settings.retry_seconds,
         )
-        yield
+        yield bool(names)

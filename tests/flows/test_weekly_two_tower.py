@@ -246,6 +246,24 @@ def test_a_run_whose_process_has_gone_is_marked_and_its_slot_is_free(deployed: D
     assert found["active_slots"] == 0
 
 
+def test_a_rollback_leaves_the_run_at_work_beside_it_alone(deployed: Deployed) -> None:
+    weekly = deployed.deployment("weekly-two-tower")["id"]
+    at_work = deployed.server.post(
+        f"deployments/{weekly}/create_flow_run", state={"type": "PENDING"}
+    )
+    state = {"type": "RUNNING"}
+    deployed.server.post(f"flow_runs/{at_work['id']}/set_state", state=state, force=True)
+    deployed.server.age(at_work["id"])
+    settings = make_settings("embedded", postgres_dir=deployed.project / "data" / "postgres")
+    with locks.held(settings, locks.RUN):  # as that run does
+        run = deployed.run(seconds=120, name="rollback")
+
+    assert run["state_type"] == "COMPLETED", deployed.worker_log.read_text()
+    assert deployed.server.api.get(f"flow_runs/{at_work['id']}").json()["state_type"] == "RUNNING"
+    ended = {"type": "CANCELLED"}
+    deployed.server.post(f"flow_runs/{at_work['id']}/set_state", state=ended, force=True)
+
+
 @contextmanager
 def gate(deployed: Deployed, old: str, new: str) -> Iterator[None]:
     """Set a margin of the gate for the length of the block."""
