@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from two_tower import plots
-from two_tower.paired import Paired
+from two_tower.paired import SERVING, Paired
 from two_tower.ranking import ITEM_SLICES, OVERALL, SLICES, USER_SLICES, Intervals, Metrics
 
 TWO_TOWER = "two_tower"
@@ -124,6 +124,7 @@ def write_report(run: Path, evaluation: Evaluation) -> Path:
             if value and name in overall[TWO_TOWER]
         },
         plots=_plots(evaluation, overall),
+        beside=[row for row in evaluation.comparisons if row.baseline == SERVING],
     )
     path = run / "report.html"
     path.write_text(text, encoding="utf-8")

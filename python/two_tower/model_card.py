@@ -38,6 +38,7 @@ def model_card(
         parts += ["## Data", *_data(warehouse)]
         if version is not None:
             parts += ["## Figures on held-out reviews", *_figures(warehouse, version)]
+            parts += _beside(warehouse, version)
             parts += _gates(checks(warehouse, version))
     parts += ["## Steps", as_markdown(summaries, steps)]
     report = summaries.get("evaluate", {}).get("report")
@@ -100,6 +101,35 @@ def _figures(warehouse: Warehouse, version: str) -> list[str]:
     ]
     note = "In brackets the 95 % interval. The release before was measured in its own run."
     return [_table(["metric", *columns], lines), note]
+
+
+def _beside(warehouse: Warehouse, version: str) -> list[str]:
+    """Return the table of this model beside the serving one, on likes that neither has seen."""
+    if not warehouse.relation_exists("two_tower", "evaluation_comparisons"):
+        return []
+    rows = warehouse.fetch(
+        "select baseline_version, slice, metric, value, baseline_value, difference, lower, upper,"
+        " users from two_tower.evaluation_comparisons where run_id = ? and baseline = 'serving'"
+        " order by slice <> 'overall', slice, metric",
+        (version,),
+    )
+    if not rows:
+        return []
+    lines = [
+        [
+            row["slice"].replace("_", " "),
+            row["metric"],
+            f"{row['users']:,}",
+            _number(row["value"]),
+            _number(row["baseline_value"]),
+            f"{row['difference']:+.4f} ({row['lower']:+.4f} to {row['upper']:+.4f})",
+        ]
+        for row in rows
+    ]
+    return [
+        f"### Beside {rows[0]['baseline_version']}, which was serving, on likes held out from both",
+        _table(["of", "metric", "users", "this model", "serving", "difference"], lines),
+    ]
 
 
 def _former(warehouse: Warehouse, version: str) -> str | None:

@@ -12,6 +12,7 @@ from two_tower import intervals
 from two_tower.ranking import Tally
 
 METRICS = ("ndcg@10", "recall@20")
+SERVING = "serving"  # the baseline that is the release that serves
 # How often one of the intervals may miss the truth by chance.
 ALPHA = 0.05
 
@@ -21,7 +22,7 @@ class Paired:
     """How far one model is ahead of another, in one metric and slice.
 
     Attributes:
-        baseline: ``serving`` or ``popularity``.
+        baseline: ``serving`` (:data:`SERVING`) or ``popularity``.
         baseline_version: the serving release's; None of popularity.
         slice: the slice.
         metric: the metric.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from two_tower.errors import TwoTowerError, UnavailableError
 from two_tower.evaluation_tables import RECORDED_USERS
 from two_tower.heldout import Batch, read_vectors
-from two_tower.paired import Paired, paired
+from two_tower.paired import SERVING, Paired, paired
 from two_tower.ragged import Ragged, slots
 from two_tower.ranking import OVERALL, Catalogue, HeldOut, Tally
 from two_tower.registry import Registry
@@ -28,7 +28,6 @@ from two_tower.towers import Towers, load_towers
 from two_tower.warehouse import Warehouse
 
 State = Literal["compared", "other_layout", "unreadable"]
-SERVING = "serving"
 # The slices in which a new release may not be worse.
 SLICES = (OVERALL, "new_users", "light_users", "tail_items", "cold_items")
 UNRECORDED = (

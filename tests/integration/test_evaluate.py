@@ -14,6 +14,9 @@ import planted
 from two_tower.comparison import compare
 from two_tower.errors import InputError, NotEnoughDataError
 from two_tower.evaluate import evaluate
+from two_tower.model_card import model_card
+from two_tower.pipeline import STEPS
+from two_tower.serving import UNRECORDED
 from two_tower.settings import Settings
 from two_tower.user_metrics import FILE
 from two_tower.warehouse import open_warehouse
@@ -264,6 +267,35 @@ def test_two_runs_are_compared_user_by_user(duckdb_settings: Settings) -> None:
     same = compare(duckdb_settings, planted.VERSION, planted.VERSION)
     assert {(row.difference, row.lower, row.upper) for row in same.differences} == {(0, 0, 0)}
     assert {row.p_value for row in same.differences} == {1.0}
+
+
+def test_a_new_model_is_shown_beside_the_one_that_serves(either_settings: Settings) -> None:
+    planted.build(either_settings)
+    worse(either_settings, "20260102_000000", noise=0.6)
+    with open_warehouse(either_settings) as warehouse:
+        warehouse.execute("create table two_tower.model_releases (release_id bigint, version text)")
+        warehouse.execute("insert into two_tower.model_releases values (1, '20260102_000000')")
+    result = evaluate(either_settings, planted.VERSION)
+    with open_warehouse(either_settings) as warehouse:
+        (row,) = warehouse.fetch(
+            "select * from two_tower.evaluation_comparisons where baseline = 'serving'"
+            " and slice = 'overall' and metric = 'ndcg@10'"
+        )
+    assert 0 < row["lower"] < row["difference"]
+    figures = (f"{row['value']:.4f}", f"{row['baseline_value']:.4f}", f"{row['difference']:+.4f}")
+    page = References()
+    text = result.report.read_text(encoding="utf-8")
+    page.feed(text)
+    assert page.open == []
+    section = text.split("Beside 20260102_000000, which is serving")[1].split("</section>")[0]
+    assert all(figure in section for figure in figures)
+    assert UNRECORDED in section
+    card = model_card(
+        either_settings, {"train": {"version": planted.VERSION, "seconds": 1.0}}, STEPS, "Completed"
+    )
+    beside = card.split("### Beside 20260102_000000, which was serving")[1].split("##")[0]
+    assert "| overall | ndcg@10 |" in beside
+    assert figures[2] in beside
 
 
 def test_runs_on_other_targets_are_not_compared(duckdb_settings: Settings) -> None:
