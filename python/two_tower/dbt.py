@@ -17,6 +17,7 @@ from two_tower import embedded
 from two_tower import warehouse as databases
 from two_tower.errors import (
     BuildError,
+    DataError,
     FullError,
     GateError,
     InputError,
@@ -150,7 +151,7 @@ def _failure(
     command, hint = f"`dbt {' '.join(arguments)}`", "logs/dbt.log has the whole story"
     refused = [name for kind, status, name in nodes if (kind, status) == ("test", "fail")]
     if refused and not any(status == "error" for _, status, _ in nodes):
-        return GateError(
+        return DataError(
             f"{command}: the data was refused by {', '.join(refused)}",
             f"its output above says how many rows each found; {hint}",
         )

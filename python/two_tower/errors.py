@@ -14,6 +14,7 @@ class ExitCode(IntEnum):
     GATE_FAILED = 5  # an audit refused the release; serving is untouched
     NOT_ENOUGH_DATA = 6  # nothing to train on or to recommend yet
     BUSY = 7  # another run is at work; this one has written nothing
+    DATA_FAILED = 8  # a test of the data failed; nothing was trained on them
 
 
 class TwoTowerError(Exception):
@@ -46,6 +47,12 @@ class GateError(TwoTowerError):
     """An audit refused the release."""
 
     exit_code = ExitCode.GATE_FAILED
+
+
+class DataError(GateError):
+    """A test of the data refused what was delivered or built of it."""
+
+    exit_code = ExitCode.DATA_FAILED
 
 
 class BuildError(TwoTowerError):

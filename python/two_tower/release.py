@@ -110,7 +110,8 @@ def _build(settings: Settings, version: str, is_rollback: bool) -> None:
             except TwoTowerError as left:
                 logger.warning("the registry's latest is still %s: %s", version, left)
         failed = [check for check in checks if not check.passed and check.attempt > before]
-        raise (gate.refusal(version, failed) if failed else error) from None
+        refusal = gate.refusal(version, failed) if failed else GateError(str(error), error.hint)
+        raise refusal from None
 
 
 def _prune(settings: Settings, warehouse: Warehouse) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import psycopg
 import pytest
 
 from faults.world import HEADER, World, new_world, served
-from two_tower import review_files
+from two_tower import csv_files, review_files
 from two_tower.errors import ExitCode
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.xdist_group("deliveries")]
@@ -24,6 +25,9 @@ BAD: dict[str, bytes] = {
     review_files.LONG_REVIEWER: ("{page}," + "u" * 501 + ",5").encode(),
     review_files.BAD_STARS: "{page},u1,六".encode(),
     review_files.BAD_MOMENT: b"{page},u1,5,soon",
+    csv_files.MALFORMED: b'"{page}"more,u1,5',
+    csv_files.NOT_CLOSED: b'"{page},u1,5',
+    csv_files.FIELD_TOO_LONG: b'{page},u1,"' + b"5" * (csv.field_size_limit() + 1) + b'"',
 }
 
 
@@ -84,7 +88,7 @@ def test_sixty_percent(world: World) -> None:
 
     code, printed = world.run("run")
 
-    assert code == ExitCode.GATE_FAILED, printed
+    assert code == ExitCode.DATA_FAILED, printed
     assert "assert_few_rows_are_rejected" in printed
     assert "Train the towers" not in printed
     assert "Traceback" not in printed
