@@ -89,6 +89,8 @@ GONE = re.compile(
     r"|could not serialize access|deadlock detected|due to lock timeout"
     r"|a long transaction holds|Could not set lock on file).*"
 )
+# Of the smoke test of a release.
+NO_ANSWER = re.compile(r".*would have no answer.*")
 FULL = re.compile(r".*No space left on device.*")
 
 
@@ -106,7 +108,8 @@ def run(settings: Settings, *arguments: str) -> Built:
 
     Raises:
         InputError: there is no profiles.yml.
-        GateError: a test refused the rows.
+        DataError: a test refused the rows.
+        GateError: the app would have had no answer of what was to be released.
         BuildError: dbt could not build a model, or not begin.
     """
     if not (settings.project_dir / "profiles.yml").exists():
@@ -155,7 +158,7 @@ def _failure(
             f"{command}: the data was refused by {', '.join(refused)}",
             f"its output above says how many rows each found; {hint}",
         )
-    for pattern, kind in ((FULL, FullError), (GONE, UnavailableError)):
+    for pattern, kind in ((NO_ANSWER, GateError), (FULL, FullError), (GONE, UnavailableError)):
         found = pattern.search(printed)
         if found and not databases.REFUSED.search(printed):
             return kind(f"{command} failed: {found[0].strip()}", hint)

@@ -60,8 +60,9 @@ def release(settings: Settings, is_rollback: bool = False) -> ReleaseResult:
 
     Raises:
         NotEnoughDataError: nothing has been landed.
-        GateError: a promotion check failed, or a view or function would go on reading the old
-            tables. What was serving is serving still, and is the registry's latest again.
+        GateError: a promotion check failed, a view or function would go on reading the old tables,
+            or recommend_videos would have no answer. What was serving is serving still, and is the
+            registry's latest again.
         UnavailableError: the database or the registry did not answer.
     """
     started = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import psycopg
 import pytest
 
 from faults.invariants import Served, answers_of_one_release, latest_matches, served
@@ -199,6 +200,33 @@ def test_layout_changed(
     answers_of_one_release(postgres_dsn, [before])
     with open_warehouse(world.settings) as warehouse:
         warehouse.execute("delete from two_tower.user_feature_slots where user_id = 'late'")
+
+
+BROKEN = """
+create function public.break() returns event_trigger language plpgsql as $$ begin
+    if to_regclass('two_tower.video_embeddings_next') is null then
+        delete from two_tower.popularity;
+        delete from public.video_embeddings;
+    end if;
+end $$;
+create event trigger break on ddl_command_end when tag in ('ALTER FUNCTION')
+    execute function public.break()
+"""
+
+
+def test_no_answer_after_the_swap(world: World, postgres_dsn: str, before: Served) -> None:
+    """the new tables give the app no answer: the swap is undone before anybody sees it"""
+    world.land("20260102_000006")
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        connection.execute(BROKEN)
+        try:
+            with pytest.raises(GateError, match=r'no answer for user "user_0"'):
+                release(world.settings)
+        finally:
+            connection.execute("drop event trigger break")
+            connection.execute("drop function public.break()")
+    assert answers_of_one_release(postgres_dsn, [before]) == before
+    assert latest_matches(Registry(world.settings)) == before.version
 
 
 def test_what_passes_is_released(world: World, postgres_dsn: str, before: Served) -> None:

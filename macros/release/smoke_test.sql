@@ -1,0 +1,32 @@
+{#
+    Last post-hook of model_releases, in the transaction of the swap: ask what the app asks, for a user with a vector and for
+    one that nobody knows. Where there is no answer the swap is undone, the app's functions included. Two questions and no
+    more: readers wait until it commits.
+#}
+{% macro smoke_test() -%}
+    {{ return(adapter.dispatch('smoke_test')()) }}
+{%- endmacro %}
+
+{% macro postgres__smoke_test() -%}
+do $$
+declare
+    asked text;
+begin
+    foreach asked in array array[(select min(users.user_id) from public.user_embeddings as users), 'nobody has this name'] loop
+        if not exists (
+            select from public.recommend_videos(asked) as answer
+            join two_tower.videos as videos on videos.video_id = answer.video_id
+        ) then
+            raise exception 'recommend_videos would have no answer for user "%": nothing was released', asked;
+        end if;
+    end loop;
+end $$
+{%- endmacro %}
+
+{% macro duckdb__smoke_test() -%}
+    {% for asked in ('(select min(users.user_id) from public.user_embeddings as users)', "'nobody has this name'") -%}
+    select case when count(*) = 0 then error('recommend_videos would have no answer: nothing was released') end
+    from public.recommend_videos({{ asked }}) as answer
+    inner join two_tower.videos as videos on videos.video_id = answer.video_id;
+    {% endfor -%}
+{%- endmacro %}
