@@ -17,7 +17,6 @@ from typing import Any
 
 import yaml
 
-from two_tower.errors import NotEnoughDataError, TwoTowerError
 from two_tower.registry import Registry
 from two_tower.settings import Settings
 from two_tower.warehouse import Warehouse, open_warehouse
@@ -122,12 +121,8 @@ def _is_evaluated(settings: Settings, warehouse: Warehouse, version: str | None)
 
 
 def _is_exported(settings: Settings, warehouse: Warehouse, version: str | None) -> bool:
-    try:
-        meta = Registry(settings).latest()
-    except (NotEnoughDataError, TwoTowerError):
-        return False
-    stored = set(Registry(settings).storage.names())
-    return bool(meta["version"] == version and set(meta["sha256"]) <= stored)
+    registry = Registry(settings)
+    return registry.latest_version() == version and registry.latest_is_whole()
 
 
 def _is_embedded(settings: Settings, warehouse: Warehouse, version: str | None) -> bool:

@@ -105,6 +105,14 @@ class Registry:
         except (FileNotFoundError, CorruptFileError):
             return None
 
+    def latest_is_whole(self) -> bool:
+        """Return whether the storage has every file that latest.json names, as it names it."""
+        try:
+            named: dict[str, str] = self._describe(LATEST_JSON)["sha256"]
+            return all(sha256_of(self.storage.read(name)) == sha for name, sha in named.items())
+        except (FileNotFoundError, CorruptFileError):
+            return False
+
     def remove(self, version: str) -> None:
         """Remove the files of a version, its JSON first: what is not described is not there."""
         for name in (f"two_tower_{version}.json", *(_versioned(version, kind) for kind in LATEST)):
@@ -328,8 +336,7 @@ class Registry:
                 "versions never change: train again, which makes a new one",
             )
         try:
-            self._fetch_versioned(published, "onnx")
-            self._fetch_versioned(published, "pkl")
+            self.read_version(version)
         except CorruptFileError:
             return False  # written again: a repair
         return True

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from faults.invariants import latest_matches
+from faults.world import new_world
 from integration.test_registry import (  # the fixtures among them
     FIRST,
     SECOND,
@@ -57,6 +58,19 @@ def test_latest_damaged(publish: Publish, kind: str, how: str) -> None:
     assert latest_matches(registry) == SECOND
 
 
+@pytest.mark.parametrize("how", ["truncated", "bit-flipped", "empty", "html", "missing"])
+@pytest.mark.parametrize("suffix", ["onnx", "pt.gz"])
+def test_published_again(publish: Publish, suffix: str, how: str) -> None:
+    """a version's file is damaged, of which this machine has a good copy: it is written again"""
+    registry = publish(FIRST)
+    for kind in ("onnx", "pkl"):
+        registry.fetch(FIRST, kind)  # type: ignore[arg-type]
+    damage(registry, f"two_tower_{FIRST}.{suffix}", how)
+    publish(FIRST)
+    assert registry.read_version(FIRST).keys() == {"onnx", "pkl"}
+    assert latest_matches(registry) == FIRST
+
+
 def test_missing_version(publish: Publish) -> None:
     """a version whose files are gone is asked for"""
     registry = publish(FIRST)
@@ -67,3 +81,15 @@ def test_missing_version(publish: Publish) -> None:
     assert SECOND in error.value.hint
     assert registry.stored_versions() == [SECOND]
     assert latest_matches(registry) == SECOND
+
+
+@pytest.mark.slow
+def test_run_after_damage() -> None:
+    """files of the latest and of its version are damaged: the next run writes them again"""
+    with new_world() as world:
+        before = world.converges()
+        registry = world.registry
+        damage(registry, "two_tower_latest.onnx", "bit-flipped")
+        damage(registry, f"two_tower_{before.version}.pt.gz", "truncated")
+        assert world.converges() == before
+        assert registry.read_version(str(before.version)).keys() == {"onnx", "pkl"}
