@@ -1,4 +1,4 @@
-"""Each drill that the runbook names is a test, and each fault that is tested is in the runbook."""
+"""Each drill that the runbook names is a test, each exit code has a row, and each row a drill."""
 
 import re
 from pathlib import Path
@@ -13,6 +13,13 @@ def test_every_drill_that_the_page_names_exists() -> None:
     for file, test in named:
         source = (PROJECT_DIR / "tests" / file).read_text(encoding="utf-8")
         assert f"def {test}(" in source, f"{file}::{test}"
+
+
+def test_every_alarm_has_a_drill() -> None:
+    table = PAGE.split("| what you see |")[1].split("\n\n")[0].splitlines()[2:]
+    assert len(table) > 15
+    for row in table:
+        assert "::test_" in row.rsplit(" | ", 1)[1], row
 
 
 def test_every_exit_code_has_a_row() -> None:
