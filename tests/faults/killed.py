@@ -24,7 +24,7 @@ POINTS: dict[str, tuple[str, str, str]] = {
     "upload": ("two_tower.storage", "Storage.write", "after"),
     "half an upload": ("two_tower.storage", "os.fsync", "before"),
     "embed": ("two_tower.landing", "copy_rows", "after"),
-    "swapped": ("two_tower.release", "_releases", "before"),
+    "old versions": ("two_tower.storage", "Storage.remove", "after"),
 }
 
 

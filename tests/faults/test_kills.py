@@ -155,6 +155,25 @@ def test_after_commit(world: World) -> None:
     assert world.converges() == now
 
 
+def test_clean_up_of_old_versions(world: World) -> None:
+    """kill -9 in the clean-up behind a release, between two files of an old version."""
+    few = {"TWO_TOWER_KEEP_VERSIONS": "2"}
+    while len(world.registry.versions()) < 3:
+        world.deliver()
+        world.converges()
+    oldest = world.registry.versions()[0]
+    former = served(world.dsn)
+    world.deliver()
+    world.killed_at("old versions", "run", **few)
+    now = world.holds()
+    assert now.version != former.version
+    assert oldest not in world.registry.versions()
+    assert oldest in world.registry.stored_versions(), "half of it is left"
+    world.deliver()
+    world.converges(now, **few)
+    assert oldest not in world.registry.stored_versions()
+
+
 def test_two_at_once(world: World) -> None:
     """Two runs at once: the second is told so within seconds and writes nothing."""
     world.deliver()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from faults.invariants import CHECKED, Served, answers_of_one_release, latest_ma
 from flows.prefect_server import PrefectServer, running_server
 from flows.test_weekly_two_tower import scratch_project
 from two_tower import embedded, sample_data
+from two_tower.errors import ExitCode
 from two_tower.registry import Registry
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.xdist_group("prefect-dies")]
@@ -68,6 +70,16 @@ class Site:
             time.sleep(0.3)
         raise AssertionError(f"no task {step} of {run}")
 
+    def run_by_hand(self) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [Path(sys.executable).parent / "two-tower", "run"],
+            env={**self.server.environment, "TWO_TOWER_PROJECT_DIR": str(self.project)},
+            cwd=self.project,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
     def deliver(self, number: int) -> None:
         sample = next((self.project / "data/raw/reviews").glob("dmm_reviews_sample_*.csv"))
         page = sample.read_text(encoding="utf-8").splitlines()[1].split(",")[0]
@@ -103,10 +115,16 @@ def site() -> Iterator[Site]:
 
 
 def test_worker_and_flow(site: Site) -> None:
-    """kill -9 of worker and flow together: its slot is freed, the next run goes through."""
+    """A run by hand beside one on Prefect gives way; then kill -9 of worker and flow together.
+
+    The slot is freed, and the next run goes through.
+    """
     before = served(site.dsn)
     site.deliver(1)
     lost = site.server.run_deployment(f"{WEEKLY}/{WEEKLY}", cwd=site.project)
+    site.wait_for_step(lost, "build")
+    by_hand = site.run_by_hand()
+    assert by_hand.returncode == ExitCode.BUSY, by_hand.stderr
     site.wait_for_step(lost, "train")
     kill_tree(site.server.processes["worker"])
     site.holds(before)
