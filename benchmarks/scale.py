@@ -4,9 +4,9 @@
     python -m benchmarks.scale --users 50000 --videos 60000    # a small one, in some minutes
 
 The tables that dbt would write are planted in a scratch DuckDB: users of two tastes each, videos of
-one, popularity with a long tail, vocabularies at the bounds of dbt_project.yml. Training then reads
-and learns from them as from any others, in one epoch of search and one of the final fit; how well says
-nothing, how much memory it takes does.
+one, popularity with a long tail, vocabularies at the bounds of dbt_project.yml. Training reads them
+as any others, and learns for one epoch of search and one of the final fit: how well says nothing,
+how much memory it takes does.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ filled as (
     select * replace (coalesce(liked, []) as liked, coalesce(known, []) as known) from users
 )
 select 'u' || lpad(u::text, 9, '0') as user_id,
-    ([1, 1, 2] || list_transform(liked, lambda v: 3) || list_transform(known, lambda v: 4))::smallint[]
-        as feature_ids,
+    ([1, 1, 2] || list_transform(liked, lambda v: 3)
+        || list_transform(known, lambda v: 4))::smallint[] as feature_ids,
     ([least(hash(u, 3) % {tastes}, hash(u, 4) % {tastes}), 200 + hash(u, 7) % 400, 0]
         || liked || known)::integer[] as indices,
-    ([1, 1, ratio] || list_transform(liked, lambda v: 1) || list_transform(known, lambda v: 1))::real[]
-        as "values",
+    ([1, 1, ratio] || list_transform(liked, lambda v: 1)
+        || list_transform(known, lambda v: 1))::real[] as "values",
     items as item_numbers, labels, list_transform(items, lambda v: 1)::real[] as weights, folds
 from filled
 """
