@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
@@ -36,6 +37,7 @@ from benchmarks.quality.problem import Case
 from benchmarks.quality.protocols import PROTOCOLS
 from benchmarks.quality.scratch import Scratch, postgres, scratch_folder
 from benchmarks.quality.split import split
+from two_tower import embedded
 from two_tower.cli import guarded
 from two_tower.encoder import Encoder
 from two_tower.layout import Tower
@@ -52,11 +54,19 @@ REVIEWS = {3_000: 240_000, 30_000: 1_000_000, 300_000: 3_000_000}
 SMALL = "ml-100k"
 USERS = 2_000
 PAGE = 20
+# Users whose searches are asked how much of the index they read.
+INDEX_USERS = 200
 # Scores in memory at once: 64 MB of float32.
 SCORE_CELLS = 16_000_000
 # What the last mile may cost, and how much of the index may be read.
 MAX_LOSS, MAX_SCANNED = 0.01, 0.2
 
+PAGES = """
+explain (analyze, buffers, format json)
+select v.video_id from public.video_embeddings as v
+order by v.embedding <=> (select u.embedding from public.user_embeddings as u where u.user_id = %s)
+limit %s
+"""
 SLOTS: dict[Tower, str] = {
     "user": 'select user_id as id, feature_ids, indices, "values" from two_tower.user_feature_slots'
     " order by user_id",
@@ -81,7 +91,7 @@ class Stage:
         loss: the share of the first stage's NDCG@10 that is lost; negative: it gained.
         recall: of the first stage's 20 best.
         lists, probes: of the index, where the stage asks one; no probes: exact search is stored.
-        scanned: the share of lists that the probes are.
+        scanned: the share of the index's pages that searches for 20 read.
     """
 
     catalogue: str
@@ -147,7 +157,10 @@ def measure(name: str, project: Scratch, case: Case) -> list[Stage]:
         index = warehouse.fetch(
             "select lists, probes from two_tower.model_releases order by release_id desc limit 1"
         )[0]
-    scanned = index["probes"] / index["lists"] if index["probes"] else 1.0
+    scanned = 1.0
+    if index["probes"]:
+        taken = 4 * PAGE + np.diff(seen.indptr)[:INDEX_USERS]
+        scanned = share_read(project, users[:INDEX_USERS], taken, index["probes"], index["lists"])
     stages = []
     for stage, found in made.items():
         ndcg = lists.means(found, targets)["ndcg@10"]
@@ -156,6 +169,31 @@ def measure(name: str, project: Scratch, case: Case) -> list[Stage]:
         stages.append(Stage(name, *figures))
     served = {"lists": index["lists"], "probes": index["probes"], "scanned": scanned}
     return [*stages[:-1], Stage(**{**asdict(stages[-1]), **served})]
+
+
+def share_read(
+    project: Scratch, users: Sequence[str], taken: Ints, probes: int, lists: int
+) -> float:
+    """Return the share of the index's pages that searches of so many rows read, mean of the users.
+
+    The scan goes on where the probed lists hold fewer rows than it takes, so the probes alone do
+    not say. Beside the index's pages a scan touches one of the table for each row: it is taken off.
+    """
+    shares = []
+    with psycopg.connect(embedded.url(project.settings)) as connection:
+        connection.execute("set enable_seqscan = off")
+        connection.execute("set ivfflat.iterative_scan = 'relaxed_order'")
+        for user, rows in zip(users, taken.tolist(), strict=True):
+            read = []
+            for number in (probes, lists):
+                connection.execute(f"set ivfflat.probes = {number}")
+                [(plan,)] = connection.execute(PAGES, (user, rows))
+                scan = plan[0]["Plan"]["Plans"][-1]
+                assert scan["Node Type"] == "Index Scan", scan
+                pages = scan["Shared Hit Blocks"] + scan["Shared Read Blocks"]
+                read.append(pages - scan["Actual Rows"])
+            shares.append(read[0] / read[1])
+    return float(np.mean(shares))
 
 
 def encoded(
@@ -205,11 +243,12 @@ def show(stages: list[Stage]) -> None:
     table = Table(title="the price of the last mile", title_justify="left")
     table.caption = (
         "loss: of PyTorch's NDCG@10; recall@20: of PyTorch's exact 20 best; wanted of"
-        f" recommend_videos: loss at most {MAX_LOSS:.0%}, scanned at most {MAX_SCANNED:.0%}"
+        f" recommend_videos: a loss of at most {MAX_LOSS:.0%}, at most {MAX_SCANNED:.0%} of the"
+        " index read"
     )
     for column in ("catalogue", "videos", "users", "lists of"):
         table.add_column(column)
-    for column in ("NDCG@10", "loss", "recall@20", "lists", "probes", "scanned"):
+    for column in ("NDCG@10", "loss", "recall@20", "lists", "probes", "index read"):
         table.add_column(column, justify="right")
     for stage in stages:
         table.add_row(

@@ -238,8 +238,8 @@ def test_the_measured_probes_are_stored_and_used(connection: psycopg.Connection)
     assert connection.execute(indexed).fetchall() == [("video_embeddings",)], "80 users need none"
     lists, probes, recall = chosen[0]
     assert lists == 63  # the square root of 4,000
-    assert probes in (2, 3, 4, 6, 8, 11)  # where the lists lie is up to chance
-    assert recall >= 0.9
+    assert probes in (1, 2, 3, 4, 6, 8)  # where the lists lie is up to chance
+    assert recall >= 0.95
     settings = connection.execute(
         "select proname, proconfig, provolatile, prosecdef from pg_proc where proname = any (%s)",
         (["recommend_videos", "similar_videos", "recommend_for_vector"],),
