@@ -80,17 +80,35 @@ def found_by_lists(blend: Blend, factors: Factors) -> float:
     return float((member[top][:, :, None] == read[:, None, :]).any(axis=2).mean())
 
 
-def parts(project: Scratch, data: Data) -> dict[str, dict[str, float]]:
-    """Measure the recipe and its parts; what the index finds under each rank."""
-    config = TrainConfig()
+def train(config: TrainConfig, data: Data) -> tuple[Towers, Blend]:
+    """Return trained towers, and what joins them with the closed form."""
     fit = Fit(config, data, withhold=False, epochs=EPOCHS)
     for _ in range(EPOCHS):
         fit.epoch(lambda _: None)
     tower = fit.towers.towers["user"]
     assert isinstance(tower, SparseTower)
-    blend = Blend(config, data, fit.towers, closed_form(config, data, tower, False), False)
+    closed = closed_form(config, data, tower, False)
+    return fit.towers, Blend(config, data, fit.towers, closed, False)
+
+
+def parts(project: Scratch, data: Data) -> dict[str, dict[str, float]]:
+    """Measure the recipe and its parts; what the index finds under each rank."""
+    towers, blend = train(TrainConfig(), data)
     rows = {name: measure(project, blend.towers(Choice(share))) for name, share in SHARES.items()}
-    rows["trained towers alone"] = measure(project, fit.towers)
+    rows["trained towers alone"] = measure(project, towers)
+    # As with catalogues that are too large for either: the steps of the recipe that go by counts.
+    half = len(data.items) // 2
+    for name, steps in {
+        "closed form of half": {"closed_form_items": half},
+        "softmax over half": {"max_full_softmax_items": 0, "sampled_items": half},
+        "both of half": {
+            "closed_form_items": half,
+            "max_full_softmax_items": 0,
+            "sampled_items": half,
+        },
+    }.items():
+        _, small = train(TrainConfig().changed(**steps), data)
+        rows[name] = measure(project, small.towers(Choice(SHARES["all of it"])))
     for rank in RANKS:
         factors = reduced(blend.at(SHARES["all of it"]), blend.users, blend.known, rank)
         rows[f"found at rank {rank}"] = {

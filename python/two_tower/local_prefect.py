@@ -57,6 +57,8 @@ def serve() -> None:
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
     api = os.environ["PREFECT_API_URL"]
     signal.signal(signal.SIGTERM, _interrupt)
+    # A shell script starts what it puts in the background deaf to it, and what that starts too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with ExitStack() as stack:
         if _answers(api):
             console.print(f"A Prefect server answers at {api}: it is used, and left running.")

@@ -41,8 +41,8 @@ def test_it_comes_up_runs_and_ends_cleanly(project: Path, sign: signal.Signals) 
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # A suite that was put in the background hands down that Ctrl-C is ignored.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+                # As a shell script starts what it puts in the background.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
             )
         try:
             _wait_until_up(times, log, process)

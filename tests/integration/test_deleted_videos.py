@@ -9,6 +9,7 @@ import pytest
 
 from conftest import CATALOGUE, PAGE, MakeDataDir
 from two_tower import dbt, project, tables
+from two_tower.errors import DataError
 from two_tower.load import load
 from two_tower.settings import Settings
 from two_tower.warehouse import open_warehouse
@@ -68,6 +69,10 @@ def test_deleted_videos_go_also_from_what_a_rollback_would_serve_but_never_most_
 ) -> None:
     deliver(make_data_dir, served, VIDEOS[1:])
     assert left(served) == [set(VIDEOS[1:])] * 2
-    # A file that was cut off in the middle: what it lacks is served still.
+    whole = ("test", "--select", "assert_catalogue_is_whole")
+    dbt.run(served, *whole)
+    # A file that was cut off in the middle: what it lacks is served still, and nothing is trained.
     deliver(make_data_dir, served, VIDEOS[1:3])
     assert left(served) == [set(VIDEOS[1:])] * 2
+    with pytest.raises(DataError, match="assert_catalogue_is_whole"):
+        dbt.run(served, *whole)
