@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from two_tower import dbt, finished_steps, locks, retries
+from two_tower import dbt, finished_steps, locks, retries, run_history
 from two_tower.settings import Settings
 from two_tower.warehouse import open_warehouse
 
@@ -216,7 +216,11 @@ def run(
     Raises:
         BusyError: another run is under way; nothing was written.
     """
-    with alone(settings, steps):
+    title = " to ".join(dict.fromkeys([steps[0].name, steps[-1].name]))
+    with (
+        alone(settings, steps) as is_alone,
+        run_history.recorded(settings, title, summaries, is_alone),
+    ):
         for step in steps:
             summaries[step.name] = do(step.name, settings, version)
             version = summaries[step.name].get("version", version)

@@ -13,6 +13,7 @@ from two_tower.errors import NotEnoughDataError
 from two_tower.gate import last_checks
 from two_tower.registry import Registry
 from two_tower.releases import read_releases
+from two_tower.run_history import last_runs
 from two_tower.settings import Settings
 from two_tower.warehouse import Warehouse
 
@@ -26,6 +27,7 @@ class Status:
         metrics: of the serving version, over all held-out users.
         last_attempt: what became of the last version that was to be released.
         drift: what has moved further than its threshold since the serving release.
+        last_runs: the newest five, and how they ended.
         versions: the newest five, with what became of them.
     """
 
@@ -46,6 +48,7 @@ class Status:
     metrics: dict[str, Any]
     last_attempt: str | None
     drift: list[str] | None
+    last_runs: list[str]
     versions: list[str]
 
 
@@ -86,6 +89,7 @@ def status(settings: Settings) -> Status:
             metrics=_metrics(warehouse, serving["version"]) if serving else {},
             last_attempt=_last_attempt(warehouse) if warehouse else None,
             drift=_drift(warehouse),
+            last_runs=last_runs(warehouse, 5) if warehouse else [],
             versions=_versions(settings, warehouse),
         )
 
