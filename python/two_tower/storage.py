@@ -188,10 +188,26 @@ class Storage:
                     f"no space left for the registry at {self.url} ({what})",
                     "make room, then run this again: the latest model is whole, as it was",
                 ) from error
+            if _is_refused(error):
+                raise InputError(
+                    f"the registry at {self.url} refuses the request ({what}): {error}",
+                    "check TWO_TOWER_REGISTRY_URL and TWO_TOWER_REGISTRY_OPTIONS",
+                ) from error
             raise UnavailableError(
                 f"the registry at {self.url} did not answer ({what}): {error}",
                 "check TWO_TOWER_REGISTRY_URL, TWO_TOWER_REGISTRY_OPTIONS and the network",
             ) from error
+
+
+def _is_refused(error: BaseException | None) -> bool:
+    """Return whether a server said by its status that the same request will fare no better."""
+    while error is not None:
+        response = getattr(error, "response", None)  # botocore's
+        if isinstance(response, dict):
+            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            return 400 <= status < 500 and status not in (408, 425, 429)
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager

@@ -21,15 +21,20 @@ from two_tower.errors import ExitCode
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.xdist_group("storage")]
 
 BUCKET = "models"
-BUSY = b"""<?xml version="1.0" encoding="UTF-8"?>
-<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"""
+ERROR = """<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>{}</Code><Message>{}</Message></Error>"""
+ERRORS = {
+    503: ERROR.format("SlowDown", "Please reduce your request rate.").encode(),
+    400: ERROR.format("InvalidRequest", "Not this way.").encode(),
+}
 
 
 @dataclass
 class Door:
-    """A proxy: while it is shut it answers 503, as S3 does under load."""
+    """A proxy: while it is shut it answers with an error, 503 as S3 does under load."""
 
     upstream: str
+    status: int = 503
     is_shut: bool = False
     refused: int = 0
     opens_after: int | None = None
@@ -48,7 +53,8 @@ class Door:
                     door.refused += 1
                     if door.opens_after is not None and door.refused >= door.opens_after:
                         door.is_shut = False
-                    status, headers, content = 503, {"content-type": "application/xml"}, BUSY
+                    status, headers = door.status, {"content-type": "application/xml"}
+                    content = ERRORS[status]
                 else:
                     status, headers, content = door.forward(self, body)
                 self.send_response(status)
@@ -133,6 +139,22 @@ def test_503_for_ever(world: World, door: Door) -> None:
     assert "trying again" in printed
     assert "did not answer" in printed
     assert "Traceback" not in printed
+    world.holds(before)
+    world.converges(before)
+
+
+def test_400(world: World, door: Door) -> None:
+    """The storage refuses what it is asked: that is not tried again."""
+    before = served(world.dsn)
+    world.deliver()
+    door.status, door.opens_after, door.is_shut = 400, None, True
+    try:
+        code, printed = world.run("run")
+    finally:
+        door.status, door.is_shut = 503, False
+    assert code == ExitCode.BAD_INPUT, printed
+    assert "refuses the request" in printed
+    assert "trying again" not in printed
     world.holds(before)
     world.converges(before)
 
