@@ -56,7 +56,7 @@ class TrainConfig(BaseModel):
         default=0.2, gt=0, description="softmax: cosines are divided by it; lower is sharper"
     )
     max_full_softmax_items: int = Field(
-        default=50_000,
+        default=20_000,
         ge=0,
         description="softmax: up to so many videos over all of them, else sampled",
     )
