@@ -18,6 +18,8 @@ from benchmarks.quality.scratch import Scratch, scratch_folder
 from two_tower import plots
 
 VALUES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
+# The plots take their colours from the page they are in; a file of its own has none.
+COLOURS = "--first: #2266cc; --line: #dde3e9; --muted: #5a6773; background: #ffffff"
 METRICS = ("ndcg@10", "recall@20", "novelty", "coverage", "popularity_lift", "diversity")
 
 
@@ -43,7 +45,8 @@ def main() -> None:
         rows = [measure(project, value) for value in VALUES]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "dial.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    (RESULTS / "dial.svg").write_text(plots.dial("dial", rows), encoding="utf-8")
+    drawing = plots.dial("dial", rows).replace("<svg ", f'<svg style="{COLOURS}" ', 1)
+    (RESULTS / "dial.svg").write_text(drawing, encoding="utf-8")
     print(" ".join(f"{name:>16}" for name in ("dial", *METRICS)))
     for row in rows:
         print(" ".join(f"{row[name]:16.4f}" for name in ("dial", *METRICS)))
