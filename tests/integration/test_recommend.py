@@ -265,7 +265,7 @@ def test_a_deep_list_reads_on_where_the_probed_lists_end(connection: psycopg.Con
     connection.execute("select two_tower.tune_search(1)")
     found = lists()
     shares = [len(a & b) / 300 for a, b in zip(exact, found, strict=True)]
-    assert sum(shares) / len(shares) > 0.99
+    assert sum(shares) / len(shares) > 0.97
 
 
 def test_an_app_may_rely_on_the_functions_arguments_and_columns(
