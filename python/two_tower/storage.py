@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -152,8 +152,12 @@ class Storage:
         return cached
 
     def _prune(self) -> None:
-        copies = sorted(self.cache_dir.iterdir(), key=lambda file: file.stat().st_mtime)
-        for old in copies[:-CACHED_FILES]:
+        """Remove the oldest copies. A user's cache folder holds other things too: they stay."""
+        copies = []
+        for file in self.cache_dir.glob("[0-9a-f]" * 64 + "*"):
+            with suppress(FileNotFoundError):  # another process removes them as well
+                copies.append((file.stat().st_mtime, file))
+        for _, old in sorted(copies)[:-CACHED_FILES]:
             old.unlink(missing_ok=True)
 
     @staticmethod
