@@ -204,13 +204,18 @@ class Storage:
 
 
 def _is_refused(error: BaseException | None) -> bool:
-    """Return whether a server said by its status that the same request will fare no better."""
+    """Return whether a server said by its status that the same request will fare no better.
+
+    Only causes are looked at: the context of a lost connection may be a file that was not there.
+    """
     while error is not None:
         response = getattr(error, "response", None)  # botocore's
         if isinstance(response, dict):
             status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            return 400 <= status < 500 and status not in (408, 425, 429)
-        error = error.__cause__ or error.__context__
+            # S3 gives a request that it waited for in vain the status 400.
+            is_late = response.get("Error", {}).get("Code") == "RequestTimeout"
+            return 400 <= status < 500 and status not in (408, 409, 425, 429) and not is_late
+        error = error.__cause__
     return False
 
 

@@ -252,7 +252,7 @@ def test_the_measured_probes_are_stored_and_used(connection: psycopg.Connection)
 
 
 def test_a_deep_list_reads_on_where_the_probed_lists_end(connection: psycopg.Connection) -> None:
-    """One probe holds some 60 of 4,000 videos; 300 are asked for, and are all but the nearest."""
+    """One probe holds some 60 of 4,000 videos; of 300 that are asked for nearly all are right."""
     users = [user_id(number) for number in range(20)]
     call = "select array_agg(video_id::text) from public.recommend_videos(%s, 300)"
 

@@ -16,9 +16,8 @@ def logger() -> Iterator[logging.Logger]:
     found = logging.getLogger("two_tower")
     before = found.handlers[:], found.level, found.propagate
     found.handlers.clear()
-    found.propagate = (
-        True  # else pytest gives it a handler of its own, where a test before was a command
-    )
+    # Else pytest gives it a handler of its own, where a test before was a command.
+    found.propagate = True
     yield found
     found.handlers[:], found.propagate = before[0], before[2]
     found.setLevel(before[1])
