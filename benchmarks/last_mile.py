@@ -61,7 +61,7 @@ SCORE_CELLS = 16_000_000
 # What the last mile may cost, and how much of the index may be read.
 MAX_LOSS, MAX_SCANNED = 0.01, 0.2
 
-PAGES = """
+EXPLAIN = """
 explain (analyze, buffers, format json)
 select v.video_id from public.video_embeddings as v
 order by v.embedding <=> (select u.embedding from public.user_embeddings as u where u.user_id = %s)
@@ -159,6 +159,7 @@ def measure(name: str, project: Scratch, case: Case) -> list[Stage]:
         )[0]
     scanned = 1.0
     if index["probes"]:
+        # As many as macro taken_for says, and the excluded.
         taken = 4 * PAGE + np.diff(seen.indptr)[:INDEX_USERS]
         scanned = share_read(project, users[:INDEX_USERS], taken, index["probes"], index["lists"])
     stages = []
@@ -187,7 +188,7 @@ def share_read(
             read = []
             for number in (probes, lists):
                 connection.execute(f"set ivfflat.probes = {number}")
-                [(plan,)] = connection.execute(PAGES, (user, rows))
+                [(plan,)] = connection.execute(EXPLAIN, (user, rows))
                 scan = plan[0]["Plan"]["Plans"][-1]
                 assert scan["Node Type"] == "Index Scan", scan
                 pages = scan["Shared Hit Blocks"] + scan["Shared Read Blocks"]

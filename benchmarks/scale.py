@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -93,23 +92,15 @@ from filled
 """
 
 
-@dataclass(frozen=True)
-class Size:
-    """How many are planted."""
-
-    users: int
-    videos: int
-
-
-def plant(path: Path, size: Size) -> int:
+def plant(path: Path, users: int, videos: int) -> int:
     """Write the tables; return how many reviews they hold."""
     statements = TABLES.format(
         layout=LAYOUT,
-        known=min(KNOWN_VIDEOS, size.videos),
+        known=min(KNOWN_VIDEOS, videos),
         tastes=TASTES,
         makers=MAKERS,
-        users=size.users,
-        videos=size.videos,
+        users=users,
+        videos=videos,
     )
     with duckdb.connect(str(path)) as connection:
         connection.execute("set preserve_insertion_order = false")
@@ -126,17 +117,17 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=2_000_000)
     parser.add_argument("--videos", type=int, default=300_000)
     given = parser.parse_args()
-    size = Size(given.users, given.videos)
+    users, videos = given.users, given.videos
     with scratch_folder() as folder:
         project = Scratch(folder, "duckdb")
         project.env["TWO_TOWER_TRAIN__BATCH_SIZE"] = "1024"
-        reviews = plant(project.settings.path(project.settings.duckdb_path), size)
-        print(f"{size.users:,} users, {size.videos:,} videos, {reviews:,} reviews", flush=True)
+        reviews = plant(project.settings.path(project.settings.duckdb_path), users, videos)
+        print(f"{users:,} users, {videos:,} videos, {reviews:,} reviews", flush=True)
         done = project.two_tower("train", "--epochs", "1", "--json")
     print(json.dumps(json.loads(done.output[done.output.index("{") :]), indent=1))
     print(f"peak memory {done.peak_mib / 1024:.1f} GiB; wanted at most {LIMIT_GIB}")
-    stage = f"train, {size.videos:,} videos"
-    report("scale", [Figure(size.users, stage, reviews, done.seconds, done.peak_mib)])
+    stage = f"train, {videos:,} videos"
+    report("scale", [Figure(users, stage, reviews, done.seconds, done.peak_mib)])
 
 
 if __name__ == "__main__":
