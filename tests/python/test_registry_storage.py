@@ -1,4 +1,4 @@
-"""The copies of a registry's files that a machine keeps."""
+"""What a registry keeps on this machine, and which errors of its storage are worth trying again."""
 
 from hashlib import sha256
 from pathlib import Path
