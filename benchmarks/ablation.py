@@ -110,7 +110,7 @@ def parts(project: Scratch, data: Data) -> dict[str, dict[str, float]]:
         _, small = train(TrainConfig().changed(**steps), data)
         rows[name] = measure(project, small.towers(Choice(SHARES["all of it"])))
     for rank in RANKS:
-        factors = reduced(blend.at(SHARES["all of it"]), blend.users, blend.known, rank)
+        factors = reduced(blend.at(Choice(SHARES["all of it"])), blend.users, blend.known, rank)
         rows[f"found at rank {rank}"] = {
             "filled up": found_by_lists(blend, filled_up(factors, blend.known)),
             "turned": found_by_lists(blend, on_the_sphere(factors, blend.users, blend.known)),

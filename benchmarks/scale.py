@@ -31,7 +31,8 @@ LAYOUT = f"""
     (5, 'item', 'tags', 'multi_hot', 1, 'tag', {TAGS}),
     (6, 'item', 'maker', 'one_hot', 2, 'maker', {MAKERS}),
     (7, 'item', 'price', 'numeric', 3, null, 1),
-    (8, 'item', 'video_id', 'identity', 4, 'video', {KNOWN_VIDEOS})
+    (8, 'item', 'video_id', 'identity', 4, 'video', {KNOWN_VIDEOS}),
+    (9, 'user', 'recent', 'recency', 5, 'video', {KNOWN_VIDEOS})
 """
 # A video's taste is its number modulo TASTES, and low numbers are popular: of each taste as of all.
 TABLES = """
@@ -82,12 +83,15 @@ filled as (
 )
 select 'u' || lpad(u::text, 9, '0') as user_id,
     ([1, 1, 2] || list_transform(liked, lambda v: 3)
-        || list_transform(known, lambda v: 4))::smallint[] as feature_ids,
+        || list_transform(known, lambda v: 4)
+        || list_transform(known, lambda v: 9))::smallint[] as feature_ids,
     ([least(hash(u, 3) % {tastes}, hash(u, 4) % {tastes}), 200 + hash(u, 7) % 400, 0]
-        || liked || known)::integer[] as indices,
+        || liked || known || known)::integer[] as indices,
     ([1, 1, ratio] || list_transform(liked, lambda v: 1)
-        || list_transform(known, lambda v: 1))::real[] as "values",
-    items as item_numbers, labels, list_transform(items, lambda v: 1)::real[] as weights, folds
+        || list_transform(known, lambda v: 1)
+        || list_transform(known, lambda v, place: exp((1 - place) / 5.0)))::real[] as "values",
+    items as item_numbers, labels, list_transform(items, lambda v: 1)::real[] as weights, folds,
+    list_transform(items, lambda v, place: place - 1)::integer[] as recency_ranks
 from filled
 """
 

@@ -23,7 +23,8 @@ create table two_tower.feature_layout_versions (input_schema_version integer, la
 create table two_tower.item_feature_slots (video_id text, item_number integer,
     feature_ids smallint[], indices integer[], "values" real[]);
 create table two_tower.training_users (user_id text, feature_ids smallint[], indices integer[],
-    "values" real[], item_numbers integer[], labels smallint[], weights real[], folds smallint[])
+    "values" real[], item_numbers integer[], labels smallint[], weights real[], folds smallint[],
+    recency_ranks integer[])
 """
 
 
@@ -49,7 +50,7 @@ def build(warehouse: Warehouse, users: int = USERS) -> None:
 
 
 def row_of(user: int, rng: np.random.Generator) -> tuple[list[float], ...]:
-    """Return slots, reviews, labels, weights and folds of a user with 4 to 12 reviews."""
+    """Return slots, reviews, labels, weights, folds and ranks of a user with 4 to 12 reviews."""
     # The very last video is never reviewed.
     mine = [video for video in range(VIDEOS - 1) if video % GROUPS == user % GROUPS]
     liked = [int(v) for v in rng.choice(mine, int(rng.integers(3, 10)), replace=False)]
@@ -61,4 +62,5 @@ def row_of(user: int, rng: np.random.Generator) -> tuple[list[float], ...]:
     values = [1.0, 0.7] + [1.0] * (len(ids) - 2)
     labels = [int(video in liked) for video in reviewed]
     folds = [(number + user) % 5 for number in range(len(reviewed))]
-    return ids, indices, values, reviewed, labels, [1.0] * len(reviewed), folds
+    ranks = list(range(len(reviewed)))
+    return ids, indices, values, reviewed, labels, [1.0] * len(reviewed), folds, ranks

@@ -1,7 +1,8 @@
 {#
-    Every feature, in one place. `feature` is the column of user_features or item_features that holds it,
+    Every feature, in one place. `feature` is the column of user_features or item_features that holds it (or `column` is),
     `vocabulary` the vocab_ model that numbers its tokens. A numeric feature is taken as it is, or as
-    ln(1 + value) with `log1p`.
+    ln(1 + value) with `log1p`. Of a recency feature count the `latest` tokens: the first
+    has 1, and every `decay` further places divide it by e.
 
     A feature_id is never reused: a feature whose meaning changes is a new feature with a new id.
 #}
@@ -15,6 +16,7 @@
         {'feature_id': 6, 'tower': 'user', 'position': 5, 'feature': 'reviewed_video_ids', 'kind': 'history', 'vocabulary': 'video'},
         {'feature_id': 7, 'tower': 'user', 'position': 6, 'feature': 'preferred_makers', 'kind': 'multi_hot', 'vocabulary': 'maker'},
         {'feature_id': 8, 'tower': 'user', 'position': 7, 'feature': 'preferred_release_years', 'kind': 'multi_hot', 'vocabulary': 'release_year'},
+        {'feature_id': 9, 'tower': 'user', 'position': 8, 'feature': 'recent_video_ids', 'kind': 'recency', 'vocabulary': 'video', 'column': 'reviewed_video_ids', 'latest': 30, 'decay': 5},
         {'feature_id': 101, 'tower': 'item', 'position': 0, 'feature': 'source', 'kind': 'one_hot', 'vocabulary': 'source'},
         {'feature_id': 102, 'tower': 'item', 'position': 1, 'feature': 'maker', 'kind': 'one_hot', 'vocabulary': 'maker'},
         {'feature_id': 103, 'tower': 'item', 'position': 2, 'feature': 'label', 'kind': 'one_hot', 'vocabulary': 'label'},

@@ -43,14 +43,21 @@ left join packed on packed.{{ key }} = features.{{ key }}
     where {{ row.feature }} is not null
     {%- else %}
     {#- Videos are joined as uuids: casting 20,000 tokens is cheaper than casting every review. #}
+    {%- set column = row.column | default(row.feature) %}
+    {%- set column = column ~ '[1:' ~ row.latest ~ ']' if row.kind == 'recency' else column %}
     {%- set token = 'cast(vocabulary.token as uuid)' if row.vocabulary == 'video' else 'vocabulary.token' %}
     select
         tokens.{{ key }},
         cast({{ row.feature_id }} as smallint) as feature_id,
         vocabulary.index,
-        cast(1 as real) as value
+        cast({{ 'exp(-(tokens.place - 1) / ' ~ row.decay ~ '.0::double precision)' if row.kind == 'recency' else 1 }} as real) as value
     from (
-        select {{ key }}, {{ row.feature if row.kind in ('one_hot', 'identity') else 'unnest(' ~ row.feature ~ ')' }} as token
+        select
+            {{ key }},
+            {{ column if row.kind in ('one_hot', 'identity') else 'unnest(' ~ column ~ ')' }} as token
+            {%- if row.kind == 'recency' %},
+            generate_subscripts({{ column }}, 1) as place
+            {%- endif %}
         from features
     ) as tokens
     inner join {{ ref('vocab_' ~ row.vocabulary) }} as vocabulary on {{ token }} = tokens.token

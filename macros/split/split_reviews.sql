@@ -1,6 +1,6 @@
 {#
-    The split, by var split_strategy: a select of user_id, item_id, draw and split (`train`, `valid` or `shown`) from `reviews`,
-    the name of a CTE (user_id, item_id, is_liked, reviewed_at, occurred_at, draw). Every choice is a hash of var
+    The split, by var split_strategy: a select of user_id, item_id, occurred_at, draw and split (`train`, `valid` or `shown`) from
+    `reviews`, the name of a CTE (user_id, item_id, is_liked, reviewed_at, occurred_at, draw). Every choice is a hash of var
     split_seed, so it is the same on both engines and in every build.
 #}
 {% macro split_reviews(reviews) %}
@@ -20,6 +20,27 @@
     {{ strategies[strategy](reviews) }}
 {% endmacro %}
 
+{#
+    The fold of a training review, 0 to 9, from `position`, its place in order of `split_order()` among the `size` reviews of
+    its user in the split. A model is chosen on fold 0, which is held out of the rest as the split is: where that asks for
+    what comes next, it is each user's latest tenth, at most ten of them, so that what was just before is still known.
+#}
+{% macro fold_of_position() -%}
+    {%- if splits_by_time() -%}
+    case when position < least(ceil(size / 10.0), 10) then 0 else 1 + position % 9 end
+    {%- else -%}
+    position % 10
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro split_order() -%}
+    {{ 'occurred_at desc, ' if splits_by_time() }}draw, item_id
+{%- endmacro %}
+
+{% macro splits_by_time() -%}
+    {{ return(var('split_strategy') in ('temporal', 'leave_last_out')) }}
+{%- endmacro %}
+
 {# A hash of the seed and a text, in 0..1. #}
 {% macro split_draw(text) -%}
     {{ hash_fraction("'" ~ var('split_seed') | string | replace("'", "''") ~ ":' || " ~ text) }}
@@ -33,6 +54,7 @@
     select
         user_id,
         item_id,
+        occurred_at,
         draw,
         case
             when row_number() over (partition by user_id order by draw, item_id) <= least(
@@ -52,6 +74,7 @@
     select
         reviews.user_id,
         reviews.item_id,
+        reviews.occurred_at,
         reviews.draw,
         case when reviews.reviewed_at <= cut.train_as_of then 'train' else 'valid' end as split
     from {{ reviews }} as reviews
@@ -66,6 +89,7 @@
     select
         user_id,
         item_id,
+        occurred_at,
         draw,
         case
             when max(place) filter (where is_liked) over (partition by user_id) > 1
@@ -83,6 +107,7 @@
     select
         user_id,
         item_id,
+        occurred_at,
         draw,
         case
             when {{ split_draw("'cold item:' || item_id::text") }} < {{ var('cold_share') }} then 'valid'
@@ -96,6 +121,7 @@
     select
         user_id,
         item_id,
+        occurred_at,
         draw,
         case
             when {{ split_draw("'cold user:' || user_id") }} >= {{ var('cold_share') }} then 'train'

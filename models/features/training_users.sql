@@ -16,7 +16,12 @@ training_reviews as (
         items.item_number,
         reviews.label,
         cast(reviews.weight as real) as weight,
-        reviews.fold
+        reviews.fold,
+        cast(
+            row_number() over (
+                partition by reviews.user_id order by reviews.timestamp desc nulls first, reviews.video_id
+            ) - 1 as integer
+        ) as recency_rank
     from reviews
     inner join items on items.video_id = reviews.video_id
     where reviews.split = 'train'
@@ -26,7 +31,13 @@ packed as (
     {{ sorted_arrays(
         'training_reviews',
         'user_id',
-        {'item_numbers': 'item_number', 'labels': 'label', 'weights': 'weight', 'folds': 'fold'},
+        {
+            'item_numbers': 'item_number',
+            'labels': 'label',
+            'weights': 'weight',
+            'folds': 'fold',
+            'recency_ranks': 'recency_rank',
+        },
     ) }}
 )
 
@@ -38,6 +49,7 @@ select
     packed.item_numbers,
     packed.labels,
     packed.weights,
-    packed.folds
+    packed.folds,
+    packed.recency_ranks
 from packed
 inner join features on features.user_id = packed.user_id

@@ -21,7 +21,8 @@ numbered as (
         user_id,
         item_id,
         split,
-        row_number() over (partition by user_id, split order by draw, item_id) - 1 as position
+        row_number() over (partition by user_id, split order by {{ split_order() }}) - 1 as position,
+        count(*) over (partition by user_id, split) as size
     from split_reviews
 )
 
@@ -30,7 +31,7 @@ select
     item_id,
     split,
     case
-        when split = 'train' then (position % 10)::smallint
+        when split = 'train' then ({{ fold_of_position() }})::smallint
         when split = 'shown' then position::smallint
     end as fold
 from numbered

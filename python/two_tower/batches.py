@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from two_tower.dataset import Items, UserRows
-from two_tower.layout import Layout, Slots
+from two_tower.layout import PAST_KINDS, Block, Layout, Slots
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Batch:
 
 
 def hide(layout: Layout, items: Items, users: UserRows, hidden: NDArray[np.bool_]) -> Slots:
-    """Return the users' slots without the hidden reviews in any history block.
+    """Return the users' slots without the hidden reviews in any block of past videos.
 
     Args:
         layout: the model's layout.
@@ -53,7 +53,7 @@ def hide(layout: Layout, items: Items, users: UserRows, hidden: NDArray[np.bool_
         users: the users.
         hidden: which reviews to hide, bool ``[reviews]``.
     """
-    blocks = [block for block in layout.user if block.kind == "history"]
+    blocks = past_blocks(layout)
     width = 1 + max((block.width for block in blocks), default=0)
     gone = np.zeros(len(users) * width, dtype=np.bool_)
     index = items.identity[users.items]
@@ -67,17 +67,27 @@ def hide(layout: Layout, items: Items, users: UserRows, hidden: NDArray[np.bool_
     return Slots(users.slots.positions, values, users.slots.offsets)
 
 
-def in_history(layout: Layout, slots: Slots) -> NDArray[np.bool_]:
-    """Return which slots of users lie in a history block, bool ``[slots]``.
+def past_blocks(layout: Layout) -> list[Block]:
+    """Return the blocks that hold a user's past videos."""
+    return [block for block in layout.user if block.kind in PAST_KINDS]
 
-    Where a layout has no history all do: then the rest is all that a model sees.
+
+def in_past(layout: Layout, slots: Slots) -> NDArray[np.bool_]:
+    """Return which slots of users lie in a block of past videos, bool ``[slots]``.
+
+    Where a layout has none all do: then the rest is all that a model sees.
     """
-    if not any(block.kind == "history" for block in layout.user):
+    blocks = past_blocks(layout)
+    if not blocks:
         return np.ones(len(slots.positions), dtype=np.bool_)
+    return in_blocks(layout, blocks, slots)
+
+
+def in_blocks(layout: Layout, blocks: list[Block], slots: Slots) -> NDArray[np.bool_]:
+    """Return which slots of users lie in some blocks, bool ``[slots]``."""
     places = np.zeros(layout.feature_dim("user"), dtype=np.bool_)
-    for block in layout.user:
-        if block.kind == "history":
-            places[block.offset : block.offset + block.width] = True
+    for block in blocks:
+        places[block.offset : block.offset + block.width] = True
     inside: NDArray[np.bool_] = places[slots.positions]
     return inside
 
@@ -113,7 +123,10 @@ def draw(
     keys = users.rows * len(items) + users.items
     slots = hide(layout, items, users, hidden | withheld)
     alone = rng.random(len(users)) < hiding.profile
-    slots.values[~in_history(layout, slots) & alone[slots.rows]] = 0
+    slots.values[~in_past(layout, slots) & alone[slots.rows]] = 0
+    # What comes next is not asked here: hidden reviews lie between those that are left.
+    recent = [block for block in layout.user if block.kind == "recency"]
+    slots.values[in_blocks(layout, recent, slots)] = 0
     return Batch(
         slots=slots,
         rows=users.rows[target],

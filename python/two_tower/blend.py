@@ -7,26 +7,32 @@ content says of its vector becomes the part of the item tower that a new video h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
-from two_tower.batches import hide, in_history
+from two_tower.batches import hide, in_past
 from two_tower.config import TrainConfig
 from two_tower.content import place, read_content
 from two_tower.content_trial import LEVEL, PENALTY, ContentTrial
 from two_tower.dataset import VALIDATION_FOLD, Data
 from two_tower.factors import Factors, design, joined, of_towers, on_the_sphere, reduced, spread
-from two_tower.layout import Slots
+from two_tower.layout import Kind, Slots
 from two_tower.towers import SparseTower, Towers
+from two_tower.transitions import transitions
 from two_tower.validation import Encoder, validate
 
 # Shares of the trained towers that are tried, and the one used where there is nobody to try on.
 SHARES = (0.0, 0.3, 0.5, 0.7, 1.0)
 SHARE = 0.7
+# Shares of the transitions that are tried: none where the order of reviews says nothing.
+TRANSITION_SHARES = (0.0, 0.2, 0.4, 0.6)
+# They gain so much, or they are left out: less is chance, and their block has a slot a video.
+LEAST_GAIN = 0.01
 # What content is worth is tried up to so many videos, on so many users at most.
 MAX_TRIED_ITEMS = 20_000
 MAX_TRIED_USERS = 1_000
@@ -39,7 +45,8 @@ class Choice:
     """What validation chose.
 
     Attributes:
-        share: of the trained towers in the sum, 0..1; the rest is the closed form's.
+        share: of the trained towers beside the closed form, 0..1; the rest is the closed form's.
+        transition_share: of the transitions in the sum of the three, 0..1.
         penalty: of the ridge from content to vectors.
         level: how far the scores of a video that only its content is known of are raised.
     """
@@ -47,6 +54,7 @@ class Choice:
     share: float = SHARE
     penalty: float = PENALTY
     level: float = LEVEL
+    transition_share: float = 0.0
 
 
 class Blend:
@@ -84,6 +92,7 @@ class Blend:
         self.users = self._sample(withhold)
         self.parts = [] if closed is None else [self._scaled(closed)]
         self.parts.append(self._scaled(of_towers(towers, vectors)))
+        self.withhold = withhold
 
     def _sample(self, withhold: bool) -> sparse.csr_array:
         """Return the design of some users, as they are in validation or as they are served."""
@@ -95,18 +104,29 @@ class Blend:
         slots = part.slots
         if withhold:
             slots = hide(self.data.layout, self.data.items, part, part.folds == VALIDATION_FOLD)
-            slots.values[~in_history(self.data.layout, slots)] = 0
+            slots.values[~in_past(self.data.layout, slots)] = 0
         return design(self.tower, slots)
 
     def _scaled(self, factors: Factors) -> Factors:
         size = float(spread(factors, self.users, self.known).mean())
         return Factors(factors.user / max(size, 1e-12), factors.item)
 
-    def at(self, share: float) -> Factors:
-        """Return the sum with this share of the trained towers."""
-        weights = [share] if len(self.parts) == 1 else [1 - share, share]
-        parts = [(weight, part) for weight, part in zip(weights, self.parts, strict=True) if weight]
-        factors = joined(parts or [(1.0, self.parts[-1])])
+    @cached_property
+    def transitions(self) -> Factors | None:
+        """The map from what was reviewed last to what comes next."""
+        factors = transitions(self.config, self.data, self.withhold)
+        return None if factors is None else self._scaled(factors)
+
+    def at(self, choice: Choice) -> Factors:
+        """Return the sum in these shares."""
+        both = [choice.share] if len(self.parts) == 1 else [1 - choice.share, choice.share]
+        parts = [(weight, part) for weight, part in zip(both, self.parts, strict=True) if weight]
+        parts = parts or [(1.0, self.parts[-1])]
+        if choice.transition_share and self.transitions is not None:
+            rest = 1 - choice.transition_share
+            parts = [(weight * rest, part) for weight, part in parts]
+            parts.append((choice.transition_share, self.transitions))
+        factors = joined(parts)
         if self.config.novelty:
             likes = (self.data.like_counts + 1.0) ** -self.config.novelty
             factors = Factors(factors.user, factors.item * likes[:, None])
@@ -115,24 +135,36 @@ class Blend:
     def choose(self, rows: NDArray[np.int64], metric: str) -> tuple[float, dict[str, float]]:
         """Try all shares on these users' validation likes; return the best and its metrics."""
         shares = SHARES if len(self.parts) > 1 else (1.0,)
-        tried = {share: self._validate(self.at(share), rows, self.known) for share in shares}
+        tried = {
+            share: self._validate(self.at(Choice(share)), rows, self.known) for share in shares
+        }
         share = max(tried, key=lambda each: tried[each][metric])
         return share, tried[share]
 
-    def try_content(self, share: float, rows: NDArray[np.int64], metric: str) -> Choice:
-        """Choose what content is worth at this share of the trained towers."""
-        if len(self.data.items) > MAX_TRIED_ITEMS:
+    def try_transitions(self, share: float, rows: NDArray[np.int64], metric: str) -> Choice:
+        """Choose how much the transitions count beside this share of the trained towers."""
+        if self.transitions is None:
             return Choice(share)
+        choices = [Choice(share, transition_share=each) for each in TRANSITION_SHARES]
+        tried = [self._validate(self.at(each), rows, self.known)[metric] for each in choices]
+        best = int(np.argmax(tried))
+        return choices[best if tried[best] > tried[0] * (1 + LEAST_GAIN) else 0]
+
+    def try_content(self, choice: Choice, rows: NDArray[np.int64], metric: str) -> Choice:
+        """Choose what content is worth in these shares."""
+        if len(self.data.items) > MAX_TRIED_ITEMS:
+            return choice
         some = rows[:: 1 + len(rows) // MAX_TRIED_USERS]
         trial = ContentTrial(
-            factors=self._finished(share),
+            factors=self._finished(choice),
             content=read_content(self.data.layout, self.data.items, self.item_tower),
             known=self.known,
             weights=self._weights,
             validate=lambda factors, ranked: self._validate(factors, some, ranked)[metric],
             seed=self.config.seed,
         )
-        return Choice(share, *trial.choose(self.config.freshness))
+        penalty, level = trial.choose(self.config.freshness)
+        return replace(choice, penalty=penalty, level=level)
 
     def _validate(
         self, factors: Factors, rows: NDArray[np.int64], ranked: NDArray[np.bool_]
@@ -146,10 +178,10 @@ class Blend:
         )
         return found
 
-    def _finished(self, share: float) -> Factors:
+    def _finished(self, choice: Choice) -> Factors:
         """Return the sum at the width of the embeddings, all videos on the sphere."""
         rank = self.config.dim - 1
-        factors = reduced(self.at(share), self.users, self.known, rank)
+        factors = reduced(self.at(choice), self.users, self.known, rank)
         factors = on_the_sphere(factors, self.users, self.known)
         empty = self.config.dim - factors.rank
         return Factors(
@@ -164,7 +196,12 @@ class Blend:
 
     def towers(self, choice: Choice) -> Towers:
         """Return the blend as towers."""
-        data, factors = self.data, self._finished(choice.share)
+        data, factors = self.data, self._finished(choice)
+        # Without transitions nobody need carry a block that means nothing.
+        gone: tuple[Kind, ...] = () if choice.transition_share else ("recency",)
+        layout = data.layout.without(gone)
+        kept = [block for block in data.layout.user if block.kind not in gone]
+        places = [np.arange(block.offset, block.offset + block.width) for block in kept]
         content = read_content(data.layout, data.items, self.item_tower)
         rows = np.flatnonzero(self.known)
         placing = place(content, factors.item, rows, self._weights[rows], choice.penalty)
@@ -175,10 +212,10 @@ class Blend:
         own = rows[identity[rows] >= 0]
         offset = np.flatnonzero(data.items.is_identity)
         weight[offset[identity[own]]] = factors.item[own] - placing.of(content)[own]
-        towers = Towers(data.layout, self.config.dim)
+        towers = Towers(layout, self.config.dim)
         with torch.no_grad():
             for name, values, constant in (
-                ("user", factors.user[:-1], factors.user[-1]),
+                ("user", factors.user[np.concatenate(places)], factors.user[-1]),
                 ("item", weight, bias),
             ):
                 tower = towers.towers[name]

@@ -20,6 +20,7 @@ from two_tower.batches import hide
 from two_tower.config import TrainConfig
 from two_tower.dataset import VALIDATION_FOLD, Data
 from two_tower.factors import Factors, design
+from two_tower.layout import Block
 from two_tower.towers import SparseTower
 
 Floats = NDArray[np.floating[Any]]
@@ -75,7 +76,8 @@ def closed_form(
         tower: a user tower, for how it weighs slots.
         withhold: whether the validation fold is kept from the model.
     """
-    head = find_head(data, config.closed_form_items)
+    blocks = [block for block in data.layout.user if block.kind == "history"]
+    head = find_head(data, config.closed_form_items, blocks)
     if not len(head.items) or not len(head.columns):
         return None
     sums = add_up(config, data, tower, withhold, head)
@@ -88,9 +90,8 @@ def closed_form(
     return Factors(user, item)
 
 
-def find_head(data: Data, limit: int) -> Head:
-    """Return the most liked videos that the histories know, at most ``limit``."""
-    blocks = [block for block in data.layout.user if block.kind == "history"]
+def find_head(data: Data, limit: int, blocks: list[Block]) -> Head:
+    """Return the most liked videos that blocks of past videos know, at most ``limit``."""
     width = min((block.width for block in blocks), default=0)
     index = data.items.identity
     known = np.flatnonzero((index >= 0) & (index < width) & (data.like_counts > 0))

@@ -34,6 +34,7 @@ SCHEMAS = {
             "labels": pa.list_(pa.int16()),
             "weights": pa.list_(pa.float32()),
             "folds": pa.list_(pa.int16()),
+            "recency_ranks": pa.list_(pa.int32()),
         }
     ),
     "item_feature_slots": pa.schema({"item_number": pa.int32(), **SLOTS}),
@@ -55,6 +56,7 @@ class UserRows:
         liked: bool ``[reviews]``.
         weights: float32 ``[reviews]``.
         folds: int16 ``[reviews]``, 0..9.
+        recency_ranks: int32 ``[reviews]``; 0 is the user's latest.
         offsets: int64 ``[users + 1]``.
     """
 
@@ -63,6 +65,7 @@ class UserRows:
     liked: NDArray[np.bool_]
     weights: NDArray[np.float32]
     folds: NDArray[np.int16]
+    recency_ranks: NDArray[np.int32]
     offsets: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -116,6 +119,7 @@ class Users:
             liked=flat["labels"] > 0,
             weights=flat["weights"].astype(np.float32),
             folds=flat["folds"].astype(np.int16),
+            recency_ranks=flat["recency_ranks"].astype(np.int32),
             offsets=_offsets(lengths["items"]),
         )
 
@@ -276,7 +280,7 @@ def survey(layout: Layout, users: Users, items: Items) -> Data:
 
 
 _FEATURES = tuple(SLOTS)
-_REVIEWS = ("item_numbers", "labels", "weights", "folds")
+_REVIEWS = ("item_numbers", "labels", "weights", "folds", "recency_ranks")
 _LISTS = _FEATURES + _REVIEWS
 _Column = tuple[NDArray[Any], NDArray[Any]]
 

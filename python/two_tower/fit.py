@@ -42,6 +42,10 @@ class Fit:
         first = math.ceil(config.steps / max(self.steps, 1))
         self.epochs = epochs or min(config.epochs, first)
         self.towers = Towers(data.layout, config.dim, config.hidden, config.seed)
+        for block in data.layout.user:
+            if block.kind == "recency":  # the transitions', see draw
+                rows = slice(block.offset, block.offset + block.width)
+                self.towers.towers["user"].weight.data[rows] = 0
         self.adam = torch.optim.Adam(self.towers.parameters(), config.learning_rate, fused=True)
         self.loss = make_loss(config, data)
         self.done = 0

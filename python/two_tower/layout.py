@@ -21,12 +21,14 @@ from two_tower.errors import InputError, NotEnoughDataError
 from two_tower.warehouse import Warehouse
 
 Tower = Literal["user", "item"]
-Kind = Literal["one_hot", "multi_hot", "numeric", "history", "identity"]
+Kind = Literal["one_hot", "multi_hot", "numeric", "history", "recency", "identity"]
 
 TOWERS: tuple[Tower, ...] = get_args(Tower)
 KINDS: tuple[Kind, ...] = get_args(Kind)
 # Their rows have as many ones as the user or video has tokens: the towers divide by the norm.
-NORMALISED_KINDS: frozenset[Kind] = frozenset(("multi_hot", "history"))
+NORMALISED_KINDS: frozenset[Kind] = frozenset(("multi_hot", "history", "recency"))
+# They hold the user's past videos, any of which training may hide.
+PAST_KINDS: frozenset[Kind] = frozenset(("history", "recency"))
 
 
 @dataclass(frozen=True)

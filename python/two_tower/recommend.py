@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from two_tower.encoder import Encoder
 from two_tower.errors import InputError, NotEnoughDataError, UnavailableError
+from two_tower.layout import PAST_KINDS
 from two_tower.registry import Registry
 from two_tower.settings import Settings
 from two_tower.warehouse import open_warehouse
@@ -240,7 +241,7 @@ class Recommender:
         indices: list[int] = []
         marks = ", ".join("?" for _ in liked)
         for block in encoder.layout.user:
-            if block.kind == "history" and block.vocabulary is not None:
+            if block.kind in PAST_KINDS and block.vocabulary is not None:
                 rows = self._rows(
                     f'select "index" from two_tower.vocab_{block.vocabulary}'
                     f" where token in ({marks})",

@@ -26,7 +26,7 @@ from two_tower.config import TrainConfig
 from two_tower.dataset import Data, read_items, read_users, spool, survey
 from two_tower.factors import Factors
 from two_tower.fit import Fit
-from two_tower.layout import Layout, read_layout
+from two_tower.layout import PAST_KINDS, Layout, read_layout
 from two_tower.progress import Bar, bar, console
 from two_tower.settings import Settings
 from two_tower.towers import SparseTower, Towers, save_towers
@@ -66,7 +66,8 @@ class TrainResult:
         best_epoch: the number of epochs the model was trained for.
         valid_metric: NDCG@100 of the validation fold after so many; None where nobody could be
             ranked.
-        share: how much the trained towers count, 0..1; the rest is the closed form's.
+        share: how much the trained towers count beside the closed form, 0..1.
+        transition_share: how much what was reviewed last counts beside both, 0..1.
         train_loss: mean loss of a target in the model's last epoch.
         seconds: training time, without reading the database.
         rows_per_second: training reviews passed over a second.
@@ -84,6 +85,7 @@ class TrainResult:
     best_epoch: int
     valid_metric: float | None
     share: float
+    transition_share: float
     train_loss: float
     seconds: float
     rows_per_second: float
@@ -170,8 +172,9 @@ class Training:
         if is_end:
             self._judge(metrics[METRIC], share)
         if self.refitting and blend is not None:
-            shown.note("trying what the videos' content says")
-            self.choice = blend.try_content(self.choice.share, self.ranked, METRIC)
+            shown.note("trying what comes next, and what the videos' content says")
+            choice = blend.try_transitions(self.choice.share, self.ranked, METRIC)
+            self.choice = blend.try_content(choice, self.ranked, METRIC)
         self._save()
 
     def _blend(self, shown: Bar) -> Blend:
@@ -294,7 +297,7 @@ def train(
             raise
     checkpoint.write_whole(run / "towers.pt", lambda path: save_towers(path, towers))
     seconds = time.perf_counter() - started + before
-    result = _result(run, training, seconds)
+    result = _result(run, training, towers.layout, seconds)
     checkpoint.write_json(run / "result.json", asdict(result) | {"run_dir": str(run)})
     (run / "checkpoint.pt").unlink(missing_ok=True)
     shutil.rmtree(run / "dataset")
@@ -308,7 +311,9 @@ def _begin(
     with open_warehouse(settings) as warehouse:
         layout = read_layout(warehouse)
         if config.features == "spec":
-            layout = layout.without(("history", "identity"))
+            layout = layout.without((*PAST_KINDS, "identity"))
+        elif config.start == "random":  # the transitions alone read it
+            layout = layout.without(("recency",))
         run = checkpoint.make_run(runs_dir, version)
         try:
             spool(warehouse, run / "dataset")
@@ -328,7 +333,7 @@ def _open(run: Path, layout: Layout) -> Data:
     return survey(layout, read_users(run / "dataset", layout), items)
 
 
-def _result(run: Path, training: Training, seconds: float) -> TrainResult:
+def _result(run: Path, training: Training, layout: Layout, seconds: float) -> TrainResult:
     data, history = training.data, training.history
     return TrainResult(
         version=run.name,
@@ -338,14 +343,15 @@ def _result(run: Path, training: Training, seconds: float) -> TrainResult:
         best_epoch=training.best,
         valid_metric=training.best_value,
         share=training.choice.share if training.joins else 1.0,
+        transition_share=training.choice.transition_share,
         train_loss=training.last["loss"],
         seconds=round(seconds, 2),
         rows_per_second=round(training.reviews / max(training.seconds, 1e-9)),
         users=len(data.likers),
         items=len(data.items),
         reviews=data.reviews,
-        user_feature_dim=data.layout.feature_dim("user"),
-        item_feature_dim=data.layout.feature_dim("item"),
+        user_feature_dim=layout.feature_dim("user"),
+        item_feature_dim=layout.feature_dim("item"),
     )
 
 

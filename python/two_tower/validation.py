@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from two_tower import metrics
-from two_tower.batches import hide, in_history
+from two_tower.batches import hide, in_past
 from two_tower.dataset import VALIDATION_FOLD, Data
 from two_tower.layout import Slots
 from two_tower.towers import Towers
@@ -31,7 +31,7 @@ def validate(
     """Return mean ``ndcg@10``, ``ndcg@100`` and ``recall@20`` of the validation likes.
 
     All videos are ranked but those of the user's other training reviews. The model sees the user's
-    histories alone.
+    past videos alone.
 
     Args:
         encode: turns users' slots into vectors.
@@ -49,7 +49,7 @@ def validate(
         held = part.folds == VALIDATION_FOLD
         slots = hide(data.layout, items, part, held)
         # The rest was counted with the hidden reviews.
-        slots.values[~in_history(data.layout, slots)] = 0
+        slots.values[~in_past(data.layout, slots)] = 0
         scores = encode(slots) @ vectors.T
         if known is not None:
             scores[:, torch.from_numpy(~known)] = -torch.inf

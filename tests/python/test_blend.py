@@ -52,7 +52,7 @@ def test_towers_score_as_the_sum_of_the_maps(data, share):
     with torch.no_grad():
         queries = towers.forward_sparse("user", users.slots).numpy()
         videos = towers.forward_sparse("item", data.items.slots).numpy()
-    factors = blend.at(share)
+    factors = blend.at(Choice(share))
     expected = (design(blend.tower, users.slots) @ factors.user) @ factors.item.T
     for user in range(len(users)):
         found, wanted = queries[user] @ videos[rows].T, expected[user, rows]

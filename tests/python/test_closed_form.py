@@ -63,18 +63,18 @@ def test_the_leading_directions_are_the_eigenvectors():
 
 
 def test_the_head_is_what_is_liked_most_and_known_to_the_histories(data):
-    head = find_head(data, 10)
+    blocks = [block for block in data.layout.user if block.kind == "history"]
+    head = find_head(data, 10, blocks)
     counts = data.like_counts.copy()
     counts[data.items.identity < 0] = 0
     assert sorted(counts[head.items]) == sorted(counts)[-10:]
-    blocks = [block for block in data.layout.user if block.kind == "history"]
     expected = [block.offset + data.items.identity[head.items] for block in blocks]
     assert np.array_equal(head.columns, expected)
 
 
 def test_what_is_withheld_is_not_known(data, tmp_path):
     """Sums with the validation fold withheld are those of tables that never had it."""
-    lists = ("item_numbers", "labels", "weights", "folds")
+    lists = ("item_numbers", "labels", "weights", "folds", "recency_ranks")
     kept = ", ".join(f"[x[1] for x in list_zip({name}, folds) if x[2] > 0]" for name in lists)
     without = open_data(
         tmp_path,
@@ -91,7 +91,7 @@ def test_what_is_withheld_is_not_known(data, tmp_path):
         "insert into two_tower.training_users from rest",
     )
     config, tower = TrainConfig(), tower_of(data)
-    head = find_head(data, 100)
+    head = find_head(data, 100, list(data.layout.user[2:4]))
     withheld = add_up(config, data, tower, True, head)
     expected = add_up(config, without, tower, False, head)
     np.testing.assert_allclose(withheld.gram, expected.gram, atol=1e-6)

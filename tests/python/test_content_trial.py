@@ -1,6 +1,7 @@
 import numpy as np
 from test_blend import blend_of, data  # noqa: F401  a fixture
 
+from two_tower.blend import Choice
 from two_tower.content import read_content
 from two_tower.content_trial import LEVELS, PENALTIES, ContentTrial
 from two_tower.factors import Factors
@@ -20,7 +21,7 @@ class Judge:
 def trial_of(data, validate):  # noqa: F811
     blend = blend_of(data)
     return ContentTrial(
-        blend._finished(0.5),
+        blend._finished(Choice(0.5)),
         read_content(data.layout, data.items, blend.item_tower),
         blend.known,
         blend._weights,

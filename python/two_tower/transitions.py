@@ -1,0 +1,122 @@
+"""What is liked next, from what was reviewed just before: ridge regression without epochs.
+
+Each like of a user is a row: regressed on the reviews before it, the latest counting most, as the
+recency block has them (compare the transitions of Choi et al. 2021, "Session-aware linear item-item
+models"). Unlike the closed form of :mod:`two_tower.closed_form` it knows which came first.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from two_tower.closed_form import Floats, Head, find_head, inverted, leading
+from two_tower.config import TrainConfig
+from two_tower.dataset import VALIDATION_FOLD, Data, UserRows
+from two_tower.factors import Factors
+from two_tower.layout import Block
+
+# Likes the sums are taken over; more change the sums little, and take their time.
+MAX_LIKES = 500_000
+CHUNK_USERS = 2_048
+
+
+def transitions(config: TrainConfig, data: Data, withhold: bool) -> Factors | None:
+    """Return the regression of likes on the reviews before them, or None without a recency block.
+
+    Args:
+        config: ``ridge``, ``closed_form_items`` and ``dim`` count.
+        data: the training data.
+        withhold: whether the validation fold is kept from the model.
+    """
+    blocks = [block for block in data.layout.user if block.kind == "recency"]
+    head = find_head(data, config.closed_form_items, blocks[:1])
+    if not blocks or not len(head.items):
+        return None
+    gram, cross = add_up(config, data, blocks[0], head, withhold)
+    gram[np.diag_indices_from(gram)] += config.ridge
+    solution = inverted(gram.copy()) @ cross
+    basis = leading(solution, gram, min(config.dim, len(head.items)))
+    user = np.zeros((data.layout.feature_dim("user") + 1, basis.shape[1]))
+    user[head.columns[0]] = solution @ basis
+    item = np.zeros((len(data.items), basis.shape[1]))
+    item[head.items] = basis
+    return Factors(user, item)
+
+
+def add_up(
+    config: TrainConfig, data: Data, block: Block, head: Head, withhold: bool
+) -> tuple[Floats, Floats]:
+    """Return ``Z'Z`` and ``Z'X`` over all likes, each user with as much weight as they have likes.
+
+    Both are ``[head, head]``, times users over likes: of the order of the closed form's sums.
+    """
+    rows = data.search_likers if withhold else data.likers
+    most = max(int(MAX_LIKES * len(data.likers) / max(int(data.like_counts.sum()), 1)), 1)
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(config.seed).choice(rows, most, replace=False))
+    size = len(head.items)
+    place = np.full(len(data.items), -1, dtype=np.int64)
+    place[head.items] = np.arange(size)
+    gram, cross, likes = np.zeros((size, size)), np.zeros((size, size)), 0
+    for start in range(0, len(rows), CHUNK_USERS):
+        part = data.users.read(rows[start : start + CHUNK_USERS])
+        held = (part.folds == VALIDATION_FOLD) & withhold
+        inputs, liked = in_turn(part, ~held, place, profile(part, block))
+        gram += (inputs.T @ inputs).toarray()
+        cross += (inputs.T @ liked).toarray()
+        likes += liked.nnz
+    scale = len(rows) / max(likes, 1)
+    return gram * scale, cross * scale
+
+
+def profile(users: UserRows, block: Block) -> Floats:
+    """Return how much a user's latest review counts, the one before it, and so on, ``[places]``.
+
+    Read off the slots: a user's values in falling order, of those who have most of them.
+    """
+    inside = (users.slots.positions >= block.offset) & (
+        users.slots.positions < block.offset + block.width
+    )
+    rows, values = users.slots.rows[inside], users.slots.values[inside].astype(np.float64)
+    order = np.lexsort((-values, rows))
+    rows, values = rows[order], values[order]
+    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    found = np.zeros(int(place.max(initial=-1)) + 1)
+    np.maximum.at(found, place, values)
+    return found
+
+
+def in_turn(
+    users: UserRows, known: NDArray[np.bool_], place: NDArray[np.int64], counts: Floats
+) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """Return what came before each like, and the like: two matrices ``[likes, head]``.
+
+    Args:
+        users: the users.
+        known: the reviews that count, bool ``[reviews]``.
+        place: of each video in the head, -1 outside, int64 ``[items]``.
+        counts: how much the latest review counts, the one before it, ….
+    """
+    order = np.lexsort((-users.recency_ranks, users.rows))
+    order = order[known[order]]
+    rows, videos = users.rows[order], place[users.items[order]]
+    likes = np.flatnonzero(users.liked[order] & (videos >= 0))
+    numbers, columns, values = [], [], []
+    for back, count in enumerate(counts, start=1):
+        before = likes - back
+        is_one = (before >= 0) & (rows[before] == rows[likes]) & (videos[before] >= 0)
+        numbers.append(np.flatnonzero(is_one))
+        columns.append(videos[before[is_one]])
+        values.append(np.full(int(is_one.sum()), count))
+    shape = (len(likes), int(place.max()) + 1)
+    if not numbers:
+        return sparse.csr_array(shape), sparse.csr_array(shape)
+    inputs = sparse.csr_array(
+        (np.concatenate(values), (np.concatenate(numbers), np.concatenate(columns))), shape=shape
+    )
+    norms = np.sqrt(inputs.power(2).sum(axis=1))
+    inputs = sparse.csr_array(sparse.diags_array(1 / np.where(norms > 0, norms, 1)) @ inputs)
+    one = (np.ones(len(likes)), (np.arange(len(likes)), videos[likes]))
+    return inputs, sparse.csr_array(one, shape=shape)

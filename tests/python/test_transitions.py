@@ -1,0 +1,149 @@
+"""People who watch one video after the other, so that what comes next can be known."""
+
+from types import SimpleNamespace
+
+import duckdb
+import numpy as np
+import pytest
+
+import training_tables
+from two_tower.batches import Hiding, draw
+from two_tower.blend import Blend, Choice
+from two_tower.closed_form import closed_form, find_head
+from two_tower.config import TrainConfig
+from two_tower.dataset import read_items, read_users, spool, survey
+from two_tower.fit import Fit
+from two_tower.layout import read_layout
+from two_tower.transitions import add_up, in_turn, profile, transitions
+from two_tower.warehouse import DuckDBWarehouse
+
+VIDEOS, USERS, LONG = training_tables.WITH_ID, 200, 12
+# What the latest review counts, the one before it, and so on.
+COUNTS = np.exp(-np.arange(5) / 2)
+
+
+def open_data(folder, in_order=True):
+    """Users who go on from a video of their own: 7, 8, 9, …; or who saw the same in any order."""
+    warehouse = DuckDBWarehouse(duckdb.connect())
+    training_tables.build(warehouse, users=0)
+    training_tables.insert(
+        warehouse, "feature_layout", 7, "user", "recent", "recency", 5, "video", VIDEOS, "planted"
+    )
+    rng = np.random.default_rng(3)
+    for user in range(USERS):
+        videos = (rng.integers(VIDEOS) + np.arange(LONG)) % VIDEOS
+        videos = videos if in_order else rng.permutation(videos)
+        folds = np.minimum(np.arange(LONG)[::-1], 9) if in_order else rng.permutation(LONG) % 10
+        order = np.argsort(videos)
+        latest = videos[::-1][: len(COUNTS)]
+        known = np.sort(videos)
+        training_tables.insert(
+            warehouse,
+            "training_users",
+            f"u{user:04d}",
+            [3] * LONG + [4] * LONG + [7] * len(latest),
+            [*known.tolist(), *known.tolist(), *latest.tolist()],
+            [1.0] * (2 * LONG) + COUNTS.tolist(),
+            known.tolist(),
+            [1] * LONG,
+            [1.0] * LONG,
+            folds[order].tolist(),
+            np.arange(LONG)[::-1][order].tolist(),
+        )
+    layout = read_layout(warehouse)
+    spool(warehouse, folder)
+    return survey(layout, read_users(folder, layout), read_items(folder, layout))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return open_data(tmp_path_factory.mktemp("ordered"))
+
+
+def recency_of(data):
+    return next(block for block in data.layout.user if block.kind == "recency")
+
+
+def blend_of(data):
+    config = TrainConfig(ridge=1.0)
+    fit = Fit(config, data, withhold=True, epochs=4)
+    for _ in range(4):
+        fit.epoch(lambda _: None)
+    closed = closed_form(config, data, fit.towers.towers["user"], True)
+    return Blend(config, data, fit.towers, closed, True)
+
+
+def test_the_counts_are_read_off_the_slots(data):
+    users = data.users.read(np.arange(40))
+    np.testing.assert_allclose(profile(users, recency_of(data)), COUNTS, rtol=1e-6)
+
+
+def test_each_like_is_beside_what_came_before_it():
+    """A user's first like follows nothing; a dislike is a predecessor, and never a target."""
+    users = SimpleNamespace(
+        rows=np.array([0, 0, 0, 1, 1]),
+        items=np.array([2, 4, 3, 0, 1]),
+        liked=np.array([True, True, False, True, True]),
+        recency_ranks=np.array([2, 0, 1, 0, 1]),
+    )
+    known = np.ones(5, dtype=bool)
+    inputs, liked = in_turn(users, known, np.array([0, 1, -1, 2, 3]), np.array([1.0, 0.5]))
+    # In turn: user 0 saw 2 (outside the head), 3, 4; user 1 saw 1, 0.
+    assert liked.toarray().tolist() == [[0, 0, 0, 1], [0, 1, 0, 0], [1, 0, 0, 0]]
+    assert inputs.toarray().tolist() == [[0, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
+
+
+def test_the_next_video_is_found_from_the_last(data):
+    factors = transitions(TrainConfig(ridge=1.0), data, False)
+    block = recency_of(data)
+    scores = factors.user[block.offset : block.offset + VIDEOS] @ factors.item[:VIDEOS].T
+    assert (scores.argmax(axis=1) == (np.arange(VIDEOS) + 1) % VIDEOS).mean() > 0.9
+
+
+def test_what_is_withheld_is_not_known(data):
+    """Of the last review, fold 0, nothing is in the sums."""
+    block = recency_of(data)
+    head = find_head(data, 100, [block])
+    config = TrainConfig()
+    (whole, _), (rest, _) = (add_up(config, data, block, head, hidden) for hidden in (False, True))
+    # Every like but a user's first has a predecessor, and a row of length 1.
+    assert np.trace(whole) == pytest.approx(USERS * (LONG - 1) / LONG)
+    assert np.trace(rest) == pytest.approx(USERS * (LONG - 2) / (LONG - 1))
+
+
+def test_order_counts_where_it_says_something(data, tmp_path):
+    rows = data.validation
+    assert blend_of(data).try_transitions(0.5, rows, "ndcg@100").transition_share > 0
+    shuffled = open_data(tmp_path, in_order=False)
+    choice = blend_of(shuffled).try_transitions(0.5, shuffled.validation, "ndcg@100")
+    assert choice.transition_share == 0
+
+
+def test_towers_without_transitions_carry_no_block_of_theirs(data):
+    blend = blend_of(data)
+    assert recency_of(data) in blend.towers(Choice(0.5, transition_share=0.4)).layout.user
+    towers = blend.towers(Choice(0.5))
+    assert [block.kind for block in towers.layout.user] == [
+        block.kind for block in data.layout.user if block.kind != "recency"
+    ]
+    assert towers.layout.layout_hash == data.layout.layout_hash
+
+
+def test_the_trained_towers_leave_the_order_alone(data):
+    block = recency_of(data)
+    users = data.users.read(np.arange(40))
+    batch = draw(
+        data.layout,
+        data.items,
+        users,
+        users.folds == 0,
+        Hiding((0.1, 0.6), 0.0),
+        np.random.default_rng(0),
+    )
+    inside = batch.slots.positions >= block.offset
+    assert inside.any()
+    assert not batch.slots.values[inside].any()
+    fit = Fit(TrainConfig(), data, withhold=True, epochs=1)
+    fit.epoch(lambda _: None)
+    weight = fit.towers.towers["user"].weight
+    assert not weight[block.offset : block.offset + block.width].any()
