@@ -7,7 +7,7 @@ from test_closed_form import open_data
 from two_tower.blend import Blend, Choice
 from two_tower.closed_form import closed_form
 from two_tower.config import TrainConfig
-from two_tower.content import place, read_content, ridge, unit
+from two_tower.content import Content, place, read_content, ridge, unit
 from two_tower.factors import design
 from two_tower.fit import Fit
 from two_tower.towers import Towers
@@ -94,6 +94,25 @@ def test_a_number_far_from_zero_does_not_drown_the_rest(data):
     )
     lengths = np.linalg.norm(placing.of(content), axis=1)
     assert abs(lengths.mean() - 1) < 0.1
+
+
+def test_tokens_of_a_block_have_a_part_in_common():
+    """Every other video has a maker, each another one; the last is one that nobody learns from."""
+    makers = sparse.csr_array(np.repeat(np.eye(20), 2, axis=0) * (np.arange(40) % 2)[:, None])
+    content = Content(makers, np.zeros(20), np.ones(20), sparse.csr_array(np.ones((20, 1))))
+    vectors = (np.arange(40.0) % 2)[:, None]
+    found = place(content, vectors, np.arange(38), np.ones(38), 1.0).of(content)
+    assert found[38] < 0.2
+    assert found[39] > 0.8
+
+
+def test_blocks_of_content_are_those_of_tokens(data):
+    content = read_content(data.layout, data.items, Towers(data.layout).towers["item"])
+    of_tokens = [block for block in data.layout.item if block.kind in ("one_hot", "multi_hot")]
+    assert content.blocks.sum(axis=0).tolist() == [block.width for block in of_tokens]
+    for number, block in enumerate(of_tokens):
+        inside = content.blocks[block.offset : block.offset + block.width, [number]]
+        assert inside.sum() == block.width
 
 
 def test_the_dial_lowers_what_everybody_likes(data):
