@@ -21,6 +21,8 @@ PENALTY, LEVEL = 30.0, 1.0
 # A tenth of the catalogue is placed by the content of the rest, as if it were new: so many tenths.
 PART = 0.1
 TRIED_PARTS = 4
+# Standard errors by which a difference is more than chance.
+ERRORS = 2.0
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class ContentTrial:
         factors: the map with all known videos on the sphere.
         content: the catalogue's content.
         known: videos that have a vector of their own, bool ``[items]``.
-        weights: how much each video counts for what content means, ``[items]``.
+        weights: how much each video counts for what content means, ``[items]``; a power of its
+            likes.
         validate: a metric of a map, of lists of these videos, bool ``[items]``; higher is better.
         seed: of the parts.
     """
@@ -48,9 +51,14 @@ class ContentTrial:
 
         The penalty is the one under which videos placed by content are ranked best among
         themselves. The level is the highest at which lists lose no more than ``freshness`` of their
-        quality, neither to a tenth of the catalogue, were it new, nor to the videos that nobody has
-        reviewed today. Most likes go to videos that everybody knows: at the level that is best for
-        all likes, a new video would hardly be shown, and so never become known.
+        quality to a tenth of the catalogue, were it new. Most likes go to videos that everybody
+        knows: at the level that is best for all likes, a new video would hardly be shown, and so
+        never become known.
+
+        The videos that nobody has reviewed today may have nothing in common with such a tenth:
+        often they are what nobody wants. Where their content says so, lists may lose no more than
+        ``freshness`` to them either. Where it does not, that would count what they take from others
+        and not what they are liked themselves, of which no review can tell yet.
         """
         numbers = np.flatnonzero(self.known)
         rng = np.random.default_rng(self.seed)
@@ -79,14 +87,36 @@ class ContentTrial:
             )
             for level in LEVELS
         }
-        affordable = _within(freshness, if_new)
+        level = _highest(if_new, (1 - freshness) * max(if_new.values()))
         unknown = np.flatnonzero(~self.known)
-        if len(unknown):
+        if len(unknown) and self._are_less_popular(unknown, parts, penalty):
             placing = self._placed(numbers, penalty)
             everything = np.ones_like(self.known)
-            today = {level: self._with(placing, level, unknown, everything) for level in LEVELS}
-            affordable &= _within(freshness, today)
-        return penalty, max(affordable, default=min(LEVELS))
+            today = {each: self._with(placing, each, unknown, everything) for each in LEVELS}
+            without = self.validate(self.factors, self.known)
+            level = min(level, _highest(today, (1 - freshness) * without))
+        return penalty, level
+
+    def _are_less_popular(
+        self, unknown: NDArray[np.int64], parts: list[NDArray[np.int64]], penalty: float
+    ) -> bool:
+        """Return whether content tells that videos are less popular than the known, beyond chance.
+
+        Popularity is regressed on content without the part that it is then predicted for. Content
+        tells little of it: predictions differ by a small share of what popularity differs by.
+        """
+        numbers = np.flatnonzero(self.known)
+        popularity = np.log(self.weights)[:, None]
+        theirs, others = [], []
+        for part in parts:
+            rest = np.setdiff1d(numbers, part)
+            placing = place(self.content, popularity, rest, np.ones(len(rest)), penalty)
+            predicted = placing.of(self.content)[:, 0]
+            theirs.append(predicted[unknown].mean())
+            others.append(predicted[part])
+        tenths = np.concatenate(others)
+        error = tenths.std() * np.sqrt(1 / len(tenths) + 1 / len(unknown))
+        return bool(np.mean(theirs) < tenths.mean() - ERRORS * error)
 
     def _placed(self, rest: NDArray[np.int64], penalty: float) -> Placing:
         return place(self.content, self.factors.item, rest, self.weights[rest], penalty)
@@ -107,7 +137,15 @@ class ContentTrial:
         return self.validate(Factors(self.factors.user, vectors), ranked)
 
 
-def _within(share: float, found: dict[float, float]) -> set[float]:
-    """Return the levels that lose no more than this share of the best."""
-    least = (1 - share) * max(found.values())
-    return {level for level, value in found.items() if value >= least}
+def _highest(found: dict[float, float], least: float) -> float:
+    """Return the highest level that finds so much, read off the line between two that were tried.
+
+    Where none does it is the lowest.
+    """
+    levels, values = np.array(list(found)), np.array(list(found.values()))
+    enough = np.flatnonzero(values >= least)
+    if not len(enough):
+        return float(levels[0])
+    last = enough[-1]
+    # Falling values, for from the last that is enough on they are less.
+    return float(np.interp(-least, -values[last : last + 2], levels[last : last + 2]))

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from test_blend import blend_of, data  # noqa: F401  a fixture
 
 from two_tower.blend import Choice
 from two_tower.content import read_content
-from two_tower.content_trial import LEVELS, PENALTIES, ContentTrial
+from two_tower.content_trial import LEVELS, PENALTIES, ContentTrial, _highest
 from two_tower.factors import Factors
 
 
@@ -39,15 +42,43 @@ def test_new_videos_may_cost_what_freshness_allows(data):  # noqa: F811
     assert chosen[-1] == max(LEVELS)
 
 
-def test_videos_that_nobody_has_reviewed_count_too(data):  # noqa: F811
-    """The judge sees the 50 known videos only when the 10 unknown ones are not ranked."""
+@pytest.mark.parametrize("popular_group", [0, 2])
+def test_unpopular_videos_that_nobody_has_reviewed_count_too(data, popular_group):  # noqa: F811
+    """Unknown are most videos of group 2, which their tag says; the judge sees only what they cost.
+
+    Where the known ones of their group are popular, they are taken for what a known tenth is.
+    """
+    group = np.arange(60) % 3
+    is_unknown = (group == 2) & (np.arange(60) >= 20)
+    judge = Judge(np.flatnonzero(~is_unknown))
+
+    def validate(factors: Factors, ranked) -> float:
+        return judge(factors, ranked) if ranked[is_unknown].any() else 1.0
+
+    weights = np.where(group == popular_group, 9.0, 1.0)
+    trial = replace(trial_of(data, validate), known=~is_unknown, weights=weights)
+    expected = max(LEVELS) if popular_group == 2 else min(LEVELS)
+    assert trial.choose(0.0)[1] == expected
+
+
+def test_videos_that_content_says_nothing_of_are_as_others(data):  # noqa: F811
+    """Videos 50 to 59 are of all groups, and every group is as popular as the others."""
     unknown = np.arange(50, 60)
 
     def validate(factors: Factors, ranked) -> float:
         return Judge(np.arange(50))(factors, ranked) if ranked[unknown].any() else 1.0
 
-    assert trial_of(data, validate).choose(0.01)[1] == min(LEVELS)
-    assert trial_of(data, lambda factors, ranked: 1.0).choose(0.01)[1] == max(LEVELS)
+    weights = 1 + np.random.default_rng(0).random(60)
+    trial = replace(trial_of(data, validate), weights=weights)
+    assert trial.choose(0.01)[1] == max(LEVELS)
+
+
+def test_a_level_is_read_off_between_those_tried():
+    found = {0.7: 0.98, 1.0: 1.0, 1.2: 0.994, 1.4: 0.984}
+    assert _highest(found, 0.99) == pytest.approx(1.28)
+    assert _highest(found, 0.97) == 1.4
+    assert _highest(found, 1.01) == 0.7
+    assert _highest(found, 1.0) == 1.0
 
 
 def test_the_penalty_is_the_one_that_ranks_placed_videos_best(data):  # noqa: F811
