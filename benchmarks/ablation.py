@@ -29,6 +29,7 @@ from two_tower.evaluate import evaluate
 from two_tower.factors import Factors, on_the_sphere, reduced
 from two_tower.fit import Fit
 from two_tower.layout import read_layout
+from two_tower.ridge_trial import choose_ridge
 from two_tower.towers import SparseTower, Towers, save_towers
 from two_tower.warehouse import open_warehouse
 
@@ -87,7 +88,8 @@ def train(config: TrainConfig, data: Data) -> tuple[Towers, Blend]:
         fit.epoch(lambda _: None)
     tower = fit.towers.towers["user"]
     assert isinstance(tower, SparseTower)
-    closed = closed_form(config, data, tower, False)
+    ridge = choose_ridge(config, data, tower, data.validation, "ndcg@100")
+    closed = closed_form(config, data, tower, False, ridge)
     return fit.towers, Blend(config, data, fit.towers, closed, False)
 
 

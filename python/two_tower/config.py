@@ -25,8 +25,11 @@ class TrainConfig(BaseModel):
         default="all",
         description="spec: without histories and the videos' own ids, as the first specification",
     )
-    ridge: float = Field(
-        default=8.0, gt=0, description="closed form: the penalty of the likes' block"
+    ridge: float | None = Field(
+        default=None,
+        gt=0,
+        description="closed form: the penalty of the likes' block; by default the one that is best"
+        " on the validation fold",
     )
     closed_form_items: int = Field(
         default=4_000,

@@ -28,6 +28,7 @@ from two_tower.factors import Factors
 from two_tower.fit import Fit
 from two_tower.layout import PAST_KINDS, Layout, read_layout
 from two_tower.progress import Bar, bar, console
+from two_tower.ridge_trial import choose_ridge
 from two_tower.settings import Settings
 from two_tower.towers import SparseTower, Towers, save_towers
 from two_tower.validation import validate_towers
@@ -112,6 +113,7 @@ class Training:
         best_value: its validation metric.
         joins: whether the towers are joined with a closed form.
         choice: how the towers of the best schedule are joined with the closed form.
+        ridge: the penalty of the closed form, once it is chosen.
     """
 
     def __init__(self, run: Path, config: TrainConfig, data: Data) -> None:
@@ -127,6 +129,7 @@ class Training:
         self.joins = config.start == "closed_form" and {"history", "identity"} <= kinds
         self.choice = Choice()
         self.closed: Factors | None = None
+        self.ridge: float | None = None
         self.last: dict[str, float] = {}
         self.reviews = self.seconds = 0.0
         self.fit = Fit(config, data, withhold=not self.refitting)
@@ -184,7 +187,9 @@ class Training:
             shown.note("solving the closed form")
             tower = self.fit.towers.towers["user"]
             assert isinstance(tower, SparseTower)
-            self.closed = closed_form(self.config, self.data, tower, withhold)
+            if self.ridge is None:
+                self.ridge = choose_ridge(self.config, self.data, tower, self.ranked, METRIC)
+            self.closed = closed_form(self.config, self.data, tower, withhold, self.ridge)
         shown.note("joining the towers with the closed form")
         return Blend(self.config, self.data, self.fit.towers, self.closed, withhold)
 
@@ -218,6 +223,7 @@ class Training:
             "best": self.best,
             "best_value": self.best_value,
             "choice": asdict(self.choice),
+            "ridge": self.ridge,
             "last": self.last,
             "reviews": self.reviews,
             "seconds": self.seconds,
@@ -235,6 +241,7 @@ class Training:
         self.best = saved["best"]
         self.best_value = saved["best_value"]
         self.choice = Choice(**saved["choice"])
+        self.ridge = saved["ridge"]
         self.last = saved["last"]
         self.reviews = saved["reviews"]
         self.seconds = saved["seconds"]

@@ -17,6 +17,8 @@ from two_tower.dataset import VALIDATION_FOLD, Data, UserRows
 from two_tower.factors import Factors
 from two_tower.layout import Block
 
+# The penalty of a review before: high, since most of what came before has nothing to do with it.
+RIDGE = 8.0
 # Likes the sums are taken over; more change the sums little, and take their time.
 MAX_LIKES = 500_000
 CHUNK_USERS = 2_048
@@ -26,7 +28,7 @@ def transitions(config: TrainConfig, data: Data, withhold: bool) -> Factors | No
     """Return the regression of likes on the reviews before them, or None without a recency block.
 
     Args:
-        config: ``ridge``, ``closed_form_items`` and ``dim`` count.
+        config: ``closed_form_items`` and ``dim`` count.
         data: the training data.
         withhold: whether the validation fold is kept from the model.
     """
@@ -35,7 +37,7 @@ def transitions(config: TrainConfig, data: Data, withhold: bool) -> Factors | No
     if not blocks or not len(head.items):
         return None
     gram, cross = add_up(config, data, blocks[0], head, withhold)
-    gram[np.diag_indices_from(gram)] += config.ridge
+    gram[np.diag_indices_from(gram)] += RIDGE
     solution = inverted(gram.copy()) @ cross
     basis = leading(solution, gram, min(config.dim, len(head.items)))
     user = np.zeros((data.layout.feature_dim("user") + 1, basis.shape[1]))

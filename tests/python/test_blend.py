@@ -26,10 +26,10 @@ def data(tmp_path_factory):
 
 
 def blend_of(data, **settings):
-    config = TrainConfig(ridge=1.0, **settings)
+    config = TrainConfig(**settings)
     fit = Fit(config, data, withhold=False, epochs=2)
     fit.epoch(lambda _: None)
-    closed = closed_form(config, data, fit.towers.towers["user"], False)
+    closed = closed_form(config, data, fit.towers.towers["user"], False, 1.0)
     return Blend(config, data, fit.towers, closed, False)
 
 

@@ -3,7 +3,17 @@ import numpy as np
 import pytest
 
 import training_tables
-from two_tower.closed_form import Sums, add_up, closed_form, find_head, leading, solve
+from two_tower import ridge_trial
+from two_tower.closed_form import (
+    LIKENESS,
+    Sums,
+    add_up,
+    closed_form,
+    find_head,
+    leading,
+    precision,
+    solve,
+)
 from two_tower.config import TrainConfig
 from two_tower.dataset import read_items, read_users, spool, survey
 from two_tower.layout import read_layout
@@ -39,13 +49,16 @@ def test_a_video_is_regressed_on_all_columns_but_its_own(blocks):
     weights = rng.random(users)[:, None]
     lengths = np.array([1.0, 2.0])[:blocks]
     sums = Sums(inputs.T @ (weights * inputs), inputs.T @ (weights * targets), lengths)
-    found = solve(sums, 0.5)
-    penalty = np.repeat(0.5 * lengths, size)
+    half = rng.normal(size=(size, size))
+    precision = np.eye(size) + half @ half.T
+    found = solve(sums, 0.5, precision)
+    penalty = np.kron(np.diag(0.5 * lengths), precision)
     for item in range(size):
         rest = np.setdiff1d(np.arange(size * blocks), item + size * np.arange(blocks))
         z = inputs[:, rest]
         one = np.linalg.solve(
-            z.T @ (weights * z) + np.diag(penalty[rest]), z.T @ (weights[:, 0] * targets[:, item])
+            z.T @ (weights * z) + penalty[np.ix_(rest, rest)],
+            z.T @ (weights[:, 0] * targets[:, item]),
         )
         np.testing.assert_allclose(found[rest, item], one, atol=1e-9)
         assert not np.delete(found[:, item], rest).any()
@@ -101,7 +114,7 @@ def test_what_is_withheld_is_not_known(data, tmp_path):
 
 
 def test_likes_are_found_from_the_rest_of_a_history(data):
-    factors = closed_form(TrainConfig(ridge=1.0), data, tower_of(data), False)
+    factors = closed_form(TrainConfig(), data, tower_of(data), False, 1.0)
     assert factors is not None
     assert factors.user.shape == (data.layout.feature_dim("user") + 1, 50)
     # Everybody likes the videos of one group of three.
@@ -116,6 +129,28 @@ def test_likes_are_found_from_the_rest_of_a_history(data):
     assert found[same].mean() > found[other].mean() + 0.02
 
 
+def test_videos_of_one_content_are_expected_to_mean_the_same(data):
+    """The content of these videos is one tag each, of three."""
+    kernel = np.linalg.inv(precision(data, np.arange(50)))
+    same = np.arange(50)[:, None] % 3 == np.arange(50)[None] % 3
+    np.testing.assert_allclose(kernel, np.eye(50) + LIKENESS * same, atol=1e-9)
+
+
+def test_the_penalty_is_the_one_that_validation_likes_best(data, monkeypatch):
+    """Nobody is ranked well where a penalty leaves no more than noise of a map."""
+    tower = tower_of(data)
+    for order in ((2.0, 1e9), (1e9, 2.0)):
+        monkeypatch.setattr(ridge_trial, "RIDGES", order)
+        found = ridge_trial.choose_ridge(TrainConfig(), data, tower, data.validation, "ndcg@100")
+        assert found == 2.0
+    given = ridge_trial.choose_ridge(
+        TrainConfig(ridge=5.0), data, tower, data.validation, "ndcg@100"
+    )
+    assert given == 5.0
+    nobody = np.empty(0, dtype=np.int64)
+    assert ridge_trial.choose_ridge(TrainConfig(), data, tower, nobody, "ndcg@100") == 8.0
+
+
 def test_without_histories_there_is_no_closed_form(tmp_path):
     data = open_data(tmp_path, "delete from two_tower.feature_layout where kind = 'history'")
-    assert closed_form(TrainConfig(), data, tower_of(data), False) is None
+    assert closed_form(TrainConfig(), data, tower_of(data), False, 1.0) is None

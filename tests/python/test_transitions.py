@@ -65,11 +65,11 @@ def recency_of(data):
 
 
 def blend_of(data):
-    config = TrainConfig(ridge=1.0)
+    config = TrainConfig()
     fit = Fit(config, data, withhold=True, epochs=4)
     for _ in range(4):
         fit.epoch(lambda _: None)
-    closed = closed_form(config, data, fit.towers.towers["user"], True)
+    closed = closed_form(config, data, fit.towers.towers["user"], True, 1.0)
     return Blend(config, data, fit.towers, closed, True)
 
 
@@ -94,7 +94,7 @@ def test_each_like_is_beside_what_came_before_it():
 
 
 def test_the_next_video_is_found_from_the_last(data):
-    factors = transitions(TrainConfig(ridge=1.0), data, False)
+    factors = transitions(TrainConfig(), data, False)
     block = recency_of(data)
     scores = factors.user[block.offset : block.offset + VIDEOS] @ factors.item[:VIDEOS].T
     assert (scores.argmax(axis=1) == (np.arange(VIDEOS) + 1) % VIDEOS).mean() > 0.9
