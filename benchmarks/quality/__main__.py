@@ -66,7 +66,7 @@ def measure(source: Scratch, dataset: str, name: str, seed: str, wanted: list[st
     cut = split(source, name, seed)
     protocol.refuse_other(name, cut)
     with postgres(source.folder.parent / "ours") as project:
-        seconds = ours.release(project, cut)
+        seconds = ours.release(project, cut, protocol.strategy)
         case = problem.read(project, cut, protocol)
         answers = {OURS: ours.answer(project, case, seconds)}
     peers = [peer for peer in protocol.peers if peer in wanted]

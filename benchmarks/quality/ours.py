@@ -25,7 +25,7 @@ group by asked.place
 """
 
 
-def release(project: Scratch, split: Split) -> float:
+def release(project: Scratch, split: Split, strategy: str = "random") -> float:
     """Take a project with the training reviews alone to a release; return the seconds of training.
 
     Nothing is held out from it once more: var ``valid_fraction`` is 0.
@@ -37,6 +37,7 @@ def release(project: Scratch, split: Split) -> float:
         "--exclude-resource-type",
         "unit_test",
         valid_fraction=0,
+        split_strategy=strategy,
         split_seed=split.seed,
     )
     seconds = project.two_tower("train").seconds

@@ -36,6 +36,8 @@ class Protocol:
         peers: who can answer it.
         ranks_cold: the held-out videos are also ranked among themselves.
         asks_newcomers: the held-out users are asked for by some of their likes.
+        strategy: the var ``split_strategy`` under which all models are trained, nothing held out:
+            it says how the validation fold is cut, on which each chooses its settings.
     """
 
     title: str
@@ -44,6 +46,7 @@ class Protocol:
     peers: tuple[str, ...] = WARM_PEERS
     ranks_cold: bool = False
     asks_newcomers: bool = False
+    strategy: str = "random"
 
     def refuse_other(self, name: str, split: Split) -> None:
         """Refuse a split of another kind.
@@ -99,5 +102,6 @@ PROTOCOLS = {
         "each user's last like held out, and what came after it",
         _one_each,
         "one held-out like a user",
+        strategy="temporal",
     ),
 }
