@@ -20,27 +20,6 @@
     {{ strategies[strategy](reviews) }}
 {% endmacro %}
 
-{#
-    The fold of a training review, 0 to 9, from `position`, its place in order of `split_order()` among the `size` reviews of
-    its user in the split. A model is chosen on fold 0, which is held out of the rest as the split is: where that asks for
-    what comes next, it is each user's latest tenth, at most ten of them, so that what was just before is still known.
-#}
-{% macro fold_of_position() -%}
-    {%- if splits_by_time() -%}
-    case when position < least(ceil(size / 10.0), 10) then 0 else 1 + position % 9 end
-    {%- else -%}
-    position % 10
-    {%- endif -%}
-{%- endmacro %}
-
-{% macro split_order() -%}
-    {{ 'occurred_at desc, ' if splits_by_time() }}draw, item_id
-{%- endmacro %}
-
-{% macro splits_by_time() -%}
-    {{ return(var('split_strategy') in ('temporal', 'leave_last_out')) }}
-{%- endmacro %}
-
 {# A hash of the seed and a text, in 0..1. #}
 {% macro split_draw(text) -%}
     {{ hash_fraction("'" ~ var('split_seed') | string | replace("'", "''") ~ ":' || " ~ text) }}
