@@ -83,6 +83,11 @@ class Users:
     def __init__(self, path: Path, layout: Layout) -> None:
         self._layout = layout
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        if missing := set(_LISTS) - set(reader.schema.names):
+            raise InputError(
+                f"{path} lacks {', '.join(sorted(missing))}: another version wrote it",
+                "train a model anew, without --resume",
+            )
         batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
         self._chunks = [_columns(batch) for batch in batches]
         sizes = [len(chunk["values"][1]) - 1 for chunk in self._chunks]
@@ -176,7 +181,11 @@ def spool(warehouse: Warehouse, folder: Path) -> None:
 
 
 def read_users(folder: Path, layout: Layout) -> Users:
-    """Open the spooled users."""
+    """Open the spooled users.
+
+    Raises:
+        InputError: another version of this program spooled them.
+    """
     return Users(folder / "training_users.arrow", layout)
 
 

@@ -37,6 +37,7 @@ def test_any_rows_come_back_as_the_database_has_them(warehouse, tmp_path, monkey
         assert part.items[mine].tolist() == expected["item_numbers"]
         assert part.liked[mine].tolist() == [label == 1 for label in expected["labels"]]
         assert part.folds[mine].tolist() == expected["folds"]
+        assert part.recency_ranks[mine].tolist() == expected["recency_ranks"]
         ids, indices = np.array(expected["feature_ids"]), np.array(expected["indices"])
         one = layout.dense("user", ids, indices, np.array(expected["values"]), [0, len(ids)])
         assert np.array_equal(dense[number], one[0])
@@ -69,3 +70,13 @@ def test_a_null_is_refused_with_its_column(warehouse, tmp_path, value):
 def test_missing_tables_are_not_enough_data(warehouse, tmp_path):
     with pytest.raises(NotEnoughDataError, match="training_users"):
         dataset.spool(warehouse, tmp_path)
+
+
+def test_what_another_version_spooled_is_refused(warehouse, tmp_path, monkeypatch):
+    training_tables.build(warehouse, users=1)
+    schema = dataset.SCHEMAS["training_users"]
+    older = schema.remove(schema.get_field_index("recency_ranks"))
+    monkeypatch.setitem(dataset.SCHEMAS, "training_users", older)
+    dataset.spool(warehouse, tmp_path)
+    with pytest.raises(InputError, match="lacks recency_ranks: another version"):
+        dataset.read_users(tmp_path, read_layout(warehouse))
