@@ -1,7 +1,11 @@
 """Small training tables: users who like the videos of their group, in the form that dbt writes."""
 
+from pathlib import Path
+
 import numpy as np
 
+from two_tower.dataset import Data, read_items, read_users, spool, survey
+from two_tower.layout import read_layout
 from two_tower.warehouse import Warehouse
 
 USERS, VIDEOS, GROUPS = 120, 60, 3
@@ -26,6 +30,13 @@ create table two_tower.training_users (user_id text, feature_ids smallint[], ind
     "values" real[], item_numbers integer[], labels smallint[], weights real[], folds smallint[],
     recency_ranks integer[])
 """
+
+
+def read(warehouse: Warehouse, folder: Path) -> Data:
+    """Return the data as training reads it, by way of a folder."""
+    layout = read_layout(warehouse)
+    spool(warehouse, folder)
+    return survey(layout, read_users(folder, layout), read_items(folder, layout))
 
 
 def insert(warehouse: Warehouse, table: str, *values: object) -> None:

@@ -15,8 +15,6 @@ from two_tower.closed_form import (
     solve,
 )
 from two_tower.config import TrainConfig
-from two_tower.dataset import read_items, read_users, spool, survey
-from two_tower.layout import read_layout
 from two_tower.towers import Towers
 from two_tower.warehouse import DuckDBWarehouse
 
@@ -26,9 +24,7 @@ def open_data(folder, *statements):
     training_tables.build(warehouse)
     for statement in statements:
         warehouse.execute(statement)
-    layout = read_layout(warehouse)
-    spool(warehouse, folder)
-    return survey(layout, read_users(folder, layout), read_items(folder, layout))
+    return training_tables.read(warehouse, folder)
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,7 @@ from two_tower.batches import Hiding, draw
 from two_tower.blend import Blend, Choice
 from two_tower.closed_form import closed_form, find_head
 from two_tower.config import TrainConfig
-from two_tower.dataset import read_items, read_users, spool, survey
 from two_tower.fit import Fit
-from two_tower.layout import read_layout
 from two_tower.transitions import add_up, in_turn, profile, transitions
 from two_tower.warehouse import DuckDBWarehouse
 
@@ -50,9 +48,7 @@ def open_data(folder, in_order=True):
             folds[order].tolist(),
             np.arange(LONG)[::-1][order].tolist(),
         )
-    layout = read_layout(warehouse)
-    spool(warehouse, folder)
-    return survey(layout, read_users(folder, layout), read_items(folder, layout))
+    return training_tables.read(warehouse, folder)
 
 
 @pytest.fixture(scope="module")
