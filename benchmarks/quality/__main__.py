@@ -27,7 +27,6 @@ from two_tower.cli import guarded
 from two_tower.errors import InputError
 
 PEERS = sorted({*WARM_PEERS, *(peer for p in PROTOCOLS.values() for peer in p.peers)})
-PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 WHOLE = "whole catalogue"
 
 
@@ -41,8 +40,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="splits of each protocol")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS)
     arguments = parser.parse_args()
-    if arguments.peers and not PYTHON.exists():
-        raise InputError(f"{PYTHON} does not exist", "make bench-quality makes it")
+    if arguments.peers and not data.PEERS_PYTHON.exists():
+        raise InputError(f"{data.PEERS_PYTHON} does not exist", "make bench-quality makes it")
     figures: list[Figure] = []
     for dataset in arguments.datasets:
         with scratch_folder() as folder:
@@ -99,7 +98,7 @@ def ask_peers(case: Case, peers: list[str], folder: Path) -> dict[str, Answer]:
     """Let the peers answer in their own environment."""
     asked, answered = folder / "problem.npz", folder / "answers.npz"
     case.problem.save(asked)
-    command = [str(PYTHON), "-m", "benchmarks.quality.peers", str(asked), str(answered), *peers]
+    command = [str(data.PEERS_PYTHON), "-m", "benchmarks.quality.peers", str(asked), str(answered), *peers]
     env = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "python")]),

