@@ -22,19 +22,26 @@ from benchmarks.quality import data
 from benchmarks.quality.scratch import Scratch, scratch_folder
 from two_tower.blend import Blend, Choice
 from two_tower.checkpoint import make_run, write_json
-from two_tower.closed_form import closed_form
 from two_tower.config import TrainConfig
 from two_tower.dataset import Data, read_items, read_users, spool, survey
 from two_tower.evaluate import evaluate
 from two_tower.factors import Factors, on_the_sphere, reduced
 from two_tower.fit import Fit
 from two_tower.layout import read_layout
-from two_tower.ridge_trial import choose_ridge
-from two_tower.towers import SparseTower, Towers, save_towers
+from two_tower.solver import Solver
+from two_tower.towers import Towers, save_towers
 from two_tower.warehouse import open_warehouse
 
 EPOCHS = 32
-SHARES = {"all of it": 0.7, "closed form alone": 0.0, "trained towers, as a map": 1.0}
+ALL = Choice(share=0.7, sitting_share=0.2)
+CHOICES = {
+    "all of it": ALL,
+    "without sittings": Choice(share=0.7),
+    "without the trained towers": Choice(share=0.0, sitting_share=0.2),
+    "without the closed form": Choice(share=1.0, sitting_share=0.2),
+    "closed form alone": Choice(share=0.0),
+    "trained towers, as a map": Choice(share=1.0),
+}
 METRICS = ("recall@20", "recall@50", "ndcg@10", "ndcg@100", "mrr", "coverage")
 RANKS = (32, 64, 96, 127)
 SCANNED = 0.2
@@ -86,17 +93,15 @@ def train(config: TrainConfig, data: Data) -> tuple[Towers, Blend]:
     fit = Fit(config, data, withhold=False, epochs=EPOCHS)
     for _ in range(EPOCHS):
         fit.epoch(lambda _: None)
-    tower = fit.towers.towers["user"]
-    assert isinstance(tower, SparseTower)
-    ridge = choose_ridge(config, data, tower, data.validation, "ndcg@100")
-    closed = closed_form(config, data, tower, False, ridge)
-    return fit.towers, Blend(config, data, fit.towers, closed, False)
+    solver = Solver(config, data)
+    ridge = solver.search(data.validation, "ndcg@100").ridge
+    return fit.towers, Blend(config, data, fit.towers, solver.final(ridge, True, False), False)
 
 
 def parts(project: Scratch, data: Data) -> dict[str, dict[str, float]]:
     """Measure the recipe and its parts; what the index finds under each rank."""
     towers, blend = train(TrainConfig(), data)
-    rows = {name: measure(project, blend.towers(Choice(share))) for name, share in SHARES.items()}
+    rows = {name: measure(project, blend.towers(choice)) for name, choice in CHOICES.items()}
     rows["trained towers alone"] = measure(project, towers)
     # As with catalogues that are too large for either: the steps of the recipe that go by counts.
     half = len(data.items) // 2
@@ -110,9 +115,9 @@ def parts(project: Scratch, data: Data) -> dict[str, dict[str, float]]:
         },
     }.items():
         _, small = train(TrainConfig().changed(**steps), data)
-        rows[name] = measure(project, small.towers(Choice(SHARES["all of it"])))
+        rows[name] = measure(project, small.towers(ALL))
     for rank in RANKS:
-        factors = reduced(blend.at(Choice(SHARES["all of it"])), blend.users, blend.known, rank)
+        factors = reduced(blend.at(ALL), blend.users, blend.known, rank)
         rows[f"found at rank {rank}"] = {
             "filled up": found_by_lists(blend, filled_up(factors, blend.known)),
             "turned": found_by_lists(blend, on_the_sphere(factors, blend.users, blend.known)),

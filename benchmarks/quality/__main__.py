@@ -98,7 +98,14 @@ def ask_peers(case: Case, peers: list[str], folder: Path) -> dict[str, Answer]:
     """Let the peers answer in their own environment."""
     asked, answered = folder / "problem.npz", folder / "answers.npz"
     case.problem.save(asked)
-    command = [str(data.PEERS_PYTHON), "-m", "benchmarks.quality.peers", str(asked), str(answered), *peers]
+    command = [
+        str(data.PEERS_PYTHON),
+        "-m",
+        "benchmarks.quality.peers",
+        str(asked),
+        str(answered),
+        *peers,
+    ]
     env = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "python")]),

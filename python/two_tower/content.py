@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from two_tower.layout import Layout
 from two_tower.towers import SparseTower
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 
 # Steps of the conjugate gradients at most, and the share of the first residual they end at.
 STEPS = 50
@@ -75,16 +77,31 @@ def read_content(layout: Layout, items: Items, tower: SparseTower) -> Content:
 def ridge(matrix: sparse.csr_array, target: Floats, weights: Floats, penalty: float) -> Floats:
     """Return the weighted ridge regression of ``target`` on ``matrix``, ``[columns, dim]``.
 
-    Conjugate gradients on the normal equations, all columns of the target at once (Hestenes &
-    Stiefel 1952): the matrix of a large catalogue has too many columns to be factorised.
+    ``(A'A + penalty)^-1 A'b`` where ``A`` and ``b`` are the two times the roots of the weights; the
+    same is ``A'(AA' + penalty)^-1 b``, which is the smaller system where videos are fewer than
+    columns. By conjugate gradients: that of a large catalogue is too large to be factorised.
     """
-    weighted = (matrix * weights[:, None]).T.tocsr()
+    root = np.sqrt(weights)[:, None]
+    scaled = sparse.csr_array((matrix * root).astype(np.float32))
+    turned = scaled.T.tocsr()
+    goal = np.asarray(target * root, dtype=np.float32)
+    if scaled.shape[0] < scaled.shape[1]:
+        found = turned @ conjugate_gradients(lambda x: scaled @ (turned @ x) + penalty * x, goal)
+    else:
+        goal = turned @ goal
+        found = conjugate_gradients(lambda x: turned @ (scaled @ x) + penalty * x, goal)
+    return np.asarray(found, dtype=np.float64)
 
-    def apply(vectors: Floats) -> Floats:
-        return np.asarray(weighted @ (matrix @ vectors) + penalty * vectors)
 
-    residual: Floats = np.asarray(weighted @ target)
-    solution = np.zeros_like(residual)
+def conjugate_gradients(apply: Callable[[Singles], Singles], goal: Singles) -> Singles:
+    """Return ``x`` with ``apply(x) = goal``, all columns at once (Hestenes & Stiefel 1952).
+
+    Args:
+        apply: a symmetric positive definite map.
+        goal: float32 ``[rows, columns]``.
+    """
+    residual = goal.copy()
+    solution = np.zeros_like(goal)
     direction = residual.copy()
     square = (residual**2).sum(axis=0)
     end = TOLERANCE**2 * max(float(square.max(initial=0)), 1e-30)

@@ -7,9 +7,11 @@ models of different kinds become one. Nothing here knows a feature by name.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
@@ -76,6 +78,15 @@ def spread(factors: Factors, users: sparse.csr_array, known: NDArray[np.bool_]) 
         np.maximum(np.einsum("ij,jk,ik->i", vectors, covariance, vectors, optimize=True), 0)
     )
     return deviations
+
+
+def encoder(tower: SparseTower, factors: Factors) -> Callable[[Slots], torch.Tensor]:
+    """Return how a map encodes users: slots to float32 ``[users, rank]``."""
+
+    def encode(slots: Slots) -> torch.Tensor:
+        return torch.from_numpy((design(tower, slots) @ factors.user).astype(np.float32))
+
+    return encode
 
 
 def joined(parts: list[tuple[float, Factors]]) -> Factors:

@@ -7,9 +7,11 @@ are fitted anew on all training reviews and joined.
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,16 +23,15 @@ from threadpoolctl import threadpool_limits
 
 from two_tower import checkpoint
 from two_tower.blend import Blend, Choice
-from two_tower.closed_form import closed_form
 from two_tower.config import TrainConfig
 from two_tower.dataset import Data, read_items, read_users, spool, survey
-from two_tower.factors import Factors
 from two_tower.fit import Fit
 from two_tower.layout import PAST_KINDS, Layout, read_layout
 from two_tower.progress import Bar, bar, console
-from two_tower.ridge_trial import choose_ridge
+from two_tower.ridge_trial import RIDGE
 from two_tower.settings import Settings
-from two_tower.towers import SparseTower, Towers, save_towers
+from two_tower.solver import Solved, Solver, ahead
+from two_tower.towers import Towers, save_towers
 from two_tower.validation import validate_towers
 from two_tower.warehouse import open_warehouse
 
@@ -46,6 +47,8 @@ METRIC = "ndcg@100"
 LEAST_GAIN = 0.01
 # Users who are ranked after an epoch in the middle of a schedule, for the curve alone.
 GLANCED = 500
+# Seconds between checkpoints: an epoch may be shorter than writing one.
+SAVE_EVERY = 2.0
 # What a model depends on beside the code.
 INPUTS = (
     "config.json",
@@ -68,7 +71,8 @@ class TrainResult:
         valid_metric: NDCG@100 of the validation fold after so many; None where nobody could be
             ranked.
         share: how much the trained towers count beside the closed form, 0..1.
-        transition_share: how much what was reviewed last counts beside both, 0..1.
+        sitting_share: how much what goes together in one sitting counts beside both, 0..1.
+        transition_share: how much what was reviewed last counts beside these, 0..1.
         train_loss: mean loss of a target in the model's last epoch.
         seconds: training time, without reading the database.
         rows_per_second: training reviews passed over a second.
@@ -86,6 +90,7 @@ class TrainResult:
     best_epoch: int
     valid_metric: float | None
     share: float
+    sitting_share: float
     transition_share: float
     train_loss: float
     seconds: float
@@ -114,6 +119,8 @@ class Training:
         joins: whether the towers are joined with a closed form.
         choice: how the towers of the best schedule are joined with the closed form.
         ridge: the penalty of the closed form, once it is chosen.
+        solved: the models of this phase that have no epochs, on their way.
+        chosen: the choice with what content is worth, on its way since the search ended.
     """
 
     def __init__(self, run: Path, config: TrainConfig, data: Data) -> None:
@@ -128,42 +135,58 @@ class Training:
         kinds = {block.kind for block in (*data.layout.user, *data.layout.item) if block.width}
         self.joins = config.start == "closed_form" and {"history", "identity"} <= kinds
         self.choice = Choice()
-        self.closed: Factors | None = None
-        self.ridge: float | None = None
+        self.ridge = config.ridge or RIDGE
         self.last: dict[str, float] = {}
         self.reviews = self.seconds = 0.0
-        self.fit = Fit(config, data, withhold=not self.refitting)
-        if self.refitting:
-            self.best = self.fit.epochs
+        self.saved_at = -math.inf
         rng = np.random.default_rng(config.seed)
         size = min(config.validation_users, len(data.validation))
         self.ranked = np.sort(rng.choice(data.validation, size, replace=False))
         saved = checkpoint.load_checkpoint(run)
         if saved is not None:
             self._restore(saved)
+        self.chosen: Future[Choice] | None = None
+        self.solved: Future[Solved] | None = None
+        if self.joins:
+            self.solver = Solver(config, data)
+            self.solved = ahead(self._final if self.refitting else self._search)
+        epochs = None if saved is None else saved["schedule"]
+        self.fit = Fit(config, data, withhold=not self.refitting, epochs=epochs)
+        if saved is not None:
+            self.fit.restore(saved["fit"])
+        elif self.refitting:
+            self.best = self.fit.epochs
+
+    def _search(self) -> Solved:
+        return self.solver.search(self.ranked, METRIC)
+
+    def _final(self) -> Solved:
+        with_sittings, with_transitions = self.choice.sitting_share, self.choice.transition_share
+        return self.solver.final(self.ridge, bool(with_sittings), bool(with_transitions))
 
     def finish(self, shown: Bar) -> Towers:
-        """Train to the end, a checkpoint an epoch, and return the model."""
+        """Train to the end, with checkpoints, and return the model."""
         rows = len(self.fit.rows)
         shown.advance((len(self.history) + self.refitting * self.fit.done) * rows)
         while not self.refitting:
-            ahead = self.fit.epochs - self.fit.done + max(self.best, self.fit.epochs)
-            shown.total(float((len(self.history) + ahead) * rows))
+            left = self.fit.epochs - self.fit.done + max(self.best, self.fit.epochs)
+            shown.total(float((len(self.history) + left) * rows))
             self._try(shown)
         shown.total(float((len(self.history) + self.best) * rows))
         while self.fit.done < self.best:
             self._epoch(shown)
             self._save()
-        if not self.joins:
-            return self.fit.towers
-        self.closed = None  # the search's, of fewer rows
-        return self._blend(shown).towers(self.choice)
+        checkpoint.write_json(self.run / "history.json", self.history)
+        blend = self._blend(shown)
+        if self.chosen is not None:
+            self.choice = self.chosen.result()
+        return self.fit.towers if blend is None else blend.towers(self.choice)
 
     def _try(self, shown: Bar) -> None:
         """Train an epoch with the validation fold withheld, and see whether to go on."""
         figures = self._epoch(shown)
         is_end = self.fit.done == self.fit.epochs
-        blend = self._blend(shown) if is_end and self.joins else None
+        blend = self._blend(shown) if is_end else None
         share = 1.0
         if blend is not None:
             share, metrics = blend.choose(self.ranked, METRIC)
@@ -175,23 +198,24 @@ class Training:
         if is_end:
             self._judge(metrics[METRIC], share)
         if self.refitting and blend is not None:
-            shown.note("trying what comes next, and what the videos' content says")
-            choice = blend.try_transitions(self.choice.share, self.ranked, METRIC)
-            self.choice = blend.try_content(choice, self.ranked, METRIC)
+            self._choose_the_rest(blend)
         self._save()
 
-    def _blend(self, shown: Bar) -> Blend:
-        """Return the towers as they are now beside the closed form of the same rows."""
-        withhold = not self.refitting
-        if self.closed is None:
-            shown.note("solving the closed form")
-            tower = self.fit.towers.towers["user"]
-            assert isinstance(tower, SparseTower)
-            if self.ridge is None:
-                self.ridge = choose_ridge(self.config, self.data, tower, self.ranked, METRIC)
-            self.closed = closed_form(self.config, self.data, tower, withhold, self.ridge)
+    def _choose_the_rest(self, blend: Blend) -> None:
+        """Choose the other shares; then, while the final towers train, what content is worth."""
+        choice = blend.try_sittings(self.choice, self.ranked, METRIC)
+        self.choice = choice = blend.try_transitions(choice, self.ranked, METRIC)
+        self.ridge = blend.solved.ridge
+        self.chosen = ahead(lambda: blend.try_content(choice, self.ranked, METRIC))
+        self.solved = ahead(self._final)
+
+    def _blend(self, shown: Bar) -> Blend | None:
+        """Return the towers as they are now beside the other models of the same reviews."""
+        if self.solved is None:
+            return None
         shown.note("joining the towers with the closed form")
-        return Blend(self.config, self.data, self.fit.towers, self.closed, withhold)
+        withhold = not self.refitting
+        return Blend(self.config, self.data, self.fit.towers, self.solved.result(), withhold)
 
     def _judge(self, value: float, share: float) -> None:
         """At the end of a schedule: begin a longer one, or the final fit."""
@@ -216,6 +240,13 @@ class Training:
         return figures
 
     def _save(self) -> None:
+        """Write a checkpoint, unless there is one of a moment ago or a choice is still open."""
+        if self.chosen is not None:
+            if not self.chosen.done():
+                return
+            self.choice = self.chosen.result()
+        if time.monotonic() < self.saved_at + SAVE_EVERY:
+            return
         checkpoint.write_json(self.run / "history.json", self.history)
         state = {
             "history": self.history,
@@ -231,12 +262,10 @@ class Training:
             "fit": self.fit.state(),
         }
         checkpoint.save_checkpoint(self.run, state)
+        self.saved_at = time.monotonic()
 
     def _restore(self, saved: dict[str, Any]) -> None:
         self.refitting = saved["refitting"]
-        withhold, epochs = not self.refitting, saved["schedule"]
-        self.fit = Fit(self.config, self.data, withhold=withhold, epochs=epochs)
-        self.fit.restore(saved["fit"])
         self.history = saved["history"]
         self.best = saved["best"]
         self.best_value = saved["best_value"]
@@ -298,8 +327,8 @@ def train(
                 towers = training.finish(shown)
         except KeyboardInterrupt:
             console.print(
-                f"Stopped after epoch {training.fit.done}; everything up to there is kept in"
-                f" {run}.\nGo on with: two-tower train --resume"
+                f"Stopped; what was done up to some seconds ago is kept in {run}.\n"
+                "Go on with: two-tower train --resume"
             )
             raise
     checkpoint.write_whole(run / "towers.pt", lambda path: save_towers(path, towers))
@@ -350,6 +379,7 @@ def _result(run: Path, training: Training, layout: Layout, seconds: float) -> Tr
         best_epoch=training.best,
         valid_metric=training.best_value,
         share=training.choice.share if training.joins else 1.0,
+        sitting_share=training.choice.sitting_share,
         transition_share=training.choice.transition_share,
         train_loss=training.last["loss"],
         seconds=round(seconds, 2),

@@ -5,11 +5,11 @@ from scipy import sparse
 from test_closed_form import open_data
 
 from two_tower.blend import Blend, Choice
-from two_tower.closed_form import closed_form
 from two_tower.config import TrainConfig
 from two_tower.content import Content, place, read_content, ridge, unit
 from two_tower.factors import design
 from two_tower.fit import Fit
+from two_tower.solver import Solver
 from two_tower.towers import Towers
 
 
@@ -29,8 +29,8 @@ def blend_of(data, **settings):
     config = TrainConfig(**settings)
     fit = Fit(config, data, withhold=False, epochs=2)
     fit.epoch(lambda _: None)
-    closed = closed_form(config, data, fit.towers.towers["user"], False, 1.0)
-    return Blend(config, data, fit.towers, closed, False)
+    solved = Solver(config, data).final(1.0, True, False)
+    return Blend(config, data, fit.towers, solved, False)
 
 
 def test_ridge_is_the_solution_of_the_normal_equations():

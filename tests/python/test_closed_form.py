@@ -15,6 +15,7 @@ from two_tower.closed_form import (
     solve,
 )
 from two_tower.config import TrainConfig
+from two_tower.solver import Solver
 from two_tower.towers import Towers
 from two_tower.warehouse import DuckDBWarehouse
 
@@ -110,7 +111,9 @@ def test_what_is_withheld_is_not_known(data, tmp_path):
 
 
 def test_likes_are_found_from_the_rest_of_a_history(data):
-    factors = closed_form(TrainConfig(), data, tower_of(data), False, 1.0)
+    factors = closed_form(
+        TrainConfig(), data, tower_of(data), precision(data, np.arange(50)), False, 1.0
+    )
     assert factors is not None
     assert factors.user.shape == (data.layout.feature_dim("user") + 1, 50)
     # Everybody likes the videos of one group of three.
@@ -134,19 +137,28 @@ def test_videos_of_one_content_are_expected_to_mean_the_same(data):
 
 def test_the_penalty_is_the_one_that_validation_likes_best(data, monkeypatch):
     """Nobody is ranked well where a penalty leaves no more than noise of a map."""
-    tower = tower_of(data)
+    tower, prior = tower_of(data), precision(data, np.arange(50))
+
+    def choose(rows, **settings):
+        return ridge_trial.choose_ridge(
+            TrainConfig(**settings), data, tower, prior, rows, "ndcg@100"
+        )
+
     for order in ((2.0, 1e9), (1e9, 2.0)):
         monkeypatch.setattr(ridge_trial, "RIDGES", order)
-        found = ridge_trial.choose_ridge(TrainConfig(), data, tower, data.validation, "ndcg@100")
-        assert found == 2.0
-    given = ridge_trial.choose_ridge(
-        TrainConfig(ridge=5.0), data, tower, data.validation, "ndcg@100"
-    )
-    assert given == 5.0
-    nobody = np.empty(0, dtype=np.int64)
-    assert ridge_trial.choose_ridge(TrainConfig(), data, tower, nobody, "ndcg@100") == 8.0
+        ridge, factors = choose(data.validation)
+        assert ridge == 2.0
+        expected = closed_form(TrainConfig(), data, tower, prior, True, 2.0)
+        np.testing.assert_allclose(
+            factors.user @ factors.item.T, expected.user @ expected.item.T, atol=1e-9
+        )
+    assert choose(data.validation, ridge=5.0) == (5.0, None)
+    assert choose(np.empty(0, dtype=np.int64)) == (8.0, None)
+    monkeypatch.setattr(ridge_trial, "MAX_TRIED_ITEMS", 30)
+    assert choose(data.validation)[1] is None
 
 
 def test_without_histories_there_is_no_closed_form(tmp_path):
     data = open_data(tmp_path, "delete from two_tower.feature_layout where kind = 'history'")
-    assert closed_form(TrainConfig(), data, tower_of(data), False, 1.0) is None
+    solved = Solver(TrainConfig(), data).final(1.0, True, True)
+    assert (solved.closed, solved.sittings, solved.transitions) == (None, None, None)

@@ -9,9 +9,10 @@ import pytest
 import training_tables
 from two_tower.batches import Hiding, draw
 from two_tower.blend import Blend, Choice
-from two_tower.closed_form import closed_form, find_head
+from two_tower.closed_form import find_head
 from two_tower.config import TrainConfig
 from two_tower.fit import Fit
+from two_tower.solver import Solver
 from two_tower.transitions import add_up, in_turn, profile, transitions
 from two_tower.warehouse import DuckDBWarehouse
 
@@ -61,12 +62,11 @@ def recency_of(data):
 
 
 def blend_of(data):
-    config = TrainConfig()
+    config, rows = TrainConfig(ridge=1.0), data.validation
     fit = Fit(config, data, withhold=True, epochs=4)
     for _ in range(4):
         fit.epoch(lambda _: None)
-    closed = closed_form(config, data, fit.towers.towers["user"], True, 1.0)
-    return Blend(config, data, fit.towers, closed, True)
+    return Blend(config, data, fit.towers, Solver(config, data).search(rows, "ndcg@100"), True)
 
 
 def test_the_counts_are_read_off_the_slots(data):
@@ -109,9 +109,9 @@ def test_what_is_withheld_is_not_known(data):
 
 def test_order_counts_where_it_says_something(data, tmp_path):
     rows = data.validation
-    assert blend_of(data).try_transitions(0.5, rows, "ndcg@100").transition_share > 0
+    assert blend_of(data).try_transitions(Choice(0.5), rows, "ndcg@100").transition_share > 0
     shuffled = open_data(tmp_path, in_order=False)
-    choice = blend_of(shuffled).try_transitions(0.5, shuffled.validation, "ndcg@100")
+    choice = blend_of(shuffled).try_transitions(Choice(0.5), shuffled.validation, "ndcg@100")
     assert choice.transition_share == 0
 
 

@@ -1,0 +1,127 @@
+"""What goes together in one sitting: the closed form over runs of reviews instead of whole users.
+
+Two videos that one person reviewed in the same sitting have more in common than two that years
+lie between. The rows of the regression are therefore runs of ``SITTING`` reviews, one after the
+other, and the penalty is low: beside the closed form of :mod:`two_tower.closed_form`, which says
+what goes together at all, this one may say less of it, and that more sharply.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from two_tower.batches import hide
+from two_tower.closed_form import Floats, Head, Sums, as_factors, find_head, solve
+from two_tower.config import TrainConfig
+from two_tower.dataset import VALIDATION_FOLD, Data, UserRows
+from two_tower.factors import Factors, design
+from two_tower.towers import SparseTower
+
+# Reviews in a run. Runs begin at every user's first review, and again half a run later.
+SITTING = 30
+PHASES = 2
+# The penalty beside that of the closed form.
+RIDGE_SHARE = 1 / 8
+# Reviews the sums are taken over; more change the sums little, and take their time.
+MAX_REVIEWS = 2_000_000
+CHUNK_USERS = 2_048
+
+
+def sittings(
+    config: TrainConfig,
+    data: Data,
+    tower: SparseTower,
+    prior: Floats,
+    withhold: bool,
+    ridge: float,
+) -> Factors | None:
+    """Return the regression of likes on the rest of their sitting, or None without histories.
+
+    Args:
+        config: ``closed_form_items`` and ``dim`` count.
+        data: the training data.
+        tower: a user tower, for how it weighs slots.
+        prior: :func:`two_tower.closed_form.precision` of the videos it covers.
+        withhold: whether the validation fold is kept from the model.
+        ridge: the penalty of the closed form.
+    """
+    blocks = [block for block in data.layout.user if block.kind == "history"]
+    head = find_head(data, config.closed_form_items, blocks)
+    if not len(head.items) or not len(head.columns):
+        return None
+    sums = add_up(config, data, tower, withhold, head)
+    solution = solve(sums, ridge * RIDGE_SHARE, prior)
+    return as_factors(config, data, head, sums, solution)
+
+
+def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, head: Head) -> Sums:
+    """Pass over the users once; of more than ``MAX_REVIEWS`` reviews a sample of the users.
+
+    A sitting weighs as many as it has reviews.
+    """
+    rows = data.search_likers if withhold else data.likers
+    most = max(int(MAX_REVIEWS * len(data.likers) / max(data.reviews, 1)), 1)
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(config.seed).choice(rows, most, replace=False))
+    blocks, size = head.columns.shape
+    place = np.full(len(data.items), -1, dtype=np.int64)
+    place[head.items] = np.arange(size)
+    gram, cross = np.zeros((blocks * size, blocks * size)), np.zeros((blocks * size, size))
+    lengths, likes, reviews = np.zeros(blocks), 0, 0
+    for start in range(0, len(rows), CHUNK_USERS):
+        part = data.users.read(rows[start : start + CHUNK_USERS])
+        held = (part.folds == VALIDATION_FOLD) & withhold
+        known = ~held & (place[part.items] >= 0)
+        videos = place[part.items[known]]
+        slots = design(tower, hide(data.layout, data.items, part, held)).tocsr()
+        values = [
+            np.asarray(slots[part.rows[known], columns[videos]]).ravel() for columns in head.columns
+        ]
+        lengths += [np.count_nonzero(each) for each in values]
+        liked = part.liked[known]
+        likes += int(liked.sum())
+        reviews += len(videos)
+        for phase in range(PHASES):
+            sitting = in_sittings(part, ~held, phase)[known]
+            shape = (int(sitting.max(initial=-1)) + 1, size)
+            inputs = sparse.hstack(
+                [_unit(sparse.csr_array((each, (sitting, videos)), shape=shape)) for each in values]
+            ).tocsr()
+            targets = _unit(
+                sparse.csr_array((liked.astype(np.float64), (sitting, videos)), shape=shape)
+            )
+            weights = np.bincount(sitting, minlength=shape[0]) / PHASES
+            weighted = (inputs * weights[:, None]).T.tocsr()
+            gram += (weighted @ inputs).toarray()
+            cross += (weighted @ targets).toarray()
+    mean = max(reviews / max(len(rows), 1), 1e-12)
+    return Sums(gram / mean, cross / mean, lengths / max(likes, 1))
+
+
+def in_sittings(users: UserRows, known: NDArray[np.bool_], phase: int) -> NDArray[np.int64]:
+    """Return the number of each review's sitting, int64 ``[reviews]``; unknown reviews have 0.
+
+    Args:
+        users: the users.
+        known: the reviews that count, bool ``[reviews]``.
+        phase: 0..``PHASES`` - 1: how late the first sittings end.
+    """
+    order = np.lexsort((-users.recency_ranks, users.rows))
+    order = order[known[order]]
+    rows = users.rows[order]
+    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    turn = (place + phase * SITTING // PHASES) // SITTING
+    is_first = np.ones(len(rows), dtype=np.bool_)
+    is_first[1:] = (rows[1:] != rows[:-1]) | (turn[1:] != turn[:-1])
+    found = np.zeros(len(users.rows), dtype=np.int64)
+    found[order] = np.cumsum(is_first) - 1
+    return found
+
+
+def _unit(matrix: sparse.csr_array) -> sparse.csr_array:
+    """Return the matrix with rows of length 1, and without its zeros."""
+    matrix.eliminate_zeros()
+    norms = np.sqrt(matrix.power(2).sum(axis=1))
+    return sparse.csr_array(sparse.diags_array(1 / np.where(norms > 0, norms, 1)) @ matrix)

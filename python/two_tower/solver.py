@@ -1,0 +1,111 @@
+"""The models without epochs, solved on a thread of their own while the towers train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Thread
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from two_tower.closed_form import Floats, closed_form, find_head, precision
+from two_tower.config import TrainConfig
+from two_tower.dataset import Data
+from two_tower.factors import Factors
+from two_tower.ridge_trial import RIDGE, choose_ridge
+from two_tower.sittings import sittings
+from two_tower.towers import SparseTower, Towers
+from two_tower.transitions import transitions
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Solved:
+    """The models of one phase of training; None where there is nothing to solve.
+
+    Attributes:
+        ridge: the penalty of the closed form.
+        closed: what goes together at all.
+        sittings: what goes together in one sitting.
+        transitions: what comes next.
+    """
+
+    ridge: float = RIDGE
+    closed: Factors | None = None
+    sittings: Factors | None = None
+    transitions: Factors | None = None
+
+
+class Solver:
+    """Solves the models of a run.
+
+    Args:
+        config: the settings.
+        data: the training data.
+    """
+
+    def __init__(self, config: TrainConfig, data: Data) -> None:
+        self.config = config
+        self.data = data
+        # For how it weighs slots alone.
+        tower = Towers(data.layout, dim=1).towers["user"]
+        assert isinstance(tower, SparseTower)
+        self.tower = tower
+
+    @cached_property
+    def prior(self) -> Floats:
+        """How the penalty is shaped, ``[head, head]``."""
+        blocks = [block for block in self.data.layout.user if block.kind == "history"]
+        return precision(
+            self.data, find_head(self.data, self.config.closed_form_items, blocks).items
+        )
+
+    def search(self, rows: NDArray[np.int64], metric: str) -> Solved:
+        """Solve all of them with the validation fold withheld.
+
+        Args:
+            rows: users with a like in the validation fold, int64 ``[n]``, rising.
+            metric: of :func:`two_tower.validation.validate`, by which the penalty is chosen.
+        """
+        config, data = self.config, self.data
+        ridge, closed = choose_ridge(config, data, self.tower, self.prior, rows, metric)
+        if closed is None:  # the trial was on fewer videos
+            closed = closed_form(config, data, self.tower, self.prior, True, ridge)
+        return Solved(
+            ridge,
+            closed,
+            sittings(config, data, self.tower, self.prior, True, ridge),
+            transitions(config, data, True),
+        )
+
+    def final(self, ridge: float, with_sittings: bool, with_transitions: bool) -> Solved:
+        """Solve them on all training reviews: the closed form, and the others where they count."""
+        config, data, tower = self.config, self.data, self.tower
+        return Solved(
+            ridge,
+            closed_form(config, data, tower, self.prior, False, ridge),
+            sittings(config, data, tower, self.prior, False, ridge) if with_sittings else None,
+            transitions(config, data, False) if with_transitions else None,
+        )
+
+
+def ahead(call: Callable[[], T]) -> Future[T]:
+    """Begin a call on a thread of its own, and return its future.
+
+    Nobody waits for the thread itself: Ctrl-C ends the program at once.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return future

@@ -1,0 +1,120 @@
+"""People who keep to one topic while they sit, and come back another day for another one."""
+
+from types import SimpleNamespace
+
+import duckdb
+import numpy as np
+import pytest
+
+import training_tables
+from two_tower import sittings
+from two_tower.blend import Blend, Choice
+from two_tower.closed_form import find_head
+from two_tower.config import TrainConfig
+from two_tower.fit import Fit
+from two_tower.solver import Solver
+from two_tower.towers import Towers
+from two_tower.warehouse import DuckDBWarehouse
+
+VIDEOS, USERS, TOPIC, DAYS = training_tables.WITH_ID, 200, 5, 4
+LONG = TOPIC * DAYS
+EVERY_FIFTH = 5
+
+
+@pytest.fixture(autouse=True)
+def _a_topic_is_a_sitting(monkeypatch):
+    monkeypatch.setattr(sittings, "SITTING", TOPIC)
+
+
+def open_data(folder, in_order=True):
+    """Users with four topics of ten, day after day; or with the same videos in any order."""
+    warehouse = DuckDBWarehouse(duckdb.connect())
+    training_tables.build(warehouse, users=0)
+    rng = np.random.default_rng(3)
+    for user in range(USERS):
+        topics = rng.choice(VIDEOS // TOPIC, DAYS, replace=False)
+        days = [topic * TOPIC + rng.permutation(TOPIC) for topic in topics]
+        videos = np.concatenate(days) if in_order else rng.permutation(np.concatenate(days))
+        labels = (rng.random(LONG) < 0.8).astype(int)
+        folds = rng.integers(0, EVERY_FIFTH, LONG)
+        order = np.argsort(videos)
+        known, likes = videos[order], np.sort(videos[labels == 1])
+        training_tables.insert(
+            warehouse,
+            "training_users",
+            f"u{user:04d}",
+            [3] * len(likes) + [4] * LONG,
+            [*likes.tolist(), *known.tolist()],
+            [1.0] * (len(likes) + LONG),
+            known.tolist(),
+            labels[order].tolist(),
+            [1.0] * LONG,
+            folds[order].tolist(),
+            np.arange(LONG)[::-1][order].tolist(),
+        )
+    return training_tables.read(warehouse, folder)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return open_data(tmp_path_factory.mktemp("ordered"))
+
+
+def test_a_sitting_is_a_run_of_reviews_of_one_user():
+    """The second phase begins in the middle of the first; an unknown review is in nobody's way."""
+    ranks = np.array([6, 5, 4, 3, 2, 1, 0, 1, 0])
+    users = SimpleNamespace(rows=np.repeat([0, 1], [7, 2]), recency_ranks=ranks)
+    known = ranks != 4
+    first, second = (sittings.in_sittings(users, known, phase) for phase in (0, 1))
+    assert first[known].tolist() == [0, 0, 0, 0, 0, 1, 2, 2]
+    assert second[known].tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("withhold", [False, True])
+def test_the_rows_of_the_regression_are_sittings(data, withhold):
+    config, tower = TrainConfig(), Towers(data.layout).towers["user"]
+    head = find_head(data, 100, [block for block in data.layout.user if block.kind == "history"])
+    found = sittings.add_up(config, data, tower, withhold, head)
+    gram, cross, reviews = np.zeros((100, 100)), np.zeros((100, 50)), 0
+    users = data.users.read(np.arange(USERS))
+    for user in range(USERS):
+        here = (users.rows == user) & ~(withhold & (users.folds == 0))
+        order = np.argsort(-users.recency_ranks[here])
+        videos, liked = users.items[here][order], users.liked[here][order]
+        reviews += len(videos)
+        cuts = [np.arange(0, LONG + TOPIC, TOPIC), np.arange(-(TOPIC // 2), LONG + TOPIC, TOPIC)]
+        for starts in cuts:
+            for start in starts:
+                part = slice(max(start, 0), max(start + TOPIC, 0))
+                row = np.zeros((2, 50))
+                row[0, videos[part][liked[part]]] = 1
+                row[1, videos[part]] = 1
+                row /= np.maximum(np.linalg.norm(row, axis=1, keepdims=True), 1)
+                weight = len(videos[part]) / 2
+                gram += weight * np.outer(row.ravel(), row.ravel())
+                cross += weight * np.outer(row.ravel(), row[0])
+    mean = reviews / USERS
+    np.testing.assert_allclose(found.gram, gram / mean, atol=1e-6)
+    np.testing.assert_allclose(found.cross, cross / mean, atol=1e-6)
+
+
+def blend_of(data):
+    config = TrainConfig(ridge=1.0)
+    fit = Fit(config, data, withhold=True, epochs=4)
+    for _ in range(4):
+        fit.epoch(lambda _: None)
+    solved = Solver(config, data).search(data.validation, "ndcg@100")
+    return Blend(config, data, fit.towers, solved, True)
+
+
+def ranked_by_sittings(blend, data):
+    factors = blend.at(Choice(0.5, sitting_share=1.0))
+    return blend._validate(factors, data.validation, blend.known)["ndcg@100"]
+
+
+def test_sittings_count_where_they_say_something(data, tmp_path):
+    """The same users in any order: then a sitting is but a part of a user, and says less."""
+    blend, shuffled = blend_of(data), open_data(tmp_path, in_order=False)
+    assert blend.try_sittings(Choice(0.5), data.validation, "ndcg@100").sitting_share > 0
+    less = ranked_by_sittings(blend_of(shuffled), shuffled)
+    assert ranked_by_sittings(blend, data) > 1.05 * less
