@@ -71,32 +71,6 @@ class Sums:
     lengths: Floats
 
 
-def closed_form(
-    config: TrainConfig,
-    data: Data,
-    tower: SparseTower,
-    prior: Floats,
-    withhold: bool,
-    ridge: float,
-) -> Factors | None:
-    """Return the regression of likes on histories, or None where there is no history to regress on.
-
-    Args:
-        config: ``closed_form_items`` and ``dim`` count.
-        data: the training data.
-        tower: a user tower, for how it weighs slots.
-        prior: :func:`precision` of the videos it covers.
-        withhold: whether the validation fold is kept from the model.
-        ridge: the penalty of the likes' block.
-    """
-    blocks = [block for block in data.layout.user if block.kind == "history"]
-    head = find_head(data, config.closed_form_items, blocks)
-    if not len(head.items) or not len(head.columns):
-        return None
-    sums = add_up(config, data, tower, withhold, head)
-    return as_factors(config, data, head, sums, solve(sums, ridge, prior))
-
-
 def as_factors(
     config: TrainConfig, data: Data, head: Head, sums: Sums, solution: Floats
 ) -> Factors:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from two_tower.batches import hide
-from two_tower.closed_form import Floats, Head, Sums, as_factors, find_head, solve
+from two_tower.closed_form import Head, Sums
 from two_tower.config import TrainConfig
 from two_tower.dataset import VALIDATION_FOLD, Data, UserRows
-from two_tower.factors import Factors, design
+from two_tower.factors import design
 from two_tower.towers import SparseTower
 
 # Reviews in a run. Runs begin at every user's first review, and again half a run later.
@@ -27,33 +27,6 @@ RIDGE_SHARE = 1 / 8
 # Reviews the sums are taken over; more change the sums little, and take their time.
 MAX_REVIEWS = 2_000_000
 CHUNK_USERS = 2_048
-
-
-def sittings(
-    config: TrainConfig,
-    data: Data,
-    tower: SparseTower,
-    prior: Floats,
-    withhold: bool,
-    ridge: float,
-) -> Factors | None:
-    """Return the regression of likes on the rest of their sitting, or None without histories.
-
-    Args:
-        config: ``closed_form_items`` and ``dim`` count.
-        data: the training data.
-        tower: a user tower, for how it weighs slots.
-        prior: :func:`two_tower.closed_form.precision` of the videos it covers.
-        withhold: whether the validation fold is kept from the model.
-        ridge: the penalty of the closed form.
-    """
-    blocks = [block for block in data.layout.user if block.kind == "history"]
-    head = find_head(data, config.closed_form_items, blocks)
-    if not len(head.items) or not len(head.columns):
-        return None
-    sums = add_up(config, data, tower, withhold, head)
-    solution = solve(sums, ridge * RIDGE_SHARE, prior)
-    return as_factors(config, data, head, sums, solution)
 
 
 def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, head: Head) -> Sums:

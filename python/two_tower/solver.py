@@ -12,16 +12,17 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from two_tower.closed_form import Floats, closed_form, find_head, precision
+from two_tower import closed_form, sittings
+from two_tower.closed_form import Floats, Head, Sums, as_factors, find_head, precision, solve
 from two_tower.config import TrainConfig
 from two_tower.dataset import Data
 from two_tower.factors import Factors
 from two_tower.ridge_trial import RIDGE, choose_ridge
-from two_tower.sittings import sittings
 from two_tower.towers import SparseTower, Towers
 from two_tower.transitions import transitions
 
 T = TypeVar("T")
+AddUp = Callable[[TrainConfig, Data, SparseTower, bool, Head], Sums]
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,15 @@ class Solver:
         self.tower = tower
 
     @cached_property
+    def head(self) -> Head:
+        """The videos that histories are regressed on."""
+        blocks = [block for block in self.data.layout.user if block.kind == "history"]
+        return find_head(self.data, self.config.closed_form_items, blocks)
+
+    @cached_property
     def prior(self) -> Floats:
         """How the penalty is shaped, ``[head, head]``."""
-        blocks = [block for block in self.data.layout.user if block.kind == "history"]
-        return precision(
-            self.data, find_head(self.data, self.config.closed_form_items, blocks).items
-        )
+        return precision(self.data, self.head.items)
 
     def search(self, rows: NDArray[np.int64], metric: str) -> Solved:
         """Solve all of them with the validation fold withheld.
@@ -74,24 +78,36 @@ class Solver:
         """
         config, data = self.config, self.data
         ridge, closed = choose_ridge(config, data, self.tower, self.prior, rows, metric)
-        if closed is None:  # the trial was on fewer videos
-            closed = closed_form(config, data, self.tower, self.prior, True, ridge)
         return Solved(
             ridge,
-            closed,
-            sittings(config, data, self.tower, self.prior, True, ridge),
+            closed or self.closed(True, ridge),  # the trial may have been on fewer videos
+            self.sittings(True, ridge),
             transitions(config, data, True),
         )
 
     def final(self, ridge: float, with_sittings: bool, with_transitions: bool) -> Solved:
         """Solve them on all training reviews: the closed form, and the others where they count."""
-        config, data, tower = self.config, self.data, self.tower
         return Solved(
             ridge,
-            closed_form(config, data, tower, self.prior, False, ridge),
-            sittings(config, data, tower, self.prior, False, ridge) if with_sittings else None,
-            transitions(config, data, False) if with_transitions else None,
+            self.closed(False, ridge),
+            self.sittings(False, ridge) if with_sittings else None,
+            transitions(self.config, self.data, False) if with_transitions else None,
         )
+
+    def closed(self, withhold: bool, ridge: float) -> Factors | None:
+        """Regress the likes of users on their histories; None without histories."""
+        return self._regressed(closed_form.add_up, withhold, ridge)
+
+    def sittings(self, withhold: bool, ridge: float) -> Factors | None:
+        """Regress the likes of sittings on what was reviewed in them; None without histories."""
+        return self._regressed(sittings.add_up, withhold, ridge * sittings.RIDGE_SHARE)
+
+    def _regressed(self, add_up: AddUp, withhold: bool, ridge: float) -> Factors | None:
+        head = self.head
+        if not len(head.items) or not len(head.columns):
+            return None
+        sums = add_up(self.config, self.data, self.tower, withhold, head)
+        return as_factors(self.config, self.data, head, sums, solve(sums, ridge, self.prior))
 
 
 def ahead(call: Callable[[], T]) -> Future[T]:

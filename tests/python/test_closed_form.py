@@ -8,7 +8,6 @@ from two_tower.closed_form import (
     LIKENESS,
     Sums,
     add_up,
-    closed_form,
     find_head,
     leading,
     precision,
@@ -111,9 +110,7 @@ def test_what_is_withheld_is_not_known(data, tmp_path):
 
 
 def test_likes_are_found_from_the_rest_of_a_history(data):
-    factors = closed_form(
-        TrainConfig(), data, tower_of(data), precision(data, np.arange(50)), False, 1.0
-    )
+    factors = Solver(TrainConfig(), data).closed(False, 1.0)
     assert factors is not None
     assert factors.user.shape == (data.layout.feature_dim("user") + 1, 50)
     # Everybody likes the videos of one group of three.
@@ -148,7 +145,7 @@ def test_the_penalty_is_the_one_that_validation_likes_best(data, monkeypatch):
         monkeypatch.setattr(ridge_trial, "RIDGES", order)
         ridge, factors = choose(data.validation)
         assert ridge == 2.0
-        expected = closed_form(TrainConfig(), data, tower, prior, True, 2.0)
+        expected = Solver(TrainConfig(), data).closed(True, 2.0)
         np.testing.assert_allclose(
             factors.user @ factors.item.T, expected.user @ expected.item.T, atol=1e-9
         )
