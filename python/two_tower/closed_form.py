@@ -31,8 +31,9 @@ Floats = NDArray[np.floating[Any]]
 
 # Users the sums are taken over; more change the sums little, and take their time.
 MAX_USERS = 200_000
-CHUNK_USERS = 8_192
-# Wider Gram matrices are inverted in single precision.
+# Users at a time: each time a dense matrix is added.
+CHUNK_USERS = 65_536
+# Wider Gram matrices are of single precision.
 SINGLE_FROM = 2_000
 # How much two videos of the same content are expected to mean the same.
 LIKENESS = 0.3
@@ -54,6 +55,22 @@ class Head:
 
     items: NDArray[np.int64]
     columns: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a regression is on.
+
+    Attributes:
+        head: the videos.
+        prior: how the penalty is shaped, see :func:`precision`.
+    """
+
+    head: Head
+    prior: Floats
+
+    def __bool__(self) -> bool:
+        return bool(self.head.columns.size)
 
 
 @dataclass(frozen=True)
@@ -83,6 +100,12 @@ def as_factors(
     return Factors(user, item)
 
 
+def find_base(data: Data, limit: int) -> Base:
+    """Return the most liked videos that histories know, at most ``limit``, with their prior."""
+    head = find_head(data, limit, [block for block in data.layout.user if block.kind == "history"])
+    return Base(head, precision(data, head.items))
+
+
 def find_head(data: Data, limit: int, blocks: list[Block]) -> Head:
     """Return the most liked videos that blocks of past videos know, at most ``limit``."""
     width = min((block.width for block in blocks), default=0)
@@ -105,8 +128,9 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
     place[head.items] = np.arange(size)
     columns = head.columns.ravel()
     # Dense: of many users hardly a pair of videos is without one who knows both.
-    gram = np.zeros((len(columns), len(columns)))
-    cross = np.zeros((len(columns), size))
+    dtype = accuracy(len(columns))
+    gram = np.zeros((len(columns), len(columns)), dtype)
+    cross = np.zeros((len(columns), size), dtype)
     weight_sum, lengths, likes = 0.0, np.zeros(len(head.columns)), 0.0
     for start in range(0, len(rows), CHUNK_USERS):
         part = data.users.read(rows[start : start + CHUNK_USERS])
@@ -119,7 +143,8 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
             (ones, (part.rows[liked], place[part.items[liked]])), shape=(len(part), size)
         )
         weights = np.bincount(part.rows[~held], minlength=len(part)) ** USER_POWER
-        weighted = (inputs * weights[:, None]).T.tocsr()
+        inputs, targets = inputs.astype(dtype), targets.astype(dtype)
+        weighted = (inputs * weights[:, None].astype(dtype)).T.tocsr()
         gram += (weighted @ inputs).toarray()
         cross += (weighted @ targets).toarray()
         weight_sum += float(weights.sum())
@@ -131,6 +156,12 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
     gram /= mean
     cross /= mean
     return Sums(gram, cross, lengths / max(likes, 1))
+
+
+def accuracy(columns: int) -> type[np.floating[Any]]:
+    """Return the type of a Gram matrix of so many columns."""
+    # The ridge keeps the condition low: where it saves half of a minute, single precision will do.
+    return np.float32 if columns > SINGLE_FROM else np.float64
 
 
 def precision(data: Data, items: NDArray[np.int64]) -> Floats:
@@ -170,8 +201,7 @@ def solve(sums: Sums, ridge: float, precision: Floats) -> Floats:
     """
     size = sums.cross.shape[1]
     blocks = len(sums.lengths)
-    # The ridge keeps the condition low: where it saves half of a minute, single precision will do.
-    dtype = np.float32 if len(sums.gram) > SINGLE_FROM else np.float64
+    dtype = accuracy(len(sums.gram))
     matrix: Floats = sums.gram.astype(dtype)
     for block, length in enumerate(sums.lengths):
         own_part = slice(block * size, (block + 1) * size)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from two_tower.batches import hide
-from two_tower.closed_form import Head, Sums
+from two_tower.closed_form import CHUNK_USERS, Head, Sums, accuracy
 from two_tower.config import TrainConfig
 from two_tower.dataset import VALIDATION_FOLD, Data, UserRows
 from two_tower.factors import design
@@ -26,7 +26,6 @@ PHASES = 2
 RIDGE_SHARE = 1 / 8
 # Reviews the sums are taken over; more change the sums little, and take their time.
 MAX_REVIEWS = 2_000_000
-CHUNK_USERS = 2_048
 
 
 def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, head: Head) -> Sums:
@@ -41,7 +40,9 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
     blocks, size = head.columns.shape
     place = np.full(len(data.items), -1, dtype=np.int64)
     place[head.items] = np.arange(size)
-    gram, cross = np.zeros((blocks * size, blocks * size)), np.zeros((blocks * size, size))
+    dtype = accuracy(blocks * size)
+    gram = np.zeros((blocks * size, blocks * size), dtype)
+    cross = np.zeros((blocks * size, size), dtype)
     lengths, likes, reviews = np.zeros(blocks), 0, 0
     for start in range(0, len(rows), CHUNK_USERS):
         part = data.users.read(rows[start : start + CHUNK_USERS])
@@ -66,7 +67,8 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
                 sparse.csr_array((liked.astype(np.float64), (sitting, videos)), shape=shape)
             )
             weights = np.bincount(sitting, minlength=shape[0]) / PHASES
-            weighted = (inputs * weights[:, None]).T.tocsr()
+            inputs, targets = inputs.astype(dtype), targets.astype(dtype)
+            weighted = (inputs * weights[:, None].astype(dtype)).T.tocsr()
             gram += (weighted @ inputs).toarray()
             cross += (weighted @ targets).toarray()
     mean = max(reviews / max(len(rows), 1), 1e-12)

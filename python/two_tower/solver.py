@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from two_tower import closed_form, sittings
-from two_tower.closed_form import Floats, Head, Sums, as_factors, find_head, precision, solve
+from two_tower.closed_form import Base, Head, Sums, as_factors, find_base, solve
 from two_tower.config import TrainConfig
 from two_tower.dataset import Data
 from two_tower.factors import Factors
@@ -21,6 +21,9 @@ from two_tower.ridge_trial import RIDGE, choose_ridge
 from two_tower.towers import SparseTower, Towers
 from two_tower.transitions import transitions
 
+# Of more videos the most liked stand for all where a matrix of them each is too much: when the
+# penalty is tried, and for sittings, in which few others are.
+MOST_LIKED = 2_000
 T = TypeVar("T")
 AddUp = Callable[[TrainConfig, Data, SparseTower, bool, Head], Sums]
 
@@ -59,15 +62,16 @@ class Solver:
         self.tower = tower
 
     @cached_property
-    def head(self) -> Head:
-        """The videos that histories are regressed on."""
-        blocks = [block for block in self.data.layout.user if block.kind == "history"]
-        return find_head(self.data, self.config.closed_form_items, blocks)
+    def base(self) -> Base:
+        """What the closed form is on."""
+        return find_base(self.data, self.config.closed_form_items)
 
     @cached_property
-    def prior(self) -> Floats:
-        """How the penalty is shaped, ``[head, head]``."""
-        return precision(self.data, self.head.items)
+    def short_base(self) -> Base:
+        """What the penalty is tried on, and sittings are regressed on."""
+        if len(self.base.head.items) <= MOST_LIKED:
+            return self.base
+        return find_base(self.data, MOST_LIKED)
 
     def search(self, rows: NDArray[np.int64], metric: str) -> Solved:
         """Solve all of them with the validation fold withheld.
@@ -76,14 +80,13 @@ class Solver:
             rows: users with a like in the validation fold, int64 ``[n]``, rising.
             metric: of :func:`two_tower.validation.validate`, by which the penalty is chosen.
         """
-        config, data = self.config, self.data
-        ridge, closed = choose_ridge(config, data, self.tower, self.prior, rows, metric)
-        return Solved(
-            ridge,
-            closed or self.closed(True, ridge),  # the trial may have been on fewer videos
-            self.sittings(True, ridge),
-            transitions(config, data, True),
+        ridge, closed = choose_ridge(
+            self.config, self.data, self.tower, self.short_base, rows, metric
         )
+        if closed is None or self.base is not self.short_base:
+            closed = self.closed(True, ridge)
+        sittings = self.sittings(True, ridge)
+        return Solved(ridge, closed, sittings, transitions(self.config, self.data, True))
 
     def final(self, ridge: float, with_sittings: bool, with_transitions: bool) -> Solved:
         """Solve them on all training reviews: the closed form, and the others where they count."""
@@ -96,18 +99,18 @@ class Solver:
 
     def closed(self, withhold: bool, ridge: float) -> Factors | None:
         """Regress the likes of users on their histories; None without histories."""
-        return self._regressed(closed_form.add_up, withhold, ridge)
+        return self._regressed(closed_form.add_up, self.base, withhold, ridge)
 
     def sittings(self, withhold: bool, ridge: float) -> Factors | None:
         """Regress the likes of sittings on what was reviewed in them; None without histories."""
-        return self._regressed(sittings.add_up, withhold, ridge * sittings.RIDGE_SHARE)
+        ridge *= sittings.RIDGE_SHARE
+        return self._regressed(sittings.add_up, self.short_base, withhold, ridge)
 
-    def _regressed(self, add_up: AddUp, withhold: bool, ridge: float) -> Factors | None:
-        head = self.head
-        if not len(head.items) or not len(head.columns):
+    def _regressed(self, add_up: AddUp, base: Base, withhold: bool, ridge: float) -> Factors | None:
+        if not base:
             return None
-        sums = add_up(self.config, self.data, self.tower, withhold, head)
-        return as_factors(self.config, self.data, head, sums, solve(sums, ridge, self.prior))
+        sums = add_up(self.config, self.data, self.tower, withhold, base.head)
+        return as_factors(self.config, self.data, base.head, sums, solve(sums, ridge, base.prior))
 
 
 def ahead(call: Callable[[], T]) -> Future[T]:

@@ -219,11 +219,13 @@ class Training:
 
     def _judge(self, value: float, share: float) -> None:
         """At the end of a schedule: begin a longer one, or the final fit."""
-        before = self.best_value or 0.0
-        if self.best_value is None or value > before:
+        is_better = self.best_value is None or value > self.best_value * (1 + LEAST_GAIN)
+        if is_better:
             self.best, self.best_value, self.choice = self.fit.epochs, value, Choice(share)
         longer = min(2 * self.fit.epochs, self.config.epochs)
-        self.refitting = value <= before * (1 + LEAST_GAIN) or longer == self.fit.epochs
+        # Of many users a single epoch has more steps than twice the first schedule.
+        was_long = self.fit.epochs * self.fit.steps >= 2 * self.config.steps
+        self.refitting = not is_better or was_long or longer == self.fit.epochs
         epochs = self.best if self.refitting else longer
         self.fit = Fit(self.config, self.data, withhold=not self.refitting, epochs=epochs)
 

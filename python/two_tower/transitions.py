@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from two_tower.closed_form import Floats, Head, find_head, inverted, leading
+from two_tower.closed_form import (
+    CHUNK_USERS,
+    Floats,
+    Head,
+    accuracy,
+    find_head,
+    inverted,
+    leading,
+)
 from two_tower.config import TrainConfig
 from two_tower.dataset import VALIDATION_FOLD, Data, UserRows
 from two_tower.factors import Factors
@@ -21,7 +29,6 @@ from two_tower.layout import Block
 RIDGE = 8.0
 # Likes the sums are taken over; more change the sums little, and take their time.
 MAX_LIKES = 500_000
-CHUNK_USERS = 2_048
 
 
 def transitions(config: TrainConfig, data: Data, withhold: bool) -> Factors | None:
@@ -61,11 +68,13 @@ def add_up(
     size = len(head.items)
     place = np.full(len(data.items), -1, dtype=np.int64)
     place[head.items] = np.arange(size)
-    gram, cross, likes = np.zeros((size, size)), np.zeros((size, size)), 0
+    dtype = accuracy(size)
+    gram, cross, likes = np.zeros((size, size), dtype), np.zeros((size, size), dtype), 0
     for start in range(0, len(rows), CHUNK_USERS):
         part = data.users.read(rows[start : start + CHUNK_USERS])
         held = (part.folds == VALIDATION_FOLD) & withhold
         inputs, liked = in_turn(part, ~held, place, profile(part, block))
+        inputs, liked = inputs.astype(dtype), liked.astype(dtype)
         gram += (inputs.T @ inputs).toarray()
         cross += (inputs.T @ liked).toarray()
         likes += liked.nnz

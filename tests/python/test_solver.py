@@ -1,8 +1,14 @@
 import threading
 
+import duckdb
+import numpy as np
 import pytest
 
-from two_tower.solver import ahead
+import training_tables
+from two_tower import solver as module
+from two_tower.config import TrainConfig
+from two_tower.solver import Solver, ahead
+from two_tower.warehouse import DuckDBWarehouse
 
 
 def test_a_call_ahead_goes_on_beside_its_caller():
@@ -20,3 +26,17 @@ def test_what_goes_wrong_ahead_reaches_who_asks_for_the_result():
 
     with pytest.raises(ValueError, match="no such thing"):
         ahead(fail).result(10)
+
+
+def test_of_a_large_catalogue_sittings_are_those_of_the_most_liked(tmp_path, monkeypatch):
+    warehouse = DuckDBWarehouse(duckdb.connect())
+    training_tables.build(warehouse)
+    data = training_tables.read(warehouse, tmp_path)
+    solver = Solver(TrainConfig(), data)
+    assert solver.short_base is solver.base
+    monkeypatch.setattr(module, "MOST_LIKED", 20)
+    solved = Solver(TrainConfig(), data).search(data.validation, "ndcg@100")
+    known = [np.flatnonzero(part.item.any(axis=1)) for part in (solved.closed, solved.sittings)]
+    assert [len(part) for part in known] == [training_tables.WITH_ID, 20]
+    others = np.setdiff1d(known[0], known[1])
+    assert data.like_counts[known[1]].min() >= data.like_counts[others].max()
