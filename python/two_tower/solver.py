@@ -80,13 +80,14 @@ class Solver:
             rows: users with a like in the validation fold, int64 ``[n]``, rising.
             metric: of :func:`two_tower.validation.validate`, by which the penalty is chosen.
         """
+        coming = ahead(lambda: transitions(self.config, self.data, True))
         ridge, closed = choose_ridge(
             self.config, self.data, self.tower, self.short_base, rows, metric
         )
+        together = ahead(lambda: self.sittings(True, ridge))
         if closed is None or self.base is not self.short_base:
             closed = self.closed(True, ridge)
-        sittings = self.sittings(True, ridge)
-        return Solved(ridge, closed, sittings, transitions(self.config, self.data, True))
+        return Solved(ridge, closed, together.result(), coming.result())
 
     def final(self, ridge: float, with_sittings: bool, with_transitions: bool) -> Solved:
         """Solve them on all training reviews: the closed form, and the others where they count."""

@@ -41,6 +41,9 @@ __all__ = ["TrainConfig", "TrainResult", "train"]
 # does: much more where the other core has work of its own.
 ONE_THREAD_STEPS = 20_000
 ONE_THREAD_MATRICES = 2_000
+# The share of the threads that a large matrix has: steps and another matrix go on beside it, and a
+# thread that waits for one that has no core keeps its own busy.
+SHARE_OF_THREADS = 0.5
 # Of the three that validation measures the one that chance moves least.
 METRIC = "ndcg@100"
 # A schedule twice as long is tried while the last one gained so much.
@@ -396,12 +399,13 @@ def _result(run: Path, training: Training, layout: Layout, seconds: float) -> Tr
 
 @contextmanager
 def _threads(items: int) -> Iterator[None]:
-    """Use one thread for the length of the block where the catalogue is small."""
+    """Use one thread for the length of the block where the catalogue is small, and else a part."""
     before = torch.get_num_threads()
     if items < ONE_THREAD_STEPS:
         torch.set_num_threads(1)
     try:
-        with threadpool_limits(1 if items < ONE_THREAD_MATRICES else None, user_api="blas"):
+        part = max(1, int(before * SHARE_OF_THREADS))
+        with threadpool_limits(1 if items < ONE_THREAD_MATRICES else part, user_api="blas"):
             yield
     finally:
         torch.set_num_threads(before)
