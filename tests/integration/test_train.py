@@ -147,17 +147,31 @@ def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(
     assert same(train(settings, SMALL, resume=True).run_dir, train(settings, SMALL).run_dir)
 
 
-def test_schedules_grow_until_a_longer_one_is_no_better(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("figures", "expected", "schedules"),
+    [
+        # What counts is the end of a schedule.
+        ([0.1, 0.3, 0.9, 0.9, 0.9, 0.2], (6, 2, 0.3), [2, 2, 4, 4, 4, 4]),
+        # A longer one that is hardly better is not worth its time.
+        ([0.1, 0.3, 0.9, 0.9, 0.9, 0.302], (6, 2, 0.3), [2, 2, 4, 4, 4, 4]),
+        # Twice the first steps are enough, however much they gained.
+        ([0.1, 0.3, 0.2, 0.2, 0.2, 0.4], (6, 4, 0.4), [2, 2, 4, 4, 4, 4]),
+    ],
+)
+def test_schedules_grow_while_a_longer_one_is_better(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    figures: list[float],
+    expected: tuple[int, int, float],
+    schedules: list[int],
 ) -> None:
-    # Of 1, 2 and 4 epochs; what counts is the end of each.
-    figures = iter([0.1, 0.2, 0.3, 0.9, 0.9, 0.9, 0.2])
-    monkeypatch.setattr(module, "validate_towers", lambda *_: {"ndcg@100": next(figures)})
-    result = train(settings, TrainConfig(epochs=20, batch_size=32, steps=4, start="random"))
-    assert (result.epochs, result.best_epoch, result.valid_metric) == (7, 2, 0.3)
+    values = iter(figures)
+    monkeypatch.setattr(module, "validate_towers", lambda *_: {"ndcg@100": next(values)})
+    result = train(settings, TrainConfig(epochs=20, batch_size=32, steps=8, start="random"))
+    assert (result.epochs, result.best_epoch, result.valid_metric) == expected
     history = json.loads((result.run_dir / "history.json").read_text())
-    assert [row["schedule"] for row in history] == [1, 2, 2, 4, 4, 4, 4]
-    assert history[2]["learning_rate"] < history[1]["learning_rate"]
+    assert [row["schedule"] for row in history] == schedules
+    assert history[1]["learning_rate"] < history[0]["learning_rate"]
 
 
 def test_a_sampled_softmax_trains_where_the_full_one_would_not_fit(settings: Settings) -> None:
