@@ -40,7 +40,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="splits of each protocol")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS)
     arguments = parser.parse_args()
-    if arguments.peers and not data.PEERS_PYTHON.exists():
+    needs_peers = arguments.peers or "ml-latest-small" in arguments.datasets
+    if needs_peers and not data.PEERS_PYTHON.exists():
         raise InputError(f"{data.PEERS_PYTHON} does not exist", "make bench-quality makes it")
     figures: list[Figure] = []
     for dataset in arguments.datasets:

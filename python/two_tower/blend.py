@@ -1,6 +1,6 @@
-"""The closed form and the trained towers as one pair of linear towers.
+"""The trained towers and the models without epochs as one pair of linear towers.
 
-Both are linear maps from a user's slots to scores. They are scaled alike, added, reduced to the
+All are linear maps from a user's slots to scores. They are scaled alike, added, reduced to the
 rank that fits, put on the sphere, and written back as the weights of two towers; what a video's
 content says of its vector becomes the part of the item tower that a new video has too.
 """
@@ -105,7 +105,6 @@ class Blend:
             vectors = towers.forward_sparse("item", data.items.slots).numpy().astype(np.float64)
         vectors[~self.known] = 0
         self.users = self._sample(withhold)
-        self.withhold = withhold
         trained = of_towers(towers, vectors)
         both = [trained] if solved.closed is None else [solved.closed, trained]
         self.parts = [self._scaled(each) for each in both]
@@ -134,9 +133,11 @@ class Blend:
         both = [choice.share] if len(self.parts) == 1 else [1 - choice.share, choice.share]
         parts = [(weight, part) for weight, part in zip(both, self.parts, strict=True) if weight]
         parts = parts or [(1.0, self.parts[-1])]
-        if choice.sitting_share and self.sittings is not None:
+        if choice.sitting_share:
+            assert self.sittings is not None
             parts = _beside(parts, choice.sitting_share, self.sittings)
-        if choice.transition_share and self.transitions is not None:
+        if choice.transition_share:
+            assert self.transitions is not None
             parts = _beside(parts, choice.transition_share, self.transitions)
         factors = joined(parts)
         if self.config.novelty:

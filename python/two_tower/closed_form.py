@@ -13,6 +13,7 @@ the plain ``I`` (a Gaussian prior on each column of the map; compare kernel ridg
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from two_tower.batches import hide
+from two_tower.batches import hide, past_blocks
 from two_tower.config import TrainConfig
-from two_tower.dataset import VALIDATION_FOLD, Data
+from two_tower.dataset import VALIDATION_FOLD, Data, UserRows
 from two_tower.factors import Factors, design
 from two_tower.layout import Block
 from two_tower.towers import SparseTower
@@ -31,8 +32,9 @@ Floats = NDArray[np.floating[Any]]
 
 # Users the sums are taken over; more change the sums little, and take their time.
 MAX_USERS = 200_000
-# Users at a time: each time a dense matrix is added.
-CHUNK_USERS = 65_536
+# Reviews at a time, and cells of a table of users and videos: each time a dense matrix is added.
+CHUNK_REVIEWS = 4_000_000
+CHUNK_CELLS = 2**28
 # Wider Gram matrices are of single precision.
 SINGLE_FROM = 2_000
 # How much two videos of the same content are expected to mean the same.
@@ -132,8 +134,7 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
     gram = np.zeros((len(columns), len(columns)), dtype)
     cross = np.zeros((len(columns), size), dtype)
     weight_sum, lengths, likes = 0.0, np.zeros(len(head.columns)), 0.0
-    for start in range(0, len(rows), CHUNK_USERS):
-        part = data.users.read(rows[start : start + CHUNK_USERS])
+    for part in chunks(data, rows):
         held = (part.folds == VALIDATION_FOLD) & withhold
         inputs = design(tower, hide(data.layout, data.items, part, held))[:, columns].tocsr()
         liked = part.liked & ~held & (place[part.items] >= 0)
@@ -156,6 +157,15 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
     gram /= mean
     cross /= mean
     return Sums(gram, cross, lengths / max(likes, 1))
+
+
+def chunks(data: Data, rows: NDArray[np.int64]) -> Iterator[UserRows]:
+    """Yield these users, as many at a time as fit."""
+    each = max(data.reviews / max(len(data.likers), 1), 1)
+    width = 1 + max((block.width for block in past_blocks(data.layout)), default=0)
+    step = max(1, int(min(CHUNK_REVIEWS / each, CHUNK_CELLS / width)))
+    for start in range(0, len(rows), step):
+        yield data.users.read(rows[start : start + step])
 
 
 def accuracy(columns: int) -> type[np.floating[Any]]:
@@ -201,13 +211,19 @@ def solve(sums: Sums, ridge: float, precision: Floats) -> Floats:
     """
     size = sums.cross.shape[1]
     blocks = len(sums.lengths)
-    dtype = accuracy(len(sums.gram))
-    matrix: Floats = sums.gram.astype(dtype)
-    for block, length in enumerate(sums.lengths):
-        own_part = slice(block * size, (block + 1) * size)
-        matrix[own_part, own_part] += ridge * max(length, 0.1) * precision
-    inverse = inverted(matrix)
-    solution: Floats = inverse @ sums.cross.astype(dtype)
+
+    def penalised(dtype: type[np.floating[Any]]) -> Floats:
+        matrix: Floats = sums.gram.astype(dtype)
+        for block, length in enumerate(sums.lengths):
+            own_part = slice(block * size, (block + 1) * size)
+            matrix[own_part, own_part] += ridge * max(length, 0.1) * precision
+        return matrix
+
+    try:
+        inverse = inverted(penalised(accuracy(len(sums.gram))))
+    except linalg.LinAlgError:  # too little of a ridge for single precision
+        inverse = inverted(penalised(np.float64))
+    solution: Floats = inverse @ sums.cross.astype(inverse.dtype)
     here = np.arange(size)
     own = [here + block * size for block in range(blocks)]
     square = np.stack([np.stack([inverse[a, b] for b in own], axis=1) for a in own], axis=1)

@@ -70,8 +70,8 @@ class TrainConfig(BaseModel):
     steps: int = Field(
         default=256,
         ge=1,
-        description="optimiser steps of the first schedule tried, in whole epochs; each next one is"
-        " twice as long, as long as that is better on the validation fold",
+        description="optimiser steps of the first schedule tried, in whole epochs; the next one is"
+        " twice as long, while that is better on the validation fold and up to twice these steps",
     )
     batch_size: int = Field(default=128, ge=1, description="users a step")
     learning_rate: float = Field(

@@ -82,7 +82,8 @@ def ridge(matrix: sparse.csr_array, target: Floats, weights: Floats, penalty: fl
     columns. By conjugate gradients: that of a large catalogue is too large to be factorised.
     """
     root = np.sqrt(weights)[:, None]
-    scaled = sparse.csr_array((matrix * root).astype(np.float32))
+    used = np.unique(matrix.indices)
+    scaled = sparse.csr_array((matrix[:, used] * root).astype(np.float32))
     turned = scaled.T.tocsr()
     goal = np.asarray(target * root, dtype=np.float32)
     if scaled.shape[0] < scaled.shape[1]:
@@ -90,7 +91,9 @@ def ridge(matrix: sparse.csr_array, target: Floats, weights: Floats, penalty: fl
     else:
         goal = turned @ goal
         found = conjugate_gradients(lambda x: turned @ (scaled @ x) + penalty * x, goal)
-    return np.asarray(found, dtype=np.float64)
+    solution = np.zeros((matrix.shape[1], target.shape[1]))
+    solution[used] = found
+    return solution
 
 
 def conjugate_gradients(apply: Callable[[Singles], Singles], goal: Singles) -> Singles:

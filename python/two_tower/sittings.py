@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from two_tower.batches import hide
-from two_tower.closed_form import CHUNK_USERS, Head, Sums, accuracy
+from two_tower.closed_form import Head, Sums, accuracy, chunks
 from two_tower.config import TrainConfig
 from two_tower.dataset import VALIDATION_FOLD, Data, UserRows
 from two_tower.factors import design
@@ -44,8 +44,7 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
     gram = np.zeros((blocks * size, blocks * size), dtype)
     cross = np.zeros((blocks * size, size), dtype)
     lengths, likes, reviews = np.zeros(blocks), 0, 0
-    for start in range(0, len(rows), CHUNK_USERS):
-        part = data.users.read(rows[start : start + CHUNK_USERS])
+    for part in chunks(data, rows):
         held = (part.folds == VALIDATION_FOLD) & withhold
         known = ~held & (place[part.items] >= 0)
         videos = place[part.items[known]]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
-from threading import Thread
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from two_tower import closed_form, sittings
+from two_tower.ahead import ahead
 from two_tower.closed_form import Base, Head, Sums, as_factors, find_base, solve
 from two_tower.config import TrainConfig
 from two_tower.dataset import Data
@@ -24,7 +22,6 @@ from two_tower.transitions import transitions
 # Of more videos the most liked stand for all where a matrix of them each is too much: when the
 # penalty is tried, and for sittings, in which few others are.
 MOST_LIKED = 2_000
-T = TypeVar("T")
 AddUp = Callable[[TrainConfig, Data, SparseTower, bool, Head], Sums]
 
 
@@ -112,20 +109,3 @@ class Solver:
             return None
         sums = add_up(self.config, self.data, self.tower, withhold, base.head)
         return as_factors(self.config, self.data, base.head, sums, solve(sums, ridge, base.prior))
-
-
-def ahead(call: Callable[[], T]) -> Future[T]:
-    """Begin a call on a thread of its own, and return its future.
-
-    Nobody waits for the thread itself: Ctrl-C ends the program at once.
-    """
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:
-            future.set_exception(error)
-
-    Thread(target=run, daemon=True).start()
-    return future

@@ -13,15 +13,16 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from two_tower import checkpoint
+from two_tower.ahead import ahead, stop
 from two_tower.blend import Blend, Choice
 from two_tower.config import TrainConfig
 from two_tower.dataset import Data, read_items, read_users, spool, survey
@@ -30,7 +31,7 @@ from two_tower.layout import PAST_KINDS, Layout, read_layout
 from two_tower.progress import Bar, bar, console
 from two_tower.ridge_trial import RIDGE
 from two_tower.settings import Settings
-from two_tower.solver import Solved, Solver, ahead
+from two_tower.solver import Solved, Solver
 from two_tower.towers import Towers, save_towers
 from two_tower.validation import validate_towers
 from two_tower.warehouse import open_warehouse
@@ -46,7 +47,7 @@ ONE_THREAD_MATRICES = 2_000
 SHARE_OF_THREADS = 0.5
 # Of the three that validation measures the one that chance moves least.
 METRIC = "ndcg@100"
-# A schedule twice as long is tried while the last one gained so much.
+# A schedule twice as long has to gain so much.
 LEAST_GAIN = 0.01
 # Users who are ranked after an epoch in the middle of a schedule, for the curve alone.
 GLANCED = 500
@@ -71,8 +72,8 @@ class TrainResult:
         loss: name of the loss.
         epochs: passes while looking for the best number of epochs.
         best_epoch: the number of epochs the model was trained for.
-        valid_metric: NDCG@100 of the validation fold after so many; None where nobody could be
-            ranked.
+        valid_metric: NDCG@100 of the validation fold after so many, joined with the closed form
+            alone; None where nobody could be ranked.
         share: how much the trained towers count beside the closed form, 0..1.
         sitting_share: how much what goes together in one sitting counts beside both, 0..1.
         transition_share: how much what was reviewed last counts beside these, 0..1.
@@ -108,10 +109,11 @@ class TrainResult:
 class Training:
     """A run between two epochs; everything that a checkpoint holds.
 
-    The towers are tried on schedules of growing length, each twice the one before and each ending
+    The towers are tried on a schedule, and on longer ones, each twice the one before, each ending
     with a learning rate of zero: an epoch in the middle of a schedule says little about how good
-    the towers are at its end. There they are joined with the closed form, and judged together. When
-    a longer schedule gains little, both are fitted anew, on all training reviews, on the best.
+    the towers are at its end. There they are joined with the models that have no epochs, which are
+    solved meanwhile, and judged together. When a longer schedule gains little, all are fitted anew,
+    on all training reviews, on the best; what content is worth is tried meanwhile.
 
     Attributes:
         history: a row an epoch of the search: epoch, schedule, loss, ndcg@100, recall@20, …; at the
@@ -120,8 +122,8 @@ class Training:
         best: epochs of the best schedule, 0 before there is one.
         best_value: its validation metric.
         joins: whether the towers are joined with a closed form.
-        choice: how the towers of the best schedule are joined with the closed form.
-        ridge: the penalty of the closed form, once it is chosen.
+        choice: the shares of the models in their sum, and what content is worth.
+        ridge: the penalty of the closed form: chosen at the end of the search.
         solved: the models of this phase that have no epochs, on their way.
         chosen: the choice with what content is worth, on its way since the search ended.
     """
@@ -187,8 +189,12 @@ class Training:
 
     def _try(self, shown: Bar) -> None:
         """Train an epoch with the validation fold withheld, and see whether to go on."""
-        figures = self._epoch(shown)
+        # A run that was cut short between the end of a schedule and its judgement is gone on with
+        # there.
+        figures = self.last if self.fit.done == self.fit.epochs else self._epoch(shown)
         is_end = self.fit.done == self.fit.epochs
+        if is_end:
+            self._save(at_once=True)
         blend = self._blend(shown) if is_end else None
         share = 1.0
         if blend is not None:
@@ -216,7 +222,7 @@ class Training:
         """Return the towers as they are now beside the other models of the same reviews."""
         if self.solved is None:
             return None
-        shown.note("joining the towers with the closed form")
+        shown.note("solving what needs no epochs, and joining the towers with it")
         withhold = not self.refitting
         return Blend(self.config, self.data, self.fit.towers, self.solved.result(), withhold)
 
@@ -244,13 +250,13 @@ class Training:
         shown.note(f"{epoch} · loss {figures['loss']:.4f}{metric} · {rows}")
         return figures
 
-    def _save(self) -> None:
+    def _save(self, at_once: bool = False) -> None:
         """Write a checkpoint, unless there is one of a moment ago or a choice is still open."""
         if self.chosen is not None:
             if not self.chosen.done():
                 return
             self.choice = self.chosen.result()
-        if time.monotonic() < self.saved_at + SAVE_EVERY:
+        if not at_once and time.monotonic() < self.saved_at + SAVE_EVERY:
             return
         checkpoint.write_json(self.run / "history.json", self.history)
         state = {
@@ -312,7 +318,8 @@ def train(
         run, data = _begin(settings, config, runs_dir, version)
         inputs = checkpoint.sha256_of(run, INPUTS)
         earlier = checkpoint.finished_run(runs_dir, inputs) if reuse else None
-        if earlier is not None:
+        # Another version of this program trains another model on the same.
+        if earlier is not None and earlier.keys() == {each.name for each in fields(TrainResult)}:
             del data  # it has the files of the new run open
             shutil.rmtree(run)
             return TrainResult(**earlier | {"run_dir": Path(earlier["run_dir"])})
@@ -332,10 +339,12 @@ def train(
                 towers = training.finish(shown)
         except KeyboardInterrupt:
             console.print(
-                f"Stopped; what was done up to some seconds ago is kept in {run}.\n"
+                f"Stopped; what was done up to the last checkpoint is kept in {run}.\n"
                 "Go on with: two-tower train --resume"
             )
             raise
+        finally:
+            stop()
     checkpoint.write_whole(run / "towers.pt", lambda path: save_towers(path, towers))
     seconds = time.perf_counter() - started + before
     result = _result(run, training, towers.layout, seconds)
@@ -399,12 +408,16 @@ def _result(run: Path, training: Training, layout: Layout, seconds: float) -> Tr
 
 @contextmanager
 def _threads(items: int) -> Iterator[None]:
-    """Use one thread for the length of the block where the catalogue is small, and else a part."""
+    """Use one thread for the length of the block where the catalogue is small.
+
+    A BLAS has a part of its threads where it is not.
+    """
     before = torch.get_num_threads()
+    blas = [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
     if items < ONE_THREAD_STEPS:
         torch.set_num_threads(1)
     try:
-        part = max(1, int(before * SHARE_OF_THREADS))
+        part = max(1, int(min(blas, default=1) * SHARE_OF_THREADS))
         with threadpool_limits(1 if items < ONE_THREAD_MATRICES else part, user_api="blas"):
             yield
     finally:

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from two_tower.closed_form import (
-    CHUNK_USERS,
     Floats,
     Head,
+    Sums,
     accuracy,
+    as_factors,
+    chunks,
     find_head,
     inverted,
-    leading,
 )
 from two_tower.config import TrainConfig
 from two_tower.dataset import VALIDATION_FOLD, Data, UserRows
@@ -46,12 +47,7 @@ def transitions(config: TrainConfig, data: Data, withhold: bool) -> Factors | No
     gram, cross = add_up(config, data, blocks[0], head, withhold)
     gram[np.diag_indices_from(gram)] += RIDGE
     solution = inverted(gram.copy()) @ cross
-    basis = leading(solution, gram, min(config.dim, len(head.items)))
-    user = np.zeros((data.layout.feature_dim("user") + 1, basis.shape[1]))
-    user[head.columns[0]] = solution @ basis
-    item = np.zeros((len(data.items), basis.shape[1]))
-    item[head.items] = basis
-    return Factors(user, item)
+    return as_factors(config, data, head, Sums(gram, cross, np.ones(1)), solution)
 
 
 def add_up(
@@ -70,8 +66,7 @@ def add_up(
     place[head.items] = np.arange(size)
     dtype = accuracy(size)
     gram, cross, likes = np.zeros((size, size), dtype), np.zeros((size, size), dtype), 0
-    for start in range(0, len(rows), CHUNK_USERS):
-        part = data.users.read(rows[start : start + CHUNK_USERS])
+    for part in chunks(data, rows):
         held = (part.folds == VALIDATION_FOLD) & withhold
         inputs, liked = in_turn(part, ~held, place, profile(part, block))
         inputs, liked = inputs.astype(dtype), liked.astype(dtype)

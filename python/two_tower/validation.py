@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from two_tower import metrics
+from two_tower.ahead import go_on
 from two_tower.batches import hide, in_past
 from two_tower.dataset import VALIDATION_FOLD, Data
 from two_tower.layout import Slots
@@ -45,6 +46,7 @@ def validate(
     depth = min(100, len(items))
     sums = dict.fromkeys(("ndcg@10", "ndcg@100", "recall@20"), 0.0)
     for start in range(0, len(rows), step):
+        go_on()
         part = data.users.read(rows[start : start + step])
         held = part.folds == VALIDATION_FOLD
         slots = hide(data.layout, items, part, held)

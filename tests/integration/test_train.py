@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ import torch
 
 import training_tables
 from two_tower import train as module
-from two_tower.checkpoint import VERSION
+from two_tower.blend import Blend, Choice
+from two_tower.checkpoint import VERSION, load_checkpoint
 from two_tower.config import TrainConfig
 from two_tower.errors import InputError, NotEnoughDataError
 from two_tower.fit import Fit
@@ -97,36 +99,81 @@ def test_the_same_rows_and_settings_are_not_trained_on_twice(settings: Settings)
 
 
 PROGRAM = """
-import sys
+import sys, time
+import two_tower.train as module
+from two_tower.blend import Blend
 from two_tower.config import TrainConfig
+from two_tower.fit import Fit
 from two_tower.settings import Settings
-from two_tower.train import train
+
+epoch, try_content = Fit.epoch, Blend.try_content
+
+def slow_epoch(self, advance):
+    time.sleep(0.0 if self.withhold else 0.2)
+    return epoch(self, advance)
+
+def slow_trial(self, *given):
+    time.sleep({trial})
+    return try_content(self, *given)
+
+Fit.epoch, Blend.try_content = slow_epoch, slow_trial
+module.SAVE_EVERY = 0.0
 settings = Settings(_env_file=None, target="duckdb", duckdb_path=sys.argv[1], runs_dir=sys.argv[2])
-train(settings, TrainConfig(**{config}), version="20260101_000000")
+module.train(settings, TrainConfig(**{config}), version="20260101_000000")
 """
 
 
-@pytest.mark.parametrize("refitting", [False, True])
-def test_a_killed_run_goes_on_to_the_same_model(settings: Settings, refitting: bool) -> None:
+@pytest.mark.parametrize(
+    ("refitting", "done", "trial"),
+    # In the search; while it is judged, of which nothing is known yet; in the final fit.
+    [(False, 2, 0), (False, 12, 600), (True, 2, 0)],
+)
+def test_a_killed_run_goes_on_to_the_same_model(
+    settings: Settings, refitting: bool, done: int, trial: int
+) -> None:
     config = TrainConfig(epochs=12, steps=10_000, batch_size=8)
-    program = PROGRAM.replace("{config}", repr(config.model_dump()))
+    program = PROGRAM.replace("{config}", repr(config.model_dump())).replace("{trial}", str(trial))
     paths = [str(settings.duckdb_path), str(settings.runs_dir)]
     process = subprocess.Popen([sys.executable, "-c", program, *paths], env=dict(os.environ))
     run = settings.runs_dir / "20260101_000000"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
-        history = run / "history.json"
-        rows = json.loads(history.read_text()) if history.exists() else []
-        if len(rows) >= (12 if refitting else 2):
+        saved = load_checkpoint(run) or {"refitting": False, "fit": {"done": 0}}
+        if saved["refitting"] == refitting and saved["fit"]["done"] >= done:
             break
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert (run / "checkpoint.pt").exists()
+    found = load_checkpoint(run)
+    assert found is not None
+    assert found["refitting"] == refitting
     assert not (run / "towers.pt").exists()
     resumed = train(settings, TrainConfig(seed=99), resume=True)
     assert resumed.run_dir == run
     assert same(run, train(settings, config).run_dir)
+
+
+def test_sittings_that_are_chosen_are_in_the_model(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = []
+    for share in (0.0, 0.3):
+
+        def choose(self: Blend, choice: Choice, *_: object, share: float = share) -> Choice:
+            return replace(choice, sitting_share=share)
+
+        monkeypatch.setattr(Blend, "try_sittings", choose)
+        results.append(train(settings, SMALL))
+    assert [result.sitting_share for result in results] == [0.0, 0.3]
+    assert not same(*(result.run_dir for result in results))
+
+
+def test_what_another_version_trained_is_not_used_again(settings: Settings) -> None:
+    first = train(settings, SMALL, reuse=True)
+    path = first.run_dir / "result.json"
+    known = json.loads(path.read_text())
+    path.write_text(json.dumps({name: known[name] for name in known if name != "sitting_share"}))
+    assert train(settings, SMALL, reuse=True).version > first.version
 
 
 def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import training_tables
-from two_tower import sittings
+from two_tower import closed_form, sittings
 from two_tower.blend import Blend, Choice
 from two_tower.closed_form import find_head
 from two_tower.config import TrainConfig
@@ -71,17 +71,19 @@ def test_a_sitting_is_a_run_of_reviews_of_one_user():
 
 
 @pytest.mark.parametrize("withhold", [False, True])
-def test_the_rows_of_the_regression_are_sittings(data, withhold):
+def test_the_rows_of_the_regression_are_sittings(data, withhold, monkeypatch):
+    monkeypatch.setattr(closed_form, "CHUNK_REVIEWS", 37 * LONG)  # several chunks
     config, tower = TrainConfig(), Towers(data.layout).towers["user"]
     head = find_head(data, 100, [block for block in data.layout.user if block.kind == "history"])
     found = sittings.add_up(config, data, tower, withhold, head)
-    gram, cross, reviews = np.zeros((100, 100)), np.zeros((100, 50)), 0
+    gram, cross, reviews, likes = np.zeros((100, 100)), np.zeros((100, 50)), 0, 0
     users = data.users.read(np.arange(USERS))
     for user in range(USERS):
         here = (users.rows == user) & ~(withhold & (users.folds == 0))
         order = np.argsort(-users.recency_ranks[here])
         videos, liked = users.items[here][order], users.liked[here][order]
         reviews += len(videos)
+        likes += liked.sum()
         cuts = [np.arange(0, LONG + TOPIC, TOPIC), np.arange(-(TOPIC // 2), LONG + TOPIC, TOPIC)]
         for starts in cuts:
             for start in starts:
@@ -96,6 +98,7 @@ def test_the_rows_of_the_regression_are_sittings(data, withhold):
     mean = reviews / USERS
     np.testing.assert_allclose(found.gram, gram / mean, atol=1e-6)
     np.testing.assert_allclose(found.cross, cross / mean, atol=1e-6)
+    np.testing.assert_allclose(found.lengths, [1, reviews / likes])
 
 
 def blend_of(data):
