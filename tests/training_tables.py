@@ -60,6 +60,33 @@ def build(warehouse: Warehouse, users: int = USERS) -> None:
         insert(warehouse, "training_users", f"u{user:04d}", *row_of(user, rng))
 
 
+def insert_in_turn(
+    warehouse: Warehouse,
+    user: str,
+    videos: np.ndarray,
+    labels: np.ndarray,
+    folds: np.ndarray,
+    recent: tuple[list[int], list[int], list[float]] = ([], [], []),
+) -> None:
+    """Write a user who reviewed these videos one after the other; ``recent`` are further slots."""
+    order = np.argsort(videos)
+    known, likes = videos[order].tolist(), np.sort(videos[labels == 1]).tolist()
+    ids, indices, values = recent
+    insert(
+        warehouse,
+        "training_users",
+        user,
+        [3] * len(likes) + [4] * len(known) + ids,
+        [*likes, *known, *indices],
+        [1.0] * (len(likes) + len(known)) + values,
+        known,
+        labels[order].tolist(),
+        [1.0] * len(known),
+        folds[order].tolist(),
+        np.arange(len(known))[::-1][order].tolist(),
+    )
+
+
 def row_of(user: int, rng: np.random.Generator) -> tuple[list[float], ...]:
     """Return slots, reviews, labels, weights, folds and ranks of a user with 4 to 12 reviews."""
     # The very last video is never reviewed.

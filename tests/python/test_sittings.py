@@ -37,21 +37,7 @@ def open_data(folder, in_order=True):
         videos = np.concatenate(days) if in_order else rng.permutation(np.concatenate(days))
         labels = (rng.random(LONG) < 0.8).astype(int)
         folds = rng.integers(0, EVERY_FIFTH, LONG)
-        order = np.argsort(videos)
-        known, likes = videos[order], np.sort(videos[labels == 1])
-        training_tables.insert(
-            warehouse,
-            "training_users",
-            f"u{user:04d}",
-            [3] * len(likes) + [4] * LONG,
-            [*likes.tolist(), *known.tolist()],
-            [1.0] * (len(likes) + LONG),
-            known.tolist(),
-            labels[order].tolist(),
-            [1.0] * LONG,
-            folds[order].tolist(),
-            np.arange(LONG)[::-1][order].tolist(),
-        )
+        training_tables.insert_in_turn(warehouse, f"u{user:04d}", videos, labels, folds)
     return training_tables.read(warehouse, folder)
 
 

@@ -33,22 +33,10 @@ def open_data(folder, in_order=True):
         videos = (rng.integers(VIDEOS) + np.arange(LONG)) % VIDEOS
         videos = videos if in_order else rng.permutation(videos)
         folds = np.minimum(np.arange(LONG)[::-1], 9) if in_order else rng.permutation(LONG) % 10
-        order = np.argsort(videos)
-        latest = videos[::-1][: len(COUNTS)]
-        known = np.sort(videos)
-        training_tables.insert(
-            warehouse,
-            "training_users",
-            f"u{user:04d}",
-            [3] * LONG + [4] * LONG + [7] * len(latest),
-            [*known.tolist(), *known.tolist(), *latest.tolist()],
-            [1.0] * (2 * LONG) + COUNTS.tolist(),
-            known.tolist(),
-            [1] * LONG,
-            [1.0] * LONG,
-            folds[order].tolist(),
-            np.arange(LONG)[::-1][order].tolist(),
-        )
+        latest = videos[::-1][: len(COUNTS)].tolist()
+        recent = [7] * len(latest), latest, COUNTS.tolist()
+        liked = np.ones(LONG, dtype=int)
+        training_tables.insert_in_turn(warehouse, f"u{user:04d}", videos, liked, folds, recent)
     return training_tables.read(warehouse, folder)
 
 
