@@ -10,6 +10,7 @@ from two_tower.warehouse import Warehouse
 
 USERS, VIDEOS, GROUPS = 120, 60, 3
 WITH_ID = 50  # the last videos are too new for the vocabulary
+LIKE, DISLIKE = 1.0, 0.5  # weights
 LAYOUT = [
     (1, "user", "tags", "multi_hot", 1, "tag", GROUPS),
     (2, "user", "ratio", "numeric", 2, None, 1),
@@ -81,7 +82,7 @@ def insert_in_turn(
         [1.0] * (len(likes) + len(known)) + values,
         known,
         labels[order].tolist(),
-        [1.0] * len(known),
+        np.where(labels[order] == 1, LIKE, DISLIKE).tolist(),
         folds[order].tolist(),
         np.arange(len(known))[::-1][order].tolist(),
     )
@@ -101,4 +102,5 @@ def row_of(user: int, rng: np.random.Generator) -> tuple[list[float], ...]:
     labels = [int(video in liked) for video in reviewed]
     folds = [(number + user) % 5 for number in range(len(reviewed))]
     ranks = list(range(len(reviewed)))
-    return ids, indices, values, reviewed, labels, [1.0] * len(reviewed), folds, ranks
+    weights = [LIKE if label else DISLIKE for label in labels]
+    return ids, indices, values, reviewed, labels, weights, folds, ranks

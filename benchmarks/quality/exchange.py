@@ -31,6 +31,7 @@ class Problem:
         users: the row of each training review's user, int64 ``[reviews]``.
         items: its item number, int64 ``[reviews]``.
         liked: its label, bool ``[reviews]``.
+        weights: its stars / 5, float32 ``[reviews]``.
         validation: whether it is withheld while hyper-parameters are chosen, bool ``[reviews]``.
         shape: users and items.
         item_features: float32 ``[items, features]``: the item tower's input without the videos'
@@ -46,6 +47,7 @@ class Problem:
     users: Ints
     items: Ints
     liked: Bools
+    weights: NDArray[np.float32]
     validation: Bools
     shape: tuple[int, int]
     item_features: sparse.csr_matrix
@@ -62,6 +64,17 @@ class Problem:
     def likes(self) -> sparse.csr_matrix:
         """Return who liked what: float32 ones, ``[users, items]``."""
         return _ones(self.users[self.liked], self.items[self.liked], self.shape)
+
+    def found(self, graded: bool) -> sparse.csr_matrix:
+        """Return what is to be found: the likes, or all reviews by the squares of their weights.
+
+        The latter is what ours is fitted on; which of the two is better for a peer its grid says.
+        """
+        if not graded:
+            return self.likes()
+        reviews = sparse.csr_matrix((self.weights**2, (self.users, self.items)), shape=self.shape)
+        reviews.sort_indices()
+        return reviews
 
     def without_validation(self) -> Problem:
         """Return the problem that hyper-parameters are chosen on."""
@@ -146,7 +159,7 @@ def load_answers(path: Path) -> dict[str, Answer]:
         }
 
 
-_ROWS = ("users", "items", "liked", "validation")
+_ROWS = ("users", "items", "liked", "weights", "validation")
 _SPARSE = ("data", "indices", "indptr", "shape")
 _LISTS = ("lists", "among", "newcomers")
 

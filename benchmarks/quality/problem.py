@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from benchmarks.quality.exchange import Bools, Ints, Problem
@@ -18,7 +19,9 @@ from two_tower.warehouse import Warehouse, open_warehouse
 VALIDATION_FOLD = 0
 COLD_SHARE = 0.1
 
-USERS = "select user_id, item_numbers, labels, folds from two_tower.training_users order by user_id"
+USERS = """
+select user_id, item_numbers, labels, weights, folds from two_tower.training_users order by user_id
+"""
 ITEMS = """
 select cast(video_id as text) as video_id, feature_ids, indices, "values"
 from two_tower.item_feature_slots order by item_number
@@ -51,7 +54,7 @@ def read(project: Scratch, split: Split, protocol: Protocol) -> Case:
     with open_warehouse(project.settings) as warehouse:
         user_ids, reviews = _reviews(warehouse)
         video_ids, features, is_tag = _items(warehouse)
-    users, items, liked, folds = reviews
+    users, items, liked, weights, folds = reviews
     shape = (len(user_ids), len(video_ids))
     held_items = np.unique(_places(split.held_items, video_ids))
     among = np.zeros(shape[1], dtype=np.bool_)
@@ -66,6 +69,7 @@ def read(project: Scratch, split: Split, protocol: Protocol) -> Case:
         users,
         items,
         liked,
+        weights,
         validation,
         shape,
         features,
@@ -78,13 +82,16 @@ def read(project: Scratch, split: Split, protocol: Protocol) -> Case:
     return Case(problem, user_ids, video_ids, targets, newcomer_targets, counts)
 
 
-def _reviews(warehouse: Warehouse) -> tuple[list[str], tuple[Ints, Ints, Bools, Ints]]:
-    """Return the user ids, and the row, item number, label and fold of each training review."""
+def _reviews(
+    warehouse: Warehouse,
+) -> tuple[list[str], tuple[Ints, Ints, Bools, NDArray[np.float32], Ints]]:
+    """Return the user ids, and of each training review row, item number, label, weight and fold."""
     table = warehouse.read_arrow(USERS).read_all()
     items = Ragged.of(table["item_numbers"], np.int64)
     liked = Ragged.of(table["labels"], np.int64).values == 1
     folds = Ragged.of(table["folds"], np.int64).values
-    return table["user_id"].to_pylist(), (items.rows, items.values, liked, folds)
+    weights = Ragged.of(table["weights"], np.float32).values
+    return table["user_id"].to_pylist(), (items.rows, items.values, liked, weights, folds)
 
 
 def _items(warehouse: Warehouse) -> tuple[list[str], sparse.csr_matrix, Bools]:

@@ -27,13 +27,13 @@ class Hiding:
 
 @dataclass(frozen=True)
 class Batch:
-    """Users as the model sees them, and the likes it is to find.
+    """Users as the model sees them, and the reviews it is to find.
 
     Attributes:
         slots: the users' features, hidden reviews' slots set to zero.
         rows: the user of each target, int64 ``[targets]``.
-        items: the hidden like, as an item number, int64 ``[targets]``.
-        weights: float32 ``[targets]``.
+        items: the hidden review's video, as an item number, int64 ``[targets]``.
+        weights: how much it counts, float32 ``[targets]``.
         likes: all that the users like, as keys ``row * items + item``, int64, rising.
     """
 
@@ -97,19 +97,21 @@ def draw(
     items: Items,
     users: UserRows,
     withheld: NDArray[np.bool_],
+    weights: NDArray[np.float32],
     hiding: Hiding,
     rng: np.random.Generator,
 ) -> Batch:
-    """Hide a random share of each user's reviews; the likes among them are the targets.
+    """Hide a random share of each user's reviews: they are the targets, where they have a weight.
 
     The share is drawn per user. At least one like of each user is hidden, so nobody is idle; users
-    without a like that is not withheld have no target.
+    without a like that is not withheld may have no target.
 
     Args:
         layout: the model's layout.
         items: the catalogue.
         users: the users.
         withheld: reviews kept for validation, bool ``[reviews]``: hidden, and no targets.
+        weights: how much each review counts as a target, float32 ``[reviews]``.
         hiding: how much to hide.
         rng: the source of chance.
     """
@@ -119,7 +121,7 @@ def draw(
     first = np.full(len(users), 2.0)
     np.minimum.at(first, users.rows[liked], ticket[liked])
     hidden = (ticket < share[users.rows]) | (liked & (ticket == first[users.rows]))
-    target = hidden & liked
+    target = hidden & ~withheld & (weights > 0)
     keys = users.rows * len(items) + users.items
     slots = hide(layout, items, users, hidden | withheld)
     alone = rng.random(len(users)) < hiding.profile
@@ -131,7 +133,7 @@ def draw(
         slots=slots,
         rows=users.rows[target],
         items=users.items[target],
-        weights=users.weights[target],
+        weights=weights[target],
         likes=np.sort(keys[users.liked]),
     )
 

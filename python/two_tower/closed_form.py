@@ -1,10 +1,10 @@
-"""Who likes what, from their histories, in closed form: ridge regression without epochs.
+"""Who wants what, from their histories, in closed form: ridge regression without epochs.
 
-The likes of a user are regressed on their history blocks (EASE: Steck 2019, "Embarrassingly shallow
-autoencoders for sparse data", here with several blocks), under the constraint that a video says
-nothing for itself: with ``P = (Z'WZ + diag(ridge))^-1`` and ``S`` the columns of video ``i`` in
-all blocks, column ``i`` of the map is ``B0 - P[:, S] P[S, S]^-1 B0[S]`` where ``B0 = P Z'WX``.
-The map is then reduced to its best rank on the training rows.
+The reviews of a user, each as far as it is relevant, are regressed on their history blocks (EASE:
+Steck 2019, "Embarrassingly shallow autoencoders for sparse data", here with several blocks), under
+the constraint that a video says nothing for itself: with ``P = (Z'WZ + diag(ridge))^-1`` and ``S``
+the columns of video ``i`` in all blocks, column ``i`` is ``B0 - P[:, S] P[S, S]^-1 B0[S]`` where
+``B0 = P Z'WX``. The map is then reduced to its best rank on the training rows.
 
 Videos of like content should mean alike, and of most videos few histories tell: the penalty is the
 inverse of a kernel, ``I + LIKENESS * K`` with ``K`` the cosines of the videos' contents, instead of
@@ -137,11 +137,13 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
     for part in chunks(data, rows):
         held = (part.folds == VALIDATION_FOLD) & withhold
         inputs = design(tower, hide(data.layout, data.items, part, held))[:, columns].tocsr()
-        liked = part.liked & ~held & (place[part.items] >= 0)
-        count = np.bincount(part.rows[part.liked & ~held], minlength=len(part))
-        ones = 1 / np.sqrt(np.maximum(count, 1))[part.rows[liked]]
+        relevance = part.relevance * ~held
+        norms = np.sqrt(np.bincount(part.rows, relevance**2, minlength=len(part)))
+        inside = (relevance > 0) & (place[part.items] >= 0)
+        rows_of = part.rows[inside]
         targets = sparse.csr_array(
-            (ones, (part.rows[liked], place[part.items[liked]])), shape=(len(part), size)
+            (relevance[inside] / norms[rows_of], (rows_of, place[part.items[inside]])),
+            shape=(len(part), size),
         )
         weights = np.bincount(part.rows[~held], minlength=len(part)) ** USER_POWER
         inputs, targets = inputs.astype(dtype), targets.astype(dtype)
@@ -149,7 +151,7 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
         gram += (weighted @ inputs).toarray()
         cross += (weighted @ targets).toarray()
         weight_sum += float(weights.sum())
-        likes += float(count.sum())
+        likes += float(np.count_nonzero(part.liked & ~held))
         lengths += [
             np.diff(inputs[:, i * size : (i + 1) * size].indptr).sum() for i in range(len(lengths))
         ]

@@ -91,7 +91,9 @@ class Fit:
         part = data.users.read(rows)
         withheld = (part.folds == VALIDATION_FOLD) & self.withhold
         hiding = Hiding(config.hidden_share, config.profile_dropout)
-        batch = draw(data.layout, data.items, part, withheld, hiding, rng)
+        # The specification's loss knows likes alone.
+        weights = part.weights * part.liked if config.loss == "bce" else part.relevance
+        batch = draw(data.layout, data.items, part, withheld, weights, hiding, rng)
 
         def encode(numbers: NDArray[np.int64]) -> torch.Tensor:
             slots = take_items(data.items, numbers, config.identity_dropout, rng)
@@ -125,4 +127,4 @@ def make_loss(config: TrainConfig, data: Data) -> Loss:
         return BinaryCrossEntropy(data.seen, config.negatives, config.scale)
     fits = int(data.seen.sum()) <= config.max_full_softmax_items
     sample = None if fits else config.sampled_items
-    return Softmax(data.like_counts, data.seen, config.temperature, sample)
+    return Softmax(data.review_counts, config.temperature, sample)

@@ -34,15 +34,15 @@ class Loss(Protocol):
 
 
 class Softmax:
-    """Multinomial likelihood of a user's hidden likes among all videos seen in training.
+    """Multinomial likelihood of a user's hidden reviews among all videos seen in training.
 
     With ``sample``, the videos are those of the batch's targets and so many drawn uniformly, each
     logit corrected by the log of the chance to be among them (log-Q: Yi et al., RecSys 2019), so
     that the sum stays an unbiased estimate of the full one.
 
     Args:
-        counts: how often each video is liked in training, int64 ``[items]``.
-        seen: videos with a review in training, bool ``[items]``: nobody could have liked another.
+        counts: how often each video is reviewed in training, int64 ``[items]``.
+            Those without any are not ranked: nobody could have found one.
         temperature: cosines are divided by it.
         sample: uniform negatives a batch; ``None`` for all videos.
     """
@@ -50,13 +50,12 @@ class Softmax:
     def __init__(
         self,
         counts: NDArray[np.int64],
-        seen: NDArray[np.bool_],
         temperature: float,
         sample: int | None = None,
     ) -> None:
-        self.seen = np.flatnonzero(seen)
+        self.seen = np.flatnonzero(counts)
         self.share = counts[self.seen] / max(int(counts.sum()), 1)
-        self.place = np.full(len(seen), -1, dtype=np.int64)
+        self.place = np.full(len(counts), -1, dtype=np.int64)
         self.place[self.seen] = np.arange(len(self.seen))
         self.temperature = temperature
         self.sample = None if sample is None else min(sample, len(self.seen))

@@ -13,10 +13,11 @@ from two_tower.factors import Factors, encoder
 from two_tower.towers import SparseTower
 from two_tower.validation import validate
 
-# The penalties that are tried, rising, as long as each is better; and the one used where there is
-# nobody to try on. Few reviews a user want a high one.
-RIDGES = (8.0, 24.0, 72.0)
-RIDGE = 8.0
+# The penalties that are tried, rising, as long as each gains so much: less is chance; and the one
+# used where there is nobody to try on. Few reviews a user want a high one.
+RIDGES = (5.0, 15.0, 45.0)
+RIDGE = 5.0
+LEAST_GAIN = 0.005
 
 
 def choose_ridge(
@@ -44,12 +45,12 @@ def choose_ridge(
     sums = add_up(config, data, tower, True, base.head)
     known = np.zeros(len(data.items), dtype=np.bool_)
     known[base.head.items] = True
-    best, best_factors, most = RIDGE, None, -1.0
+    best, best_factors, most = RIDGE, None, 0.0
     for ridge in RIDGES:
         factors = as_factors(config, data, base.head, sums, solve(sums, ridge, base.prior))
         vectors = torch.from_numpy(factors.item.astype(np.float32))
         found = validate(encoder(tower, factors), vectors, data, rows, known)[metric]
-        if found <= most:  # a still higher one is worse still
-            break
+        if best_factors is not None and found < most * (1 + LEAST_GAIN):
+            break  # a still higher one is worse still
         best, best_factors, most = ridge, factors, found
     return best, best_factors

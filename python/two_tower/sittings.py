@@ -23,7 +23,7 @@ from two_tower.towers import SparseTower
 SITTING = 30
 PHASES = 2
 # The penalty beside that of the closed form.
-RIDGE_SHARE = 1 / 8
+RIDGE_SHARE = 1 / 4
 # Reviews the sums are taken over; more change the sums little, and take their time.
 MAX_REVIEWS = 2_000_000
 
@@ -53,8 +53,8 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
             np.asarray(slots[part.rows[known], columns[videos]]).ravel() for columns in head.columns
         ]
         lengths += [np.count_nonzero(each) for each in values]
-        liked = part.liked[known]
-        likes += int(liked.sum())
+        relevance = part.relevance[known].astype(np.float64)
+        likes += int(np.count_nonzero(part.liked[known]))
         reviews += len(videos)
         for phase in range(PHASES):
             sitting = in_sittings(part, ~held, phase)[known]
@@ -62,9 +62,7 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
             inputs = sparse.hstack(
                 [_unit(sparse.csr_array((each, (sitting, videos)), shape=shape)) for each in values]
             ).tocsr()
-            targets = _unit(
-                sparse.csr_array((liked.astype(np.float64), (sitting, videos)), shape=shape)
-            )
+            targets = _unit(sparse.csr_array((relevance, (sitting, videos)), shape=shape))
             weights = np.bincount(sitting, minlength=shape[0]) / PHASES
             inputs, targets = inputs.astype(dtype), targets.astype(dtype)
             weighted = (inputs * weights[:, None].astype(dtype)).T.tocsr()

@@ -1,8 +1,9 @@
-"""What is liked next, from what was reviewed just before: ridge regression without epochs.
+"""What is reviewed next, from what was reviewed just before: ridge regression without epochs.
 
-Each like of a user is a row: regressed on the reviews before it, the latest counting most, as the
+Each review of a user is a row: regressed on those before it, the latest counting most, as the
 recency block has them (compare the transitions of Choi et al. 2021, "Session-aware linear item-item
-models"). Unlike the closed form of :mod:`two_tower.closed_form` it knows which came first.
+models"). Unlike the closed form of :mod:`two_tower.closed_form` it knows which came first; whether
+the next was liked says less of what comes after what, and that one knows it.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from two_tower.layout import Block
 
 # The penalty of a review before: high, since most of what came before has nothing to do with it.
 RIDGE = 8.0
-# Likes the sums are taken over; more change the sums little, and take their time.
-MAX_LIKES = 500_000
+# Reviews the sums are taken over; more change the sums little, and take their time.
+MAX_REVIEWS = 750_000
 
 
 def transitions(config: TrainConfig, data: Data, withhold: bool) -> Factors | None:
-    """Return the regression of likes on the reviews before them, or None without a recency block.
+    """Return the regression of reviews on those before them, or None without a recency block.
 
     Args:
         config: ``closed_form_items`` and ``dim`` count.
@@ -53,27 +54,27 @@ def transitions(config: TrainConfig, data: Data, withhold: bool) -> Factors | No
 def add_up(
     config: TrainConfig, data: Data, block: Block, head: Head, withhold: bool
 ) -> tuple[Floats, Floats]:
-    """Return ``Z'Z`` and ``Z'X`` over all likes, each user with as much weight as they have likes.
+    """Return ``Z'Z`` and ``Z'X`` over all reviews.
 
-    Both are ``[head, head]``, times users over likes: of the order of the closed form's sums.
+    Both are ``[head, head]``, times users over reviews: of the order of the closed form's sums.
     """
     rows = data.search_likers if withhold else data.likers
-    most = max(int(MAX_LIKES * len(data.likers) / max(int(data.like_counts.sum()), 1)), 1)
+    most = max(int(MAX_REVIEWS * len(data.likers) / max(data.reviews, 1)), 1)
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(config.seed).choice(rows, most, replace=False))
     size = len(head.items)
     place = np.full(len(data.items), -1, dtype=np.int64)
     place[head.items] = np.arange(size)
     dtype = accuracy(size)
-    gram, cross, likes = np.zeros((size, size), dtype), np.zeros((size, size), dtype), 0
+    gram, cross, reviews = np.zeros((size, size), dtype), np.zeros((size, size), dtype), 0
     for part in chunks(data, rows):
         held = (part.folds == VALIDATION_FOLD) & withhold
-        inputs, liked = in_turn(part, ~held, place, profile(part, block))
-        inputs, liked = inputs.astype(dtype), liked.astype(dtype)
+        inputs, targets = in_turn(part, ~held, place, profile(part, block))
+        inputs, targets = inputs.astype(dtype), targets.astype(dtype)
         gram += (inputs.T @ inputs).toarray()
-        cross += (inputs.T @ liked).toarray()
-        likes += liked.nnz
-    scale = len(rows) / max(likes, 1)
+        cross += (inputs.T @ targets).toarray()
+        reviews += targets.nnz
+    scale = len(rows) / max(reviews, 1)
     return gram * scale, cross * scale
 
 
@@ -97,7 +98,7 @@ def profile(users: UserRows, block: Block) -> Floats:
 def in_turn(
     users: UserRows, known: NDArray[np.bool_], place: NDArray[np.int64], counts: Floats
 ) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """Return what came before each like, and the like: two matrices ``[likes, head]``.
+    """Return what came before each review, and the review: two matrices ``[reviews, head]``.
 
     Args:
         users: the users.
@@ -108,15 +109,15 @@ def in_turn(
     order = np.lexsort((-users.recency_ranks, users.rows))
     order = order[known[order]]
     rows, videos = users.rows[order], place[users.items[order]]
-    likes = np.flatnonzero(users.liked[order] & (videos >= 0))
+    targets = np.flatnonzero(videos >= 0)
     numbers, columns, values = [], [], []
     for back, count in enumerate(counts, start=1):
-        before = likes - back
-        is_one = (before >= 0) & (rows[before] == rows[likes]) & (videos[before] >= 0)
+        before = targets - back
+        is_one = (before >= 0) & (rows[before] == rows[targets]) & (videos[before] >= 0)
         numbers.append(np.flatnonzero(is_one))
         columns.append(videos[before[is_one]])
         values.append(np.full(int(is_one.sum()), count))
-    shape = (len(likes), int(place.max()) + 1)
+    shape = (len(targets), int(place.max()) + 1)
     if not numbers:
         return sparse.csr_array(shape), sparse.csr_array(shape)
     inputs = sparse.csr_array(
@@ -124,5 +125,5 @@ def in_turn(
     )
     norms = np.sqrt(inputs.power(2).sum(axis=1))
     inputs = sparse.csr_array(sparse.diags_array(1 / np.where(norms > 0, norms, 1)) @ inputs)
-    one = (np.ones(len(likes)), (np.arange(len(likes)), videos[likes]))
+    one = (np.ones(len(targets)), (np.arange(len(targets)), videos[targets]))
     return inputs, sparse.csr_array(one, shape=shape)

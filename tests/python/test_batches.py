@@ -34,11 +34,11 @@ def test_a_target_is_in_no_history_of_the_input(world):
     before = histories(layout, users.slots)
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        batch = draw(layout, items, users, users.folds == 0, SOME, rng)
+        batch = draw(layout, items, users, users.folds == 0, users.relevance, SOME, rng)
         seen = histories(layout, batch.slots)
         known = items.identity[batch.items] >= 0
         rows, index = batch.rows[known], items.identity[batch.items[known]]
-        assert before[:, rows, index].all()  # it was there …
+        assert before[1, rows, index].all()  # among the reviews, it was there …
         assert not seen[:, rows, index].any()  # … and is not any more
         assert seen.any()
 
@@ -46,25 +46,45 @@ def test_a_target_is_in_no_history_of_the_input(world):
 def test_a_video_without_an_index_can_be_a_target(world):
     layout, items, users = world
     batch = draw(
-        layout, items, users, users.folds > 9, Hiding((1.0, 1.0), 0.0), np.random.default_rng(0)
+        layout,
+        items,
+        users,
+        users.folds > 9,
+        users.relevance,
+        Hiding((1.0, 1.0), 0.0),
+        np.random.default_rng(0),
     )
     assert (items.identity[batch.items] < 0).any()
     assert not histories(layout, batch.slots).any()
 
 
-def test_every_user_has_a_target_and_only_likes_are_targets(world):
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_every_user_has_a_target_and_what_has_no_weight_is_none(world, share):
     layout, items, users = world
     nothing = np.zeros(len(users.items), dtype=bool)
-    batch = draw(layout, items, users, nothing, Hiding((0.0, 0.0), 0.0), np.random.default_rng(0))
-    assert np.bincount(batch.rows).tolist() == [1] * len(users)
+    weights, hiding = users.weights * users.liked, Hiding((share, share), 0.0)
+    batch = draw(layout, items, users, nothing, weights, hiding, np.random.default_rng(0))
+    counts = np.bincount(users.rows, users.liked)
+    assert np.array_equal(np.bincount(batch.rows), counts if share else np.ones(len(users)))
     likes = set(zip(users.rows[users.liked], users.items[users.liked], strict=True))
     assert set(zip(batch.rows, batch.items, strict=True)) <= likes
+
+
+def test_a_hidden_review_counts_as_much_as_it_is_relevant(world):
+    layout, items, users = world
+    nothing = np.zeros(len(users.items), dtype=bool)
+    all_of_it = Hiding((1.0, 1.0), 0.0)
+    rng = np.random.default_rng(0)
+    batch = draw(layout, items, users, nothing, users.relevance, all_of_it, rng)
+    assert np.array_equal(batch.items, users.items)
+    expected = np.where(users.liked, training_tables.LIKE**2, training_tables.DISLIKE**2)
+    assert batch.weights.tolist() == expected.tolist()
 
 
 def test_withheld_reviews_are_neither_seen_nor_targets(world):
     layout, items, users = world
     withheld = users.folds == 0
-    batch = draw(layout, items, users, withheld, SOME, np.random.default_rng(0))
+    batch = draw(layout, items, users, withheld, users.relevance, SOME, np.random.default_rng(0))
     kept = set(zip(users.rows[withheld], users.items[withheld], strict=True))
     assert not kept & set(zip(batch.rows, batch.items, strict=True))
     index = items.identity[users.items]
@@ -94,8 +114,18 @@ def test_a_share_of_the_videos_loses_its_identity_and_nothing_else(world):
 def test_a_hidden_profile_leaves_the_histories_alone(world):
     layout, items, users = world
     nothing = np.zeros(len(users.items), dtype=bool)
-    shown = draw(layout, items, users, nothing, Hiding((0.3, 0.3), 0.0), np.random.default_rng(1))
-    hidden = draw(layout, items, users, nothing, Hiding((0.3, 0.3), 0.99), np.random.default_rng(1))
+    shown, hidden = (
+        draw(
+            layout,
+            items,
+            users,
+            nothing,
+            users.relevance,
+            Hiding((0.3, 0.3), profile),
+            np.random.default_rng(1),
+        )
+        for profile in (0.0, 0.99)
+    )
     assert (histories(layout, hidden.slots) == histories(layout, shown.slots)).all()
     rest = np.ones(layout.feature_dim("user"), dtype=bool)
     for block in layout.user:

@@ -110,6 +110,31 @@ def test_what_is_withheld_is_not_known(data, tmp_path):
     assert not np.allclose(whole.cross, withheld.cross)
 
 
+def test_a_review_is_regressed_as_much_as_it_is_relevant(data):
+    """Rows of ``Z`` with one video say which targets there are: its own column of ``Z'WX``."""
+    tower = tower_of(data)
+    head = find_head(data, 100, list(data.layout.user[2:4]))
+    sums = add_up(TrainConfig(), data, tower, False, head)
+    gram, cross = np.zeros((100, 100)), np.zeros((100, 50))
+    users = data.users.read(np.arange(training_tables.USERS))
+    weights = []
+    for user in range(training_tables.USERS):
+        videos, liked = users.items[users.rows == user], users.liked[users.rows == user]
+        rows = np.zeros((3, training_tables.VIDEOS))
+        rows[0, videos[liked]] = 1
+        rows[1, videos] = 1
+        rows[2, videos] = np.where(liked, training_tables.LIKE**2, training_tables.DISLIKE**2)
+        norms = np.linalg.norm(rows[:, :50], axis=1)  # histories know no others
+        norms[2] = np.linalg.norm(rows[2])
+        rows /= norms[:, None]
+        weights.append(np.sqrt(len(videos)))
+        inputs = rows[:2, :50].ravel()
+        gram += weights[-1] * np.outer(inputs, inputs)
+        cross += weights[-1] * np.outer(inputs, rows[2, :50])
+    np.testing.assert_allclose(sums.gram, gram / np.mean(weights), atol=1e-6)
+    np.testing.assert_allclose(sums.cross, cross / np.mean(weights), atol=1e-6)
+
+
 def test_likes_are_found_from_the_rest_of_a_history(data):
     factors = Solver(TrainConfig(), data).closed(False, 1.0)
     assert factors is not None
@@ -151,7 +176,7 @@ def test_the_penalty_is_the_one_that_validation_likes_best(data, monkeypatch):
             factors.user @ factors.item.T, expected.user @ expected.item.T, atol=1e-9
         )
     assert choose(data.validation, ridge=5.0) == (5.0, None)
-    assert choose(np.empty(0, dtype=np.int64)) == (8.0, None)
+    assert choose(np.empty(0, dtype=np.int64)) == (ridge_trial.RIDGE, None)
 
 
 def test_without_histories_there_is_no_closed_form(tmp_path):

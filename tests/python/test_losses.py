@@ -26,7 +26,7 @@ def encode(numbers):
 
 
 def test_softmax_is_the_likelihood_among_the_videos_seen_in_training():
-    loss = Softmax(COUNTS, SEEN, temperature=0.2)(PEOPLE, encode, batch(), RNG)
+    loss = Softmax(COUNTS, temperature=0.2)(PEOPLE, encode, batch(), RNG)
     scores = np.exp((PEOPLE @ VECTORS.T).numpy() / 0.2)
     scores[:, ~SEEN] = 0
     chance = scores / scores.sum(1, keepdims=True)
@@ -37,22 +37,22 @@ def test_softmax_is_the_likelihood_among_the_videos_seen_in_training():
 
 def test_a_video_never_seen_in_training_is_not_pushed_away():
     vectors = VECTORS.clone().requires_grad_()
-    loss = Softmax(COUNTS, SEEN, 0.2)(PEOPLE, lambda n: vectors[torch.from_numpy(n)], batch(), RNG)
+    loss = Softmax(COUNTS, 0.2)(PEOPLE, lambda n: vectors[torch.from_numpy(n)], batch(), RNG)
     loss.backward()
     assert not vectors.grad[~torch.from_numpy(SEEN)].any()
     assert vectors.grad[torch.from_numpy(SEEN)].any(dim=1).all()
 
 
 def test_a_sample_as_large_as_the_catalogue_is_the_full_softmax():
-    full = Softmax(COUNTS, SEEN, 0.2)(PEOPLE, encode, batch(), RNG)
-    sampled = Softmax(COUNTS, SEEN, 0.2, sample=ITEMS)(PEOPLE, encode, batch(), RNG)
+    full = Softmax(COUNTS, 0.2)(PEOPLE, encode, batch(), RNG)
+    sampled = Softmax(COUNTS, 0.2, sample=ITEMS)(PEOPLE, encode, batch(), RNG)
     assert float(sampled) == pytest.approx(float(full), rel=1e-5)
 
 
 def test_the_correction_makes_the_sampled_sum_unbiased():
     """Mean over draws of sum(1 / chance) is the number of videos, however popular they are."""
     rng = np.random.default_rng(1)
-    loss = Softmax(COUNTS, SEEN, 0.2, sample=5)
+    loss = Softmax(COUNTS, 0.2, sample=5)
     draws = []
     for _ in range(4000):
         targets = rng.choice(30, 6, p=loss.share)
@@ -89,7 +89,7 @@ def test_a_sampled_logit_is_corrected_by_the_log_of_its_chance():
             assert (count, size, replace) == (30, 4, False)
             return np.array([0, 7, 11, 25])
 
-    sampled = Softmax(COUNTS, SEEN, 0.2, sample=4)
+    sampled = Softmax(COUNTS, 0.2, sample=4)
     one = batch()
     chosen = np.array([0, 3, 7, 11, 20, 25, 29])
     chance = 1 - (1 - COUNTS[chosen] / COUNTS.sum()) ** len(one.items) * (1 - 4 / 30)

@@ -43,10 +43,12 @@ def problem() -> Problem:
     users, items = np.array(wanted, dtype=np.int64).T
     nothing = np.zeros(20, dtype=np.bool_)
     features = np.repeat(np.eye(2, dtype=np.float32), 10, axis=0)
+    liked = (users % 2) == (items // 10)
     return Problem(
         users=users,
         items=items,
-        liked=(users % 2) == (items // 10),
+        liked=liked,
+        weights=np.where(liked, 1.0, 0.5).astype(np.float32),
         validation=rng.random(len(users)) < 0.2,
         shape=(40, 20),
         item_features=sparse.csr_matrix(features),
@@ -89,7 +91,7 @@ def test_seen_videos_and_others_than_the_ranked_are_in_no_list() -> None:
 def test_a_problem_comes_back_as_it_was_written(problem: Problem, tmp_path: Path) -> None:
     problem.save(tmp_path / "problem.npz")
     back = Problem.load(tmp_path / "problem.npz")
-    for name in ("users", "items", "liked", "validation", "is_tag", "asked", "among"):
+    for name in ("users", "items", "liked", "weights", "validation", "is_tag", "asked", "among"):
         assert np.array_equal(getattr(back, name), getattr(problem, name))
     assert back.shape == problem.shape
     assert (back.item_features != problem.item_features).nnz == 0
@@ -144,13 +146,17 @@ def test_the_withheld_cold_videos_are_ranked_among_themselves(problem: Problem) 
     )
 
 
-def test_ease_with_all_inputs_is_a_ridge_without_the_own_columns(problem: Problem) -> None:
-    model = ease.ease_all(problem, penalty=3.0, review_penalty=5.0, feature_weight=2.0)
+@pytest.mark.parametrize("dislike", [0.0, 0.4])
+def test_ease_with_all_inputs_is_a_ridge_without_the_own_columns(
+    problem: Problem, dislike: float
+) -> None:
+    model = ease.ease_all(problem, 3.0, 5.0, feature_weight=2.0, dislike=dislike)
     likes = problem.likes().toarray().astype(np.float64)
     inputs = np.hstack([likes, problem.reviews().toarray()])
     sides = np.sqrt(2.0) * problem.item_features.toarray().T
     rows = np.vstack([inputs, np.hstack([sides, np.zeros_like(sides)])])
-    wanted = np.vstack([likes, sides])
+    reviews = problem.reviews().toarray()
+    wanted = np.vstack([likes + dislike * (reviews - likes), (1 - dislike) * sides])
     item, strength = 7, np.repeat([3.0, 5.0], 20)
     kept = np.setdiff1d(np.arange(40), [item, 20 + item])
     gram = rows[:, kept].T @ rows[:, kept] + np.diag(strength[kept])
@@ -159,13 +165,14 @@ def test_ease_with_all_inputs_is_a_ridge_without_the_own_columns(problem: Proble
     assert not model.weights[[item, 20 + item], item].any()
 
 
-def test_ials_rows_are_where_the_gradient_is_zero(problem: Problem) -> None:
-    likes = problem.likes()
+@pytest.mark.parametrize("graded", [False, True])
+def test_ials_rows_are_where_the_gradient_is_zero(problem: Problem, graded: bool) -> None:
+    found = problem.found(graded)
     items = np.random.default_rng(1).normal(size=(20, 4)).astype(np.float32)
     alpha0, penalty = 0.2, 0.1
-    users = ials.solve(likes, items, alpha0, penalty)
-    dense, scores = likes.toarray(), users @ items.T
-    strength = penalty * (dense.sum(axis=1) + alpha0 * 20)
+    users = ials.solve(found, items, alpha0, penalty)
+    dense, scores = found.toarray(), users @ items.T
+    strength = penalty * ((dense > 0).sum(axis=1) + alpha0 * 20)
     gradient = (dense * (scores - 1) + alpha0 * scores) @ items + strength[:, None] * users
     assert np.abs(gradient).max() < 1e-3
 
@@ -173,9 +180,9 @@ def test_ials_rows_are_where_the_gradient_is_zero(problem: Problem) -> None:
 def test_every_peer_of_a_few_lines_finds_the_users_own_half(problem: Problem) -> None:
     halves = problem.asked % 2
     for peer in (
-        Peer(simple.item_knn, {"neighbours": (20,), "shrink": (0,)}),
+        Peer(simple.item_knn, {"graded": (False, True), "neighbours": (20,), "shrink": (0,)}),
         Peer(simple.content_knn, {"idf": (False,), "own_norm": (True,)}),
-        Peer(ease.ease, {"penalty": (5,)}),
+        Peer(ease.ease, {"graded": (False, True), "penalty": (5,)}),
     ):
         first = answer(peer, problem).lists[:, 0]
         assert (first // 10 == halves).mean() > 0.9

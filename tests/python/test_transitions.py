@@ -62,19 +62,19 @@ def test_the_counts_are_read_off_the_slots(data):
     np.testing.assert_allclose(profile(users, recency_of(data)), COUNTS, rtol=1e-6)
 
 
-def test_each_like_is_beside_what_came_before_it():
-    """A user's first like follows nothing; a dislike is a predecessor, and never a target."""
+def test_each_review_is_beside_what_came_before_it():
+    """A user's first review follows nothing."""
     users = SimpleNamespace(
         rows=np.array([0, 0, 0, 1, 1]),
         items=np.array([2, 4, 3, 0, 1]),
-        liked=np.array([True, True, False, True, True]),
         recency_ranks=np.array([2, 0, 1, 0, 1]),
     )
     known = np.ones(5, dtype=bool)
-    inputs, liked = in_turn(users, known, np.array([0, 1, -1, 2, 3]), np.array([1.0, 0.5]))
+    inputs, targets = in_turn(users, known, np.array([0, 1, -1, 2, 3]), np.array([1.0, 0.5]))
     # In turn: user 0 saw 2 (outside the head), 3, 4; user 1 saw 1, 0.
-    assert liked.toarray().tolist() == [[0, 0, 0, 1], [0, 1, 0, 0], [1, 0, 0, 0]]
-    assert inputs.toarray().tolist() == [[0, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
+    rows = [[0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 0, 0], [1, 0, 0, 0]]
+    assert targets.toarray().tolist() == rows
+    assert inputs.toarray().tolist() == [[0, 0, 0, 0], rows[0], [0, 0, 0, 0], rows[2]]
 
 
 def test_the_next_video_is_found_from_the_last(data):
@@ -121,6 +121,7 @@ def test_the_trained_towers_leave_the_order_alone(data):
         data.items,
         users,
         users.folds == 0,
+        users.relevance,
         Hiding((0.1, 0.6), 0.0),
         np.random.default_rng(0),
     )

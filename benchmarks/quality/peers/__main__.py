@@ -15,27 +15,38 @@ from benchmarks.quality.peers import ease, ials, libraries, simple
 from benchmarks.quality.peers.base import Peer
 from benchmarks.quality.peers.search import answer
 
+GRADED = (False, True)
 PENALTIES = (50, 100, 200, 300, 500, 800, 1200)
 PEERS = {
     "random": Peer(simple.chance),
     "popularity": Peer(simple.popularity),
-    "item_knn": Peer(simple.item_knn, {"neighbours": (50, 100, 200, 400), "shrink": (0, 10, 50)}),
+    "item_knn": Peer(
+        simple.item_knn,
+        {"graded": GRADED, "neighbours": (50, 100, 200, 400), "shrink": (0, 10, 50)},
+    ),
     "content_knn": Peer(simple.content_knn, {"idf": (False, True), "own_norm": (False, True)}),
-    "ease": Peer(ease.ease, {"penalty": PENALTIES}),
+    "ease": Peer(ease.ease, {"graded": GRADED, "penalty": PENALTIES}),
     "ease_all": Peer(
         ease.ease_all,
         {
             "penalty": (200, 400, 800, 1600),
             "review_penalty": (300, 600, 1200),
             "feature_weight": (0, 3, 10),
+            "dislike": (0, 0.4),
         },
     ),
     "ials": Peer(
-        ials.ials, {"alpha0": (0.03, 0.1, 0.3), "penalty": (0.01, 0.02, 0.04, 0.08, 0.16)}
+        ials.ials,
+        {"graded": GRADED, "alpha0": (0.03, 0.1, 0.3), "penalty": (0.01, 0.02, 0.04, 0.08, 0.16)},
     ),
     "als": Peer(
         libraries.als,
-        {"factors": (32, 64, 128), "alpha": (2, 4, 8), "regularization": (10, 20, 40, 80)},
+        {
+            "graded": GRADED,
+            "factors": (32, 64, 128),
+            "alpha": (2, 4, 8),
+            "regularization": (10, 20, 40, 80),
+        },
     ),
     "bpr": Peer(
         libraries.bpr,

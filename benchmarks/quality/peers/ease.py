@@ -13,9 +13,9 @@ from benchmarks.quality.exchange import Problem
 from benchmarks.quality.peers.base import LinearModel, Scores
 
 
-def ease(problem: Problem, penalty: float) -> LinearModel:
-    """EASE on the likes, as published: ``B = I - P diag(1 / diag(P))``."""
-    likes = problem.likes()
+def ease(problem: Problem, graded: bool, penalty: float) -> LinearModel:
+    """EASE as published: ``B = I - P diag(1 / diag(P))``; a history is what is to be found."""
+    likes = problem.found(graded)
     gram = (likes.T @ likes).toarray()
     gram[np.diag_indices_from(gram)] += penalty
     inverse = _inverse(gram)
@@ -25,12 +25,17 @@ def ease(problem: Problem, penalty: float) -> LinearModel:
 
 
 def ease_all(
-    problem: Problem, penalty: float, review_penalty: float, feature_weight: float
+    problem: Problem,
+    penalty: float,
+    review_penalty: float,
+    feature_weight: float,
+    dislike: float,
 ) -> LinearModel:
     """EASE with the inputs that ours has: likes, all reviews, and the videos' features.
 
-    A video's own two columns ``S`` are held at zero for its own target: with ``P`` the inverse of
-    the regularised Gram matrix and ``e = (1, 0)``, ``B_i = -P[:, S] P[S, S]^-1 e`` outside ``S``.
+    A video's own two columns ``S`` are held at zero for its own target, which is 1 for a like and
+    ``dislike`` for another review: with ``P`` the inverse of the regularised Gram matrix and
+    ``e = (1 - dislike, dislike)``, ``B_i = -P[:, S] P[S, S]^-1 e`` outside ``S``.
     """
     likes, reviews = problem.likes(), problem.reviews()
     items = likes.shape[1]
@@ -44,7 +49,9 @@ def ease_all(
     own = np.arange(items)
     a, b, d = inverse[own, own], inverse[own, items + own], inverse[items + own, items + own]
     determinant = a * d - b * b
-    weights = -(inverse[:, :items] * (d / determinant) - inverse[:, items:] * (b / determinant))
+    like = 1 - dislike
+    first, second = (d * like - b * dislike), (a * dislike - b * like)
+    weights = -(inverse[:, :items] * first + inverse[:, items:] * second) / determinant
     weights[own, own] = 0
     weights[items + own, own] = 0
     return LinearModel(history, weights, columns_per_like=2)

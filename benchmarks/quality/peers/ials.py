@@ -39,9 +39,9 @@ class Factors:
         return solve(likes, self.items, self.alpha0, self.penalty) @ self.items.T
 
 
-def ials(problem: Problem, alpha0: float, penalty: float) -> Factors:
-    """Alternate between the users and the items."""
-    likes = problem.likes()
+def ials(problem: Problem, graded: bool, alpha0: float, penalty: float) -> Factors:
+    """Alternate between the users and the items; a grade is how much an observation counts."""
+    likes = problem.found(graded)
     columns = likes.T.tocsr()
     rng = np.random.default_rng(0)
     items = rng.normal(0, START / np.sqrt(DIM), (problem.shape[1], DIM)).astype(np.float32)
@@ -58,8 +58,9 @@ def solve(rows: sparse.csr_matrix, other: Scores, alpha0: float, penalty: float)
     sums = np.asarray(rows @ other, dtype=np.float32)
     out = np.zeros_like(sums)
     for row in range(rows.shape[0]):
-        mine = other[rows.indices[rows.indptr[row] : rows.indptr[row + 1]]]
-        system = every + mine.T @ mine
+        here = slice(rows.indptr[row], rows.indptr[row + 1])
+        mine = other[rows.indices[here]]
+        system = every + mine.T @ (mine * rows.data[here, None])
         system[diagonal] += penalty * (len(mine) + alpha0 * len(other))
         _, out[row], _ = lapack.sposv(system, sums[row], lower=True, overwrite_a=True)
     return out

@@ -41,7 +41,9 @@ class AlsFactors(Factors):
         return found
 
 
-def als(problem: Problem, factors: int, alpha: float, regularization: float) -> AlsFactors:
+def als(
+    problem: Problem, graded: bool, factors: int, alpha: float, regularization: float
+) -> AlsFactors:
     """ALS for implicit feedback (Hu et al. 2008)."""
     model = AlternatingLeastSquares(
         factors=factors,
@@ -50,7 +52,7 @@ def als(problem: Problem, factors: int, alpha: float, regularization: float) -> 
         random_state=0,
         num_threads=THREADS,
     )
-    model.fit(problem.likes(), show_progress=False)
+    model.fit(problem.found(graded), show_progress=False)
     return AlsFactors(model)
 
 

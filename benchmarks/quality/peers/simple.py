@@ -49,13 +49,13 @@ def popularity(problem: Problem) -> SameForAll:
     return SameForAll(likes.astype(np.float32))
 
 
-def item_knn(problem: Problem, neighbours: int, shrink: float) -> LinearModel:
-    """Item-kNN (Sarwar et al. 2001): a video counts those of its neighbours that were liked.
+def item_knn(problem: Problem, graded: bool, neighbours: int, shrink: float) -> LinearModel:
+    """Item-kNN (Sarwar et al. 2001): a video counts those of its neighbours in a history.
 
-    Cosine of the videos' columns of likes, with ``shrink`` added to the product of the norms;
-    each video keeps its own nearest.
+    Cosine of the videos' columns, with ``shrink`` added to the product of the norms; each video
+    keeps its own nearest.
     """
-    likes = problem.likes()
+    likes = problem.found(graded)
     product = (likes.T @ likes).toarray()
     norms = np.sqrt(np.diag(product))
     similar = product / (np.outer(norms, norms) + shrink + 1e-9)
