@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import training_tables
-from two_tower import train as module
+from two_tower import training
 from two_tower.blend import Blend, Choice
 from two_tower.checkpoint import VERSION, load_checkpoint
 from two_tower.config import TrainConfig
@@ -100,11 +100,12 @@ def test_the_same_rows_and_settings_are_not_trained_on_twice(settings: Settings)
 
 PROGRAM = """
 import sys, time
-import two_tower.train as module
+from two_tower import training
 from two_tower.blend import Blend
 from two_tower.config import TrainConfig
 from two_tower.fit import Fit
 from two_tower.settings import Settings
+from two_tower.train import train
 
 epoch, try_content = Fit.epoch, Blend.try_content
 
@@ -117,9 +118,9 @@ def slow_trial(self, *given):
     return try_content(self, *given)
 
 Fit.epoch, Blend.try_content = slow_epoch, slow_trial
-module.SAVE_EVERY = 0.0
+training.SAVE_EVERY = 0.0
 settings = Settings(_env_file=None, target="duckdb", duckdb_path=sys.argv[1], runs_dir=sys.argv[2])
-module.train(settings, TrainConfig(**{config}), version="20260101_000000")
+train(settings, TrainConfig(**{config}), version="20260101_000000")
 """
 
 
@@ -213,7 +214,7 @@ def test_schedules_grow_while_a_longer_one_is_better(
     schedules: list[int],
 ) -> None:
     values = iter(figures)
-    monkeypatch.setattr(module, "validate_towers", lambda *_: {"ndcg@100": next(values)})
+    monkeypatch.setattr(training, "validate_towers", lambda *_: {"ndcg@100": next(values)})
     result = train(settings, TrainConfig(epochs=20, batch_size=32, steps=8, start="random"))
     assert (result.epochs, result.best_epoch, result.valid_metric) == expected
     history = json.loads((result.run_dir / "history.json").read_text())

@@ -1,0 +1,219 @@
+"""A run of training between two epochs: a search for the best schedule, then the final fit.
+
+How long to train, and how much the trained towers count beside the closed form, is found with
+fold 0 of everyone's training reviews withheld (the held-out split is never read here); then both
+are fitted anew on all training reviews and joined.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from concurrent.futures import Future
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from two_tower import checkpoint
+from two_tower.ahead import ahead
+from two_tower.blend import Blend, Choice
+from two_tower.config import TrainConfig
+from two_tower.dataset import Data
+from two_tower.fit import Fit
+from two_tower.progress import Bar
+from two_tower.ridge_trial import RIDGE
+from two_tower.solver import Solved, Solver
+from two_tower.towers import Towers
+from two_tower.validation import validate_towers
+
+# Of the three that validation measures the one that chance moves least.
+METRIC = "ndcg@100"
+# A schedule twice as long has to gain so much.
+LEAST_GAIN = 0.01
+# Users who are ranked after an epoch in the middle of a schedule, for the curve alone.
+GLANCED = 500
+# Seconds between checkpoints: an epoch may be shorter than writing one.
+SAVE_EVERY = 2.0
+
+
+class Training:
+    """A run between two epochs; everything that a checkpoint holds.
+
+    The towers are tried on a schedule, and on longer ones, each twice the one before, each ending
+    with a learning rate of zero: an epoch in the middle of a schedule says little about how good
+    the towers are at its end. There they are joined with the models that have no epochs, which are
+    solved meanwhile, and judged together. When a longer schedule gains little, all are fitted anew,
+    on all training reviews, on the best; what content is worth is tried meanwhile.
+
+    Attributes:
+        history: a row an epoch of the search: epoch, schedule, loss, ndcg@100, recall@20, …; at the
+            end of a schedule the metrics are those of the towers joined with the closed form.
+        refitting: whether the search is over and the final fit is on its way.
+        best: epochs of the best schedule, 0 before there is one.
+        best_value: its validation metric.
+        joins: whether the towers are joined with a closed form.
+        choice: the shares of the models in their sum, and what content is worth.
+        ridge: the penalty of the closed form: chosen at the end of the search.
+        solved: the models of this phase that have no epochs, on their way.
+        chosen: the choice with what content is worth, on its way since the search ended.
+    """
+
+    def __init__(self, run: Path, config: TrainConfig, data: Data) -> None:
+        self.run = run
+        self.config = config
+        self.data = data
+        self.history: list[dict[str, float]] = []
+        self.refitting = not (len(data.validation) and len(data.search_likers))
+        self.best = 0
+        self.best_value: float | None = None
+        # The closed form goes from histories to the videos: without either there is none.
+        kinds = {block.kind for block in (*data.layout.user, *data.layout.item) if block.width}
+        self.joins = config.start == "closed_form" and {"history", "identity"} <= kinds
+        self.choice = Choice()
+        self.ridge = config.ridge or RIDGE
+        self.last: dict[str, float] = {}
+        self.reviews = self.seconds = 0.0
+        self.saved_at = -math.inf
+        rng = np.random.default_rng(config.seed)
+        size = min(config.validation_users, len(data.validation))
+        self.ranked = np.sort(rng.choice(data.validation, size, replace=False))
+        saved = checkpoint.load_checkpoint(run)
+        if saved is not None:
+            self._restore(saved)
+        self.chosen: Future[Choice] | None = None
+        self.solved: Future[Solved] | None = None
+        if self.joins:
+            self.solver = Solver(config, data)
+            self.solved = ahead(self._final if self.refitting else self._search)
+        epochs = None if saved is None else saved["schedule"]
+        self.fit = Fit(config, data, withhold=not self.refitting, epochs=epochs)
+        if saved is not None:
+            self.fit.restore(saved["fit"])
+        elif self.refitting:
+            self.best = self.fit.epochs
+
+    def _search(self) -> Solved:
+        return self.solver.search(self.ranked, METRIC)
+
+    def _final(self) -> Solved:
+        with_sittings, with_transitions = self.choice.sitting_share, self.choice.transition_share
+        return self.solver.final(self.ridge, bool(with_sittings), bool(with_transitions))
+
+    def finish(self, shown: Bar) -> Towers:
+        """Train to the end, with checkpoints, and return the model."""
+        rows = len(self.fit.rows)
+        shown.advance((len(self.history) + self.refitting * self.fit.done) * rows)
+        while not self.refitting:
+            left = self.fit.epochs - self.fit.done + max(self.best, self.fit.epochs)
+            shown.total(float((len(self.history) + left) * rows))
+            self._try(shown)
+        shown.total(float((len(self.history) + self.best) * rows))
+        while self.fit.done < self.best:
+            self._epoch(shown)
+            self._save()
+        checkpoint.write_json(self.run / "history.json", self.history)
+        blend = self._blend(shown)
+        if self.chosen is not None:
+            self.choice = self.chosen.result()
+        return self.fit.towers if blend is None else blend.towers(self.choice)
+
+    def _try(self, shown: Bar) -> None:
+        """Train an epoch with the validation fold withheld, and see whether to go on."""
+        # A run that was cut short between the end of a schedule and its judgement is gone on with
+        # there.
+        figures = self.last if self.fit.done == self.fit.epochs else self._epoch(shown)
+        is_end = self.fit.done == self.fit.epochs
+        if is_end:
+            self._save(at_once=True)
+        blend = self._blend(shown) if is_end else None
+        share = 1.0
+        if blend is not None:
+            share, metrics = blend.choose(self.ranked, METRIC)
+        else:
+            some = self.ranked if is_end else self.ranked[:: 1 + len(self.ranked) // GLANCED]
+            metrics = validate_towers(self.fit.towers, self.data, some)
+        numbers = {"epoch": len(self.history) + 1, "schedule": self.fit.epochs}
+        self.history.append({**numbers, **figures, **metrics})
+        if is_end:
+            self._judge(metrics[METRIC], share)
+        if self.refitting and blend is not None:
+            self._choose_the_rest(blend)
+        self._save()
+
+    def _choose_the_rest(self, blend: Blend) -> None:
+        """Choose the other shares; then, while the final towers train, what content is worth."""
+        choice = blend.try_sittings(self.choice, self.ranked, METRIC)
+        self.choice = choice = blend.try_transitions(choice, self.ranked, METRIC)
+        self.ridge = blend.solved.ridge
+        self.chosen = ahead(lambda: blend.try_content(choice, self.ranked, METRIC))
+        self.solved = ahead(self._final)
+
+    def _blend(self, shown: Bar) -> Blend | None:
+        """Return the towers as they are now beside the other models of the same reviews."""
+        if self.solved is None:
+            return None
+        shown.note("solving what needs no epochs, and joining the towers with it")
+        withhold = not self.refitting
+        return Blend(self.config, self.data, self.fit.towers, self.solved.result(), withhold)
+
+    def _judge(self, value: float, share: float) -> None:
+        """At the end of a schedule: begin a longer one, or the final fit."""
+        is_better = self.best_value is None or value > self.best_value * (1 + LEAST_GAIN)
+        if is_better:
+            self.best, self.best_value, self.choice = self.fit.epochs, value, Choice(share)
+        longer = min(2 * self.fit.epochs, self.config.epochs)
+        # Of many users a single epoch has more steps than twice the first schedule.
+        was_long = self.fit.epochs * self.fit.steps >= 2 * self.config.steps
+        self.refitting = not is_better or was_long or longer == self.fit.epochs
+        epochs = self.best if self.refitting else longer
+        self.fit = Fit(self.config, self.data, withhold=not self.refitting, epochs=epochs)
+
+    def _epoch(self, shown: Bar) -> dict[str, float]:
+        figures = self.fit.epoch(shown.advance)
+        self.last = figures
+        self.reviews += figures.pop("reviews")
+        self.seconds += figures["seconds"]
+        figures["rows_per_second"] = self.reviews / max(self.seconds, 1e-9)
+        metric = f" · {METRIC} {self.history[-1][METRIC]:.4f}" if self.history else ""
+        rows = f"{figures['rows_per_second']:,.0f} rows/s"
+        epoch = f"epoch {self.fit.done} of {self.fit.epochs}"
+        shown.note(f"{epoch} · loss {figures['loss']:.4f}{metric} · {rows}")
+        return figures
+
+    def _save(self, at_once: bool = False) -> None:
+        """Write a checkpoint, unless there is one of a moment ago or a choice is still open."""
+        if self.chosen is not None:
+            if not self.chosen.done():
+                return
+            self.choice = self.chosen.result()
+        if not at_once and time.monotonic() < self.saved_at + SAVE_EVERY:
+            return
+        checkpoint.write_json(self.run / "history.json", self.history)
+        state = {
+            "history": self.history,
+            "refitting": self.refitting,
+            "best": self.best,
+            "best_value": self.best_value,
+            "choice": asdict(self.choice),
+            "ridge": self.ridge,
+            "last": self.last,
+            "reviews": self.reviews,
+            "seconds": self.seconds,
+            "schedule": self.fit.epochs,
+            "fit": self.fit.state(),
+        }
+        checkpoint.save_checkpoint(self.run, state)
+        self.saved_at = time.monotonic()
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        self.refitting = saved["refitting"]
+        self.history = saved["history"]
+        self.best = saved["best"]
+        self.best_value = saved["best_value"]
+        self.choice = Choice(**saved["choice"])
+        self.ridge = saved["ridge"]
+        self.last = saved["last"]
+        self.reviews = saved["reviews"]
+        self.seconds = saved["seconds"]
