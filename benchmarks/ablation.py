@@ -34,12 +34,12 @@ from two_tower.towers import Towers, save_towers
 from two_tower.warehouse import open_warehouse
 
 EPOCHS = 32
-ALL = Choice(share=0.7, sitting_share=0.2)
+ALL = Choice(share=0.8, sitting_share=0.15)
 CHOICES = {
     "all of it": ALL,
-    "without sittings": Choice(share=0.7),
-    "without the trained towers": Choice(share=0.0, sitting_share=0.2),
-    "without the closed form": Choice(share=1.0, sitting_share=0.2),
+    "without sittings": Choice(share=0.8),
+    "without the trained towers": Choice(share=0.0, sitting_share=0.15),
+    "without the closed form": Choice(share=1.0, sitting_share=0.15),
     "closed form alone": Choice(share=0.0),
     "trained towers, as a map": Choice(share=1.0),
 }

@@ -35,12 +35,12 @@ from two_tower.towers import SparseTower, Towers
 from two_tower.validation import validate
 
 # Shares of the trained towers that are tried, and the one used where there is nobody to try on.
-SHARES = (0.0, 0.3, 0.5, 0.7, 1.0)
-SHARE = 0.7
+SHARES = (0.0, 0.4, 0.6, 0.8, 1.0)
+SHARE = 0.8
 # Shares of the sittings, and of the transitions, that are tried: none where the order of reviews
 # says nothing. The first is taken, unless another gains so much: less is chance. People do go
 # from one thing to the next; transitions have a block to themselves, of a slot a video.
-SITTING_SHARES = (0.2, 0.0, 0.1, 0.3)
+SITTING_SHARES = (0.15, 0.0, 0.3)
 TRANSITION_SHARES = (0.0, 0.2, 0.4, 0.6)
 LEAST_SITTING_GAIN = 0.003
 LEAST_TRANSITION_GAIN = 0.01
