@@ -18,7 +18,7 @@ class TrainConfig(BaseModel):
 
     start: Literal["closed_form", "random"] = Field(
         default="closed_form",
-        description="closed_form: the trained towers are joined with a regression of likes on"
+        description="closed_form: the trained towers are joined with a regression of reviews on"
         " histories, which says most of what there is to say; random: the trained towers alone",
     )
     features: Literal["all", "spec"] = Field(

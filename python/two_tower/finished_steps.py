@@ -12,12 +12,12 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from two_tower.registry import Registry
+from two_tower.runs import package_checksum
 from two_tower.settings import Settings
 from two_tower.warehouse import Warehouse, open_warehouse
 
@@ -157,9 +157,9 @@ def _reads_tables_of_the_app(settings: Settings) -> bool:
 def _code(settings: Settings) -> str:
     """Return a checksum of the SQL and of this package."""
     digest = hashlib.sha256()
-    project, package = settings.project_dir, Path(__file__).parent
+    project = settings.project_dir
     files = [project / "dbt_project.yml", *(project / "models").rglob("*.*")]
     files += [*(project / "macros").rglob("*.sql"), *(project / "tests/dbt").rglob("*.sql")]
-    for file in sorted([*files, *package.rglob("*.py")]):
+    for file in sorted(files):
         digest.update(file.read_bytes())
-    return digest.hexdigest()
+    return digest.hexdigest() + package_checksum()

@@ -45,12 +45,12 @@ def choose_ridge(
     sums = add_up(config, data, tower, True, base.head)
     known = np.zeros(len(data.items), dtype=np.bool_)
     known[base.head.items] = True
-    best, best_factors, most = RIDGE, None, 0.0
+    best, best_factors, most = RIDGE, None, -1.0
     for ridge in RIDGES:
         factors = as_factors(config, data, base.head, sums, solve(sums, ridge, base.prior))
         vectors = torch.from_numpy(factors.item.astype(np.float32))
         found = validate(encoder(tower, factors), vectors, data, rows, known)[metric]
-        if best_factors is not None and found < most * (1 + LEAST_GAIN):
+        if found <= most * (1 + LEAST_GAIN):
             break  # a still higher one is worse still
         best, best_factors, most = ridge, factors, found
     return best, best_factors

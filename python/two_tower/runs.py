@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,15 @@ def find_run(settings: Settings, version: str | None = None) -> Path:
             f"versions there: {', '.join(path.name for path in finished[-5:])}",
         )
     return runs / version
+
+
+@cache
+def package_checksum() -> str:
+    """Return a checksum of this package: another version makes another model of the same data."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def read_json(path: Path) -> Any:

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from two_tower.config import TrainConfig
 from two_tower.dataset import Data, read_items, read_users, spool, survey
 from two_tower.layout import PAST_KINDS, Layout, read_layout
 from two_tower.progress import bar, console
+from two_tower.runs import package_checksum
 from two_tower.settings import Settings
 from two_tower.towers import save_towers
 from two_tower.training import Training
@@ -32,7 +33,7 @@ ONE_THREAD_MATRICES = 2_000
 # The share of the threads that a large matrix has: steps and another matrix go on beside it, and a
 # thread that waits for one that has no core keeps its own busy.
 SHARE_OF_THREADS = 0.5
-# What a model depends on beside the code.
+# What a model depends on beside the code, which trains another one on the same data.
 INPUTS = (
     "config.json",
     "layout.json",
@@ -105,7 +106,8 @@ def train(
 
     Raises:
         NotEnoughDataError: no users, likes or videos.
-        InputError: the tables do not fit together, or there is no run to go on with.
+        InputError: the tables do not fit together, there is no run to go on with, or another
+            version of this program began it.
     """
     runs_dir = settings.path(settings.runs_dir)
     if resume:
@@ -114,10 +116,9 @@ def train(
         data = _open(run, Layout.read(run / "layout.json"))
     else:
         run, data = _begin(settings, config, runs_dir, version)
-        inputs = checkpoint.sha256_of(run, INPUTS)
+        inputs = checkpoint.sha256_of(run, INPUTS) + package_checksum()
         earlier = checkpoint.finished_run(runs_dir, inputs) if reuse else None
-        # Another version of this program trains another model on the same.
-        if earlier is not None and earlier.keys() == {each.name for each in fields(TrainResult)}:
+        if earlier is not None:
             del data  # it has the files of the new run open
             shutil.rmtree(run)
             return TrainResult(**earlier | {"run_dir": Path(earlier["run_dir"])})

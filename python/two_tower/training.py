@@ -21,9 +21,11 @@ from two_tower.ahead import ahead
 from two_tower.blend import Blend, Choice
 from two_tower.config import TrainConfig
 from two_tower.dataset import Data
+from two_tower.errors import InputError
 from two_tower.fit import Fit
 from two_tower.progress import Bar
 from two_tower.ridge_trial import RIDGE
+from two_tower.runs import package_checksum
 from two_tower.solver import Solved, Solver
 from two_tower.towers import Towers
 from two_tower.validation import validate_towers
@@ -80,6 +82,11 @@ class Training:
         size = min(config.validation_users, len(data.validation))
         self.ranked = np.sort(rng.choice(data.validation, size, replace=False))
         saved = checkpoint.load_checkpoint(run)
+        if saved is not None and saved.get("package") != package_checksum():
+            raise InputError(
+                f"another version of this program began {run}",
+                "train a model anew, without --resume",
+            )
         if saved is not None:
             self._restore(saved)
         self.chosen: Future[Choice] | None = None
@@ -192,6 +199,7 @@ class Training:
             return
         checkpoint.write_json(self.run / "history.json", self.history)
         state = {
+            "package": package_checksum(),
             "history": self.history,
             "refitting": self.refitting,
             "best": self.best,

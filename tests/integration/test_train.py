@@ -169,12 +169,32 @@ def test_sittings_that_are_chosen_are_in_the_model(
     assert not same(*(result.run_dir for result in results))
 
 
-def test_what_another_version_trained_is_not_used_again(settings: Settings) -> None:
+def test_what_another_version_trained_is_not_used_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = train(settings, SMALL, reuse=True)
-    path = first.run_dir / "result.json"
-    known = json.loads(path.read_text())
-    path.write_text(json.dumps({name: known[name] for name in known if name != "sitting_share"}))
+    monkeypatch.setattr("two_tower.train.package_checksum", lambda: "another")
     assert train(settings, SMALL, reuse=True).version > first.version
+
+
+def test_what_another_version_began_is_not_gone_on_with(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epoch = Fit.epoch
+
+    def interrupted(self: Fit, advance: object) -> dict[str, float]:
+        if self.done == 2:
+            raise KeyboardInterrupt
+        return epoch(self, advance)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Fit, "epoch", interrupted)
+    monkeypatch.setattr(training, "package_checksum", lambda: "another")
+    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, SMALL)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="another version"):
+        train(settings, SMALL, resume=True)
 
 
 def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(

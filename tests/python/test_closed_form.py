@@ -179,6 +179,18 @@ def test_the_penalty_is_the_one_that_validation_likes_best(data, monkeypatch):
     assert choose(np.empty(0, dtype=np.int64)) == (ridge_trial.RIDGE, None)
 
 
+@pytest.mark.parametrize(
+    ("metrics", "ridge"),
+    [((0.3, 0.304), 2.0), ((0.3, 0.301), 1.0), ((0.3, 0.2), 1.0), ((0.0, 0.0), 1.0)],
+)
+def test_a_higher_penalty_has_to_gain_more_than_chance(data, monkeypatch, metrics, ridge):
+    found = iter(metrics)
+    monkeypatch.setattr(ridge_trial, "RIDGES", (1.0, 2.0))
+    monkeypatch.setattr(ridge_trial, "validate", lambda *_: {"ndcg@100": next(found)})
+    given = (TrainConfig(), data, tower_of(data), find_base(data, 100), data.validation)
+    assert ridge_trial.choose_ridge(*given, "ndcg@100")[0] == ridge
+
+
 def test_without_histories_there_is_no_closed_form(tmp_path):
     data = open_data(tmp_path, "delete from two_tower.feature_layout where kind = 'history'")
     solved = Solver(TrainConfig(), data).final(1.0, True, True)

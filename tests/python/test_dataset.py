@@ -44,6 +44,24 @@ def test_any_rows_come_back_as_the_database_has_them(warehouse, tmp_path, monkey
     assert sum(len(rows) for rows, _ in users.chunks()) == len(users)
 
 
+def test_reviews_are_counted_and_as_relevant_as_the_square_of_their_weight(warehouse, tmp_path):
+    training_tables.build(warehouse)
+    data = training_tables.read(warehouse, tmp_path)
+    table = warehouse.fetch(
+        "select item, count(*) as reviews, sum(label) as likes from (select unnest(item_numbers)"
+        " as item, unnest(labels) as label from two_tower.training_users) group by item"
+    )
+    counts = np.zeros((2, training_tables.VIDEOS))
+    for row in table:
+        counts[:, row["item"]] = row["reviews"], row["likes"]
+    assert data.review_counts.tolist() == counts[0].tolist()
+    assert data.like_counts.tolist() == counts[1].tolist()
+    assert data.seen.tolist() == (counts[0] > 0).tolist()
+    users = data.users.read(np.arange(9))
+    weights = np.where(users.liked, training_tables.LIKE, training_tables.DISLIKE)
+    assert users.relevance.tolist() == (weights**2).tolist()
+
+
 def test_videos_know_their_place_in_the_histories(warehouse, tmp_path):
     training_tables.build(warehouse, users=1)
     dataset.spool(warehouse, tmp_path)

@@ -156,7 +156,7 @@ def test_ease_with_all_inputs_is_a_ridge_without_the_own_columns(
     sides = np.sqrt(2.0) * problem.item_features.toarray().T
     rows = np.vstack([inputs, np.hstack([sides, np.zeros_like(sides)])])
     reviews = problem.reviews().toarray()
-    wanted = np.vstack([likes + dislike * (reviews - likes), (1 - dislike) * sides])
+    wanted = np.vstack([likes + dislike * (reviews - likes), sides])
     item, strength = 7, np.repeat([3.0, 5.0], 20)
     kept = np.setdiff1d(np.arange(40), [item, 20 + item])
     gram = rows[:, kept].T @ rows[:, kept] + np.diag(strength[kept])

@@ -107,6 +107,21 @@ def ranked_by_sittings(blend, data):
 def test_sittings_count_where_they_say_something(data, tmp_path):
     """The same users in any order: then a sitting is but a part of a user, and says less."""
     blend, shuffled = blend_of(data), open_data(tmp_path, in_order=False)
-    assert blend.try_sittings(Choice(0.5), data.validation, "ndcg@100").sitting_share > 0
+    found = [
+        blend._validate(blend.at(Choice(0.5, sitting_share=share)), data.validation, blend.known)
+        for share in (0.0, 0.15)
+    ]
+    assert found[1]["ndcg@100"] > 1.003 * found[0]["ndcg@100"]
     less = ranked_by_sittings(blend_of(shuffled), shuffled)
     assert ranked_by_sittings(blend, data) > 1.05 * less
+
+
+@pytest.mark.parametrize(("gain", "share"), [(-0.1, 0.15), (0.002, 0.15), (0.004, 0.0)])
+def test_the_default_share_stays_unless_another_gains_more_than_chance(
+    data, monkeypatch, gain, share
+):
+    blend = blend_of(data)
+    found = {0.15: 0.5, 0.0: 0.5 * (1 + gain), 0.3: 0.1}
+    monkeypatch.setattr(blend, "at", lambda choice: choice.sitting_share)
+    monkeypatch.setattr(blend, "_validate", lambda at, *_: {"ndcg@100": found[at]})
+    assert blend.try_sittings(Choice(0.5), data.validation, "ndcg@100").sitting_share == share

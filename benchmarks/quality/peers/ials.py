@@ -1,8 +1,8 @@
 """iALS as tuned in Rendle et al. 2021, "Revisiting the performance of iALS on item recommendation".
 
-The loss is ``sum_observed (1 - s)^2 + alpha0 sum_all s^2 + penalty (sum_u (n_u + alpha0 items)^nu
-|w_u|^2 + sum_i (n_i + alpha0 users)^nu |h_i|^2)`` with ``nu = 1``. `implicit` has no penalty that
-grows with the number of observations, hence this one.
+The loss is ``sum_observed r (1 - s)^2 + alpha0 sum_all s^2 + penalty (sum_u (n_u + alpha0 items)^nu
+|w_u|^2 + sum_i (n_i + alpha0 users)^nu |h_i|^2)`` with ``nu = 1``, and ``r`` 1 or a grade.
+`implicit` has no penalty that grows with the number of observations, hence this one.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class Factors:
 
 def ials(problem: Problem, graded: bool, alpha0: float, penalty: float) -> Factors:
     """Alternate between the users and the items; a grade is how much an observation counts."""
-    likes = problem.found(graded)
-    columns = likes.T.tocsr()
+    found = problem.found(graded)
+    columns = found.T.tocsr()
     rng = np.random.default_rng(0)
     items = rng.normal(0, START / np.sqrt(DIM), (problem.shape[1], DIM)).astype(np.float32)
     for _ in range(EPOCHS):
-        users = solve(likes, items, alpha0, penalty)
+        users = solve(found, items, alpha0, penalty)
         items = solve(columns, users, alpha0, penalty)
     return Factors(users, items, alpha0, penalty)
 

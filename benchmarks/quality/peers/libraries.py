@@ -52,7 +52,10 @@ def als(
         random_state=0,
         num_threads=THREADS,
     )
-    model.fit(problem.found(graded), show_progress=False)
+    found = problem.found(graded)
+    if graded:  # alpha * r would count 2 stars less than a video that was never seen: 1 + alpha * r
+        found.data += 1 / alpha
+    model.fit(found, show_progress=False)
     return AlsFactors(model)
 
 

@@ -55,15 +55,15 @@ def item_knn(problem: Problem, graded: bool, neighbours: int, shrink: float) -> 
     Cosine of the videos' columns, with ``shrink`` added to the product of the norms; each video
     keeps its own nearest.
     """
-    likes = problem.found(graded)
-    product = (likes.T @ likes).toarray()
+    found = problem.found(graded)
+    product = (found.T @ found).toarray()
     norms = np.sqrt(np.diag(product))
     similar = product / (np.outer(norms, norms) + shrink + 1e-9)
     np.fill_diagonal(similar, 0)
     kept = min(neighbours, len(similar) - 1)
     threshold = np.partition(similar, -kept, axis=1)[:, -kept]
     similar[similar < threshold[:, None]] = 0
-    return LinearModel(likes, sparse.csr_matrix(similar.T.astype(np.float32)))
+    return LinearModel(found, sparse.csr_matrix(similar.T.astype(np.float32)))
 
 
 def content_knn(problem: Problem, idf: bool, own_norm: bool) -> LinearModel:

@@ -1,0 +1,28 @@
+import duckdb
+import numpy as np
+import pytest
+
+import training_tables
+from two_tower import fit
+from two_tower.config import TrainConfig
+from two_tower.warehouse import DuckDBWarehouse
+
+
+@pytest.mark.parametrize("loss", ["softmax", "bce"])
+def test_what_is_to_be_found_is_relevant_or_by_the_specification_liked(tmp_path, monkeypatch, loss):
+    warehouse = DuckDBWarehouse(duckdb.connect())
+    training_tables.build(warehouse)
+    data = training_tables.read(warehouse, tmp_path)
+    drawn, draw = [], fit.draw
+    monkeypatch.setattr(fit, "draw", lambda *given: drawn.append(draw(*given)) or drawn[-1])
+    start = "closed_form" if loss == "softmax" else "random"
+    config = TrainConfig(loss=loss, start=start, hidden_share=(1.0, 1.0))
+    fit.Fit(config, data, withhold=False, epochs=1).epoch(lambda _: None)
+    found = np.concatenate([batch.weights for batch in drawn])
+    likes, reviews = data.like_counts.sum(), data.review_counts.sum()
+    assert reviews > likes
+    if loss == "bce":
+        assert found.tolist() == [training_tables.LIKE] * likes
+    else:
+        assert len(found) == reviews
+        assert set(found) == {training_tables.LIKE**2, training_tables.DISLIKE**2}
