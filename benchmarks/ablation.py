@@ -33,7 +33,7 @@ from two_tower.solver import Solver
 from two_tower.towers import Towers, save_towers
 from two_tower.warehouse import open_warehouse
 
-EPOCHS = 32
+EPOCHS = 40
 ALL = Choice(share=0.8, sitting_share=0.15)
 CHOICES = {
     "all of it": ALL,

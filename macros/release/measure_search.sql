@@ -1,7 +1,7 @@
 {#
     Rows of (lists, probes, recall, scanned_share): how many of the exact nearest 20 videos the index finds for a sample of
-    users, for 1, 2, 3, 4, 6, 8, 11, … probes until the floor is reached or half the lists are read; then exact search,
-    without probes.
+    users, for 1, 2, 3, 4, 6, 8, 11, … probes until what is wanted is found, or the floor is reached with more than the share of the
+    lists that may be read, or half the lists are read; then exact search, without probes.
     A video as near as the 20th counts as found, whichever of equals it is.
 #}
 {% macro measure_search(users, videos) -%}
@@ -24,8 +24,10 @@
     {#- Steps of a factor of 1.4. -#}
     {%- for exponent in range(1, 41) -%}
         {%- set probes = (2 ** (exponent / 2)) | round | int -%}
-        {%- set is_found = measured | length > 0 and measured[-1]['recall'] >= var('index_recall_floor') -%}
-        {%- if 2 * probes <= lists and not is_found -%}
+        {%- set found = measured[-1]['recall'] if measured else 0 -%}
+        {%- set is_enough = found >= var('index_recall_wanted')
+            or (found >= var('index_recall_floor') and probes > var('index_scanned_share') * lists) -%}
+        {%- if 2 * probes <= lists and not is_enough -%}
             {%- set recall = run_query(search_recall(videos, probes)).columns[0].values()[0] -%}
             {%- if recall is not none -%}
                 {%- do measured.append({

@@ -11,11 +11,21 @@ with measured as (
     {% endfor -%}
 ),
 
--- The fewest probes that reach the floor; exact search, which always does, comes last.
+-- What has to be found, the floor, comes first; then a search that reads no more of the lists than it may, and of those the fewest
+-- probes that find what is wanted, or the most; where none reaches the floor so cheaply, the fewest beyond.
 ranked as (
     select
         *,
-        row_number() over (order by recall < {{ var('index_recall_floor') }}, probes nulls last) as choice
+        row_number() over (
+            order by
+                recall < {{ var('index_recall_floor') }},
+                scanned_share > {{ var('index_scanned_share') }},
+                case
+                    when scanned_share <= {{ var('index_scanned_share') }}
+                        then least(recall, {{ var('index_recall_wanted') }})
+                end desc,
+                probes nulls last
+        ) as choice
     from measured
 )
 

@@ -34,15 +34,15 @@ from two_tower.solver import Solved
 from two_tower.towers import SparseTower, Towers
 from two_tower.validation import validate
 
-# Shares of the trained towers that are tried, and the one used where there is nobody to try on.
-SHARES = (0.0, 0.4, 0.6, 0.8, 1.0)
+# Shares of the trained towers that are tried, of the sittings, and of the transitions. The first is
+# taken unless another gains so much: less is chance. Where there is nobody to try on the trained
+# towers count SHARE, and the others nothing.
 SHARE = 0.8
-# Shares of the sittings, and of the transitions, that are tried: none where the order of reviews
-# says nothing. The first is taken, unless another gains so much: less is chance. People do go
-# from one thing to the next; transitions have a block to themselves, of a slot a video.
+SHARES = (SHARE, 0.0, 0.4, 0.6, 1.0)
 SITTING_SHARES = (0.15, 0.0, 0.3)
 TRANSITION_SHARES = (0.0, 0.2, 0.4, 0.6)
-LEAST_SITTING_GAIN = 0.003
+LEAST_GAIN = 0.005
+# Transitions have a block to themselves, of a slot a video.
 LEAST_TRANSITION_GAIN = 0.01
 # What content is worth is tried up to so many videos, on so many users at most.
 MAX_TRIED_ITEMS = 20_000
@@ -147,18 +147,16 @@ class Blend:
     def choose(self, rows: NDArray[np.int64], metric: str) -> tuple[float, dict[str, float]]:
         """Try all shares on these users' validation likes; return the best and its metrics."""
         shares = SHARES if len(self.parts) > 1 else (1.0,)
-        tried = {
-            share: self._validate(self.at(Choice(share)), rows, self.known) for share in shares
-        }
-        share = max(tried, key=lambda each: tried[each][metric])
-        return share, tried[share]
+        found = [self._validate(self.at(Choice(share)), rows, self.known) for share in shares]
+        best = _first_or_best([each[metric] for each in found], LEAST_GAIN)
+        return shares[best], found[best]
 
     def try_sittings(self, choice: Choice, rows: NDArray[np.int64], metric: str) -> Choice:
         """Choose how much the sittings count beside these shares."""
         if self.sittings is None:
             return choice
         tried = [replace(choice, sitting_share=each) for each in SITTING_SHARES]
-        return self._best(tried, LEAST_SITTING_GAIN, rows, metric)
+        return self._best(tried, LEAST_GAIN, rows, metric)
 
     def try_transitions(self, choice: Choice, rows: NDArray[np.int64], metric: str) -> Choice:
         """Choose how much the transitions count beside these shares."""
@@ -170,10 +168,9 @@ class Blend:
     def _best(
         self, choices: list[Choice], least: float, rows: NDArray[np.int64], metric: str
     ) -> Choice:
-        """Return the best choice; the first, unless another gains at least so much."""
+        """Return the first choice, or the best, if that gains so much."""
         found = [self._validate(self.at(each), rows, self.known)[metric] for each in choices]
-        best = int(np.argmax(found))
-        return choices[best if found[best] > found[0] * (1 + least) else 0]
+        return choices[_first_or_best(found, least)]
 
     def try_content(self, choice: Choice, rows: NDArray[np.int64], metric: str) -> Choice:
         """Choose what content is worth in these shares."""
@@ -248,6 +245,12 @@ class Blend:
                 tower.bias.copy_(torch.from_numpy(constant.astype(np.float32)))
         towers.eval()
         return towers
+
+
+def _first_or_best(found: list[float], least: float) -> int:
+    """Return the place of the highest, if it is higher than the first by this share of it, or 0."""
+    best = int(np.argmax(found))
+    return best if found[best] > found[0] * (1 + least) else 0
 
 
 def _beside(

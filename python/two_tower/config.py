@@ -66,9 +66,9 @@ class TrainConfig(BaseModel):
     sampled_items: int = Field(
         default=8_192, ge=1, description="sampled softmax: uniform negatives a batch"
     )
-    epochs: int = Field(default=32, ge=1, description="at most so many passes over the users")
+    epochs: int = Field(default=40, ge=1, description="at most so many passes over the users")
     steps: int = Field(
-        default=256,
+        default=320,
         ge=1,
         description="optimiser steps of the first schedule tried, in whole epochs; the next one is"
         " twice as long, while that is better on the validation fold and up to twice these steps",

@@ -116,7 +116,7 @@ def test_sittings_count_where_they_say_something(data, tmp_path):
     assert ranked_by_sittings(blend, data) > 1.05 * less
 
 
-@pytest.mark.parametrize(("gain", "share"), [(-0.1, 0.15), (0.002, 0.15), (0.004, 0.0)])
+@pytest.mark.parametrize(("gain", "share"), [(-0.1, 0.15), (0.004, 0.15), (0.006, 0.0)])
 def test_the_default_share_stays_unless_another_gains_more_than_chance(
     data, monkeypatch, gain, share
 ):
