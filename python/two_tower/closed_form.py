@@ -201,7 +201,7 @@ def precision(data: Data, items: NDArray[np.int64]) -> Floats:
 
 
 def solve(sums: Sums, ridge: float, precision: Floats) -> Floats:
-    """Return the map from histories to likes, ``[blocks * head, head]``.
+    """Return the map from histories to what is found, ``[blocks * head, head]``.
 
     A block whose rows are longer has smaller values (rows have norm 1) and says less a video: its
     penalty is ``ridge`` times its length relative to that of the likes.

@@ -270,8 +270,8 @@ def survey(layout: Layout, users: Users, items: Items) -> Data:
             f"{len(users)} users with a training review, {len(items)} videos: nothing to train on",
             "load reviews of videos that are in the catalogue, then run dbt build",
         )
-    counts = np.zeros(len(items), dtype=np.int64)
-    liked = np.zeros(len(items), dtype=np.int64)
+    review_counts = np.zeros(len(items), dtype=np.int64)
+    like_counts = np.zeros(len(items), dtype=np.int64)
     found: dict[str, list[NDArray[np.int64]]] = {"likers": [], "search": [], "validation": []}
     reviews = 0
     for rows, part in users.chunks():
@@ -280,8 +280,8 @@ def survey(layout: Layout, users: Users, items: Items) -> Data:
                 "two_tower.training_users names an item number that item_feature_slots lacks",
                 "run dbt build, so that both are of one build",
             )
-        counts += np.bincount(part.items, minlength=len(items))
-        liked += np.bincount(part.items[part.liked], minlength=len(items))
+        review_counts += np.bincount(part.items, minlength=len(items))
+        like_counts += np.bincount(part.items[part.liked], minlength=len(items))
         reviews += len(part.items)
         held = part.folds == VALIDATION_FOLD
         masks = {
@@ -298,7 +298,9 @@ def survey(layout: Layout, users: Users, items: Items) -> Data:
             f"no user likes anything: {reviews} training reviews, none of them a like",
             "a like is a review of 4 stars or more (the dbt var liked_from_stars)",
         )
-    return Data(layout, users, items, liked, counts, likers, search, validation, reviews)
+    return Data(
+        layout, users, items, like_counts, review_counts, likers, search, validation, reviews
+    )
 
 
 _FEATURES = tuple(SLOTS)

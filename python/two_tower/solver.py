@@ -96,11 +96,11 @@ class Solver:
         )
 
     def closed(self, withhold: bool, ridge: float) -> Factors | None:
-        """Regress the likes of users on their histories; None without histories."""
+        """Regress the reviews of users on their histories; None without histories."""
         return self._regressed(closed_form.add_up, self.base, withhold, ridge)
 
     def sittings(self, withhold: bool, ridge: float) -> Factors | None:
-        """Regress the likes of sittings on what was reviewed in them; None without histories."""
+        """Regress the reviews of sittings on each other; None without histories."""
         ridge *= sittings.RIDGE_SHARE
         return self._regressed(sittings.add_up, self.short_base, withhold, ridge)
 

@@ -90,7 +90,7 @@ def test_what_is_withheld_is_not_known(data):
     head = find_head(data, 100, [block])
     config = TrainConfig()
     (whole, _), (rest, _) = (add_up(config, data, block, head, hidden) for hidden in (False, True))
-    # Every like but a user's first has a predecessor, and a row of length 1.
+    # Every review but a user's first has a predecessor, and a row of length 1.
     assert np.trace(whole) == pytest.approx(USERS * (LONG - 1) / LONG)
     assert np.trace(rest) == pytest.approx(USERS * (LONG - 2) / (LONG - 1))
 
