@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from benchmarks.quality.scratch import Scratch, scratch_folder
 from two_tower.blend import Blend, Choice
 from two_tower.checkpoint import make_run, write_json
 from two_tower.config import TrainConfig
-from two_tower.dataset import Data, read_items, read_users, spool, survey
+from two_tower.dataset import Data, UserRows, read_items, read_users, spool, survey
 from two_tower.evaluate import evaluate
 from two_tower.factors import Factors, on_the_sphere, reduced
 from two_tower.fit import Fit
@@ -106,6 +107,9 @@ def parts(project: Scratch, data: Data) -> dict[str, dict[str, float]]:
     towers, blend = train(TrainConfig(), data)
     rows = {name: measure(project, blend.towers(choice)) for name, choice in CHOICES.items()}
     rows["trained towers alone"] = measure(project, towers)
+    liked = property(lambda users: users.liked.astype(np.float32))
+    with patch.object(UserRows, "relevance", liked):
+        rows["fitted on likes alone"] = measure(project, train(TrainConfig(), data)[1].towers(ALL))
     # As with catalogues that are too large for either: the steps of the recipe that go by counts.
     half = len(data.items) // 2
     for name, steps in {
