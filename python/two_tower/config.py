@@ -71,7 +71,7 @@ class TrainConfig(BaseModel):
         default=320,
         ge=1,
         description="optimiser steps of the first schedule tried, in whole epochs; the next one is"
-        " twice as long, while that is better on the validation fold and up to twice these steps",
+        " twice as long, while that is better on the validation fold and up to about twice that",
     )
     batch_size: int = Field(default=128, ge=1, description="users a step")
     learning_rate: float = Field(

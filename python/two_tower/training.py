@@ -32,8 +32,9 @@ from two_tower.validation import validate_towers
 
 # Of the three that validation measures the one that chance moves least.
 METRIC = "ndcg@100"
-# A schedule twice as long has to gain so much.
+# A schedule twice as long has to gain so much; beyond so many times the first steps none is tried.
 LEAST_GAIN = 0.01
+LONG = 1.5
 # Users who are ranked after an epoch in the middle of a schedule, for the curve alone.
 GLANCED = 500
 # Seconds between checkpoints: an epoch may be shorter than writing one.
@@ -171,8 +172,8 @@ class Training:
         if is_better:
             self.best, self.best_value, self.choice = self.fit.epochs, value, Choice(share)
         longer = min(2 * self.fit.epochs, self.config.epochs)
-        # Of many users a single epoch has more steps than twice the first schedule.
-        was_long = self.fit.epochs * self.fit.steps >= 2 * self.config.steps
+        # Of many users a single epoch may have more steps than the first schedule needs.
+        was_long = self.fit.epochs * self.fit.steps >= LONG * self.config.steps
         self.refitting = not is_better or was_long or longer == self.fit.epochs
         epochs = self.best if self.refitting else longer
         self.fit = Fit(self.config, self.data, withhold=not self.refitting, epochs=epochs)
