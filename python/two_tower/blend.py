@@ -32,17 +32,16 @@ from two_tower.factors import (
 from two_tower.layout import Kind
 from two_tower.solver import Solved
 from two_tower.towers import SparseTower, Towers
-from two_tower.validation import validate
+from two_tower.validation import LEAST_GAIN, validate
 
 # Shares of the trained towers that are tried, of the sittings, and of the transitions. The first is
-# taken unless another gains so much: less is chance. Where there is nobody to try on the trained
-# towers count SHARE, and the others nothing.
+# taken unless another gains more than chance. Where there is nobody to try on the trained towers
+# count SHARE, and the others nothing.
 SHARE = 0.8
 SHARES = (SHARE, 0.0, 0.4, 0.6, 1.0)
 SITTING_SHARES = (0.15, 0.0, 0.3)
 TRANSITION_SHARES = (0.0, 0.2, 0.4, 0.6)
-LEAST_GAIN = 0.005
-# Transitions have a block to themselves, of a slot a video.
+# Transitions have a block to themselves, of a slot a video, and have to be worth it.
 LEAST_TRANSITION_GAIN = 0.01
 # What content is worth is tried up to so many videos, on so many users at most.
 MAX_TRIED_ITEMS = 20_000
@@ -104,6 +103,7 @@ class Blend:
             vectors = towers.forward_sparse("item", data.items.slots).numpy().astype(np.float64)
         vectors[~self.known] = 0
         self.users = self._sample(withhold)
+        self.found: dict[Choice, dict[str, float]] = {}
         trained = of_towers(towers, vectors)
         both = [trained] if solved.closed is None else [solved.closed, trained]
         self.parts = [self._scaled(each) for each in both]
@@ -147,7 +147,7 @@ class Blend:
     def choose(self, rows: NDArray[np.int64], metric: str) -> tuple[float, dict[str, float]]:
         """Try all shares on these users' validation likes; return the best and its metrics."""
         shares = SHARES if len(self.parts) > 1 else (1.0,)
-        found = [self._validate(self.at(Choice(share)), rows, self.known) for share in shares]
+        found = [self._try(Choice(share), rows) for share in shares]
         best = _first_or_best([each[metric] for each in found], LEAST_GAIN)
         return shares[best], found[best]
 
@@ -169,8 +169,14 @@ class Blend:
         self, choices: list[Choice], least: float, rows: NDArray[np.int64], metric: str
     ) -> Choice:
         """Return the first choice, or the best, if that gains so much."""
-        found = [self._validate(self.at(each), rows, self.known)[metric] for each in choices]
+        found = [self._try(each, rows)[metric] for each in choices]
         return choices[_first_or_best(found, least)]
+
+    def _try(self, choice: Choice, rows: NDArray[np.int64]) -> dict[str, float]:
+        """Return the metrics of these shares; each is measured once, for the same users always."""
+        if choice not in self.found:
+            self.found[choice] = self._validate(self.at(choice), rows, self.known)
+        return self.found[choice]
 
     def try_content(self, choice: Choice, rows: NDArray[np.int64], metric: str) -> Choice:
         """Choose what content is worth in these shares."""

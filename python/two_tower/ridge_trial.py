@@ -11,13 +11,12 @@ from two_tower.config import TrainConfig
 from two_tower.dataset import Data
 from two_tower.factors import Factors, encoder
 from two_tower.towers import SparseTower
-from two_tower.validation import validate
+from two_tower.validation import LEAST_GAIN, validate
 
-# The penalties that are tried, rising, as long as each gains so much: less is chance; and the one
-# used where there is nobody to try on. Few reviews a user want a high one.
+# The penalties that are tried, rising, as long as each gains more than chance; and the one used
+# where there is nobody to try on. Few reviews a user want a high one.
 RIDGES = (5.0, 15.0, 45.0)
 RIDGE = 5.0
-LEAST_GAIN = 0.005
 
 
 def choose_ridge(

@@ -25,7 +25,7 @@ PHASES = 2
 # The penalty beside that of the closed form.
 RIDGE_SHARE = 1 / 4
 # Reviews the sums are taken over; more change the sums little, and take their time.
-MAX_REVIEWS = 2_000_000
+MAX_REVIEWS = 1_000_000
 
 
 def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, head: Head) -> Sums:

@@ -88,12 +88,11 @@ class Solver:
 
     def final(self, ridge: float, with_sittings: bool, with_transitions: bool) -> Solved:
         """Solve them on all training reviews: the closed form, and the others where they count."""
-        return Solved(
-            ridge,
-            self.closed(False, ridge),
-            self.sittings(False, ridge) if with_sittings else None,
-            transitions(self.config, self.data, False) if with_transitions else None,
+        together = ahead(lambda: self.sittings(False, ridge) if with_sittings else None)
+        coming = ahead(
+            lambda: transitions(self.config, self.data, False) if with_transitions else None
         )
+        return Solved(ridge, self.closed(False, ridge), together.result(), coming.result())
 
     def closed(self, withhold: bool, ridge: float) -> Factors | None:
         """Regress the reviews of users on their histories; None without histories."""

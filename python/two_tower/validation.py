@@ -17,6 +17,8 @@ from two_tower.layout import Slots
 from two_tower.towers import Towers
 
 Encoder = Callable[[Slots], Tensor]
+# Another choice than the default has to gain more than this share of the metric: less is chance.
+LEAST_GAIN = 0.005
 # Scores in memory at a time.
 MAX_SCORES = 2**24
 

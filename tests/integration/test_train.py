@@ -177,9 +177,7 @@ def test_what_another_version_trained_is_not_used_again(
     assert train(settings, SMALL, reuse=True).version > first.version
 
 
-def test_what_another_version_began_is_not_gone_on_with(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def interrupt_after_two_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     epoch = Fit.epoch
 
     def interrupted(self: Fit, advance: object) -> dict[str, float]:
@@ -188,6 +186,12 @@ def test_what_another_version_began_is_not_gone_on_with(
         return epoch(self, advance)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Fit, "epoch", interrupted)
+
+
+def test_what_another_version_began_is_not_gone_on_with(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_after_two_epochs(monkeypatch)
     monkeypatch.setattr(training, "package_checksum", lambda: "another")
     monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
     with pytest.raises(KeyboardInterrupt):
@@ -200,14 +204,7 @@ def test_what_another_version_began_is_not_gone_on_with(
 def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    epoch = Fit.epoch
-
-    def interrupted(self: Fit, advance: object) -> dict[str, float]:
-        if self.done == 2:
-            raise KeyboardInterrupt
-        return epoch(self, advance)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Fit, "epoch", interrupted)
+    interrupt_after_two_epochs(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         train(settings, SMALL)
     assert "two-tower train --resume" in capsys.readouterr().err

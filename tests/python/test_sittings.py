@@ -63,7 +63,7 @@ def test_the_rows_of_the_regression_are_sittings(data, withhold, monkeypatch):
     head = find_head(data, 100, [block for block in data.layout.user if block.kind == "history"])
     found = sittings.add_up(config, data, tower, withhold, head)
     gram, cross, reviews, likes = np.zeros((100, 100)), np.zeros((100, 50)), 0, 0
-    grades = training_tables.DISLIKE**2, training_tables.LIKE**2
+    grades = training_tables.LIKE**2, training_tables.DISLIKE**2
     users = data.users.read(np.arange(USERS))
     for user in range(USERS):
         here = (users.rows == user) & ~(withhold & (users.folds == 0))
@@ -78,7 +78,7 @@ def test_the_rows_of_the_regression_are_sittings(data, withhold, monkeypatch):
                 row = np.zeros((3, 50))
                 row[0, videos[part][liked[part]]] = 1
                 row[1, videos[part]] = 1
-                row[2, videos[part]] = np.where(liked[part], *grades[::-1])
+                row[2, videos[part]] = np.where(liked[part], *grades)
                 row /= np.maximum(np.linalg.norm(row, axis=1, keepdims=True), 1e-9)
                 row, target = row[:2], row[2]
                 weight = len(videos[part]) / 2

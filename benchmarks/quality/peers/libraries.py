@@ -32,11 +32,18 @@ class Factors:
 
 @dataclass(frozen=True)
 class AlsFactors(Factors):
-    """ALS also folds newcomers in."""
+    """ALS also folds newcomers in.
+
+    Attributes:
+        like: how much a like of theirs counts, as in what the model was fitted on.
+    """
+
+    like: float
 
     def scores_of_likes(self, likes: sparse.csr_matrix) -> Scores:
         """See :class:`FoldIn`."""
-        rows = self.model.recalculate_user(np.arange(likes.shape[0]), likes.astype(np.float32))
+        counts = (likes * self.like).astype(np.float32)
+        rows = self.model.recalculate_user(np.arange(likes.shape[0]), counts)
         found: Scores = np.asarray(rows) @ self.model.item_factors.T
         return found
 
@@ -53,10 +60,11 @@ def als(
         num_threads=THREADS,
     )
     found = problem.found(graded)
-    if graded:  # alpha * r would count 2 stars less than a video that was never seen: 1 + alpha * r
-        found.data += 1 / alpha
+    # alpha * r would count 2 stars less than a video that was never seen: 1 + alpha * r.
+    more = 1 / alpha if graded else 0.0
+    found.data += more
     model.fit(found, show_progress=False)
-    return AlsFactors(model)
+    return AlsFactors(model, 1 + more)
 
 
 def bpr(
