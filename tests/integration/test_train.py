@@ -239,6 +239,18 @@ def test_schedules_grow_while_a_longer_one_is_better(
     assert history[1]["learning_rate"] < history[0]["learning_rate"]
 
 
+@pytest.mark.parametrize(("steps", "schedules"), [(5, [2, 2]), (6, [2, 2, 4, 4, 4, 4])])
+def test_whole_epochs_of_many_users_are_a_long_schedule_already(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, steps: int, schedules: list[int]
+) -> None:
+    """Two epochs of four steps each are at least one and a half times five steps, not six."""
+    values = iter([0.1, 0.3, 0.2, 0.2, 0.2, 0.4])
+    monkeypatch.setattr(training, "validate_towers", lambda *_: {"ndcg@100": next(values)})
+    result = train(settings, TrainConfig(epochs=20, batch_size=32, steps=steps, start="random"))
+    history = json.loads((result.run_dir / "history.json").read_text())
+    assert [row["schedule"] for row in history] == schedules
+
+
 def test_a_sampled_softmax_trains_where_the_full_one_would_not_fit(settings: Settings) -> None:
     sampled = {"max_full_softmax_items": 10, "sampled_items": 10}
     result = train(settings, TrainConfig(epochs=20, batch_size=16, start="random", **sampled))

@@ -4,7 +4,8 @@ import torch
 from scipy import sparse
 from test_closed_form import open_data
 
-from two_tower.blend import Blend, Choice
+from two_tower import blend as blend_module
+from two_tower.blend import SHARE, SHARES, SITTING_SHARES, Blend, Choice
 from two_tower.config import TrainConfig
 from two_tower.content import Content, place, read_content, ridge, unit
 from two_tower.factors import design
@@ -61,6 +62,22 @@ def test_towers_score_as_the_sum_of_the_maps(data, share):
     for user in range(len(users)):
         found, wanted = queries[user] @ videos[rows].T, expected[user, rows]
         assert np.corrcoef(found, wanted)[0, 1] > 1 - 1e-5
+
+
+def test_shares_are_measured_once(data, monkeypatch):
+    """The best of one choice is the first of the next."""
+    measured = []
+
+    def validate(*_):
+        measured.append(1)
+        return {"ndcg@100": 0.5}
+
+    monkeypatch.setattr(blend_module, "validate", validate)
+    blend, rows = blend_of(data), data.validation
+    assert blend.choose(rows, "ndcg@100")[0] == SHARE
+    choice = blend.try_sittings(Choice(SHARE), rows, "ndcg@100")
+    assert choice.sitting_share == SITTING_SHARES[0]
+    assert len(measured) == len(SHARES) + len(SITTING_SHARES) - 1
 
 
 def test_a_new_video_lies_by_those_of_its_content(data):
