@@ -222,7 +222,7 @@ def test_the_oracle_is_a_ceiling_that_a_model_comes_near(
     assert 0.4 < best["recall@20"] < 0.6
     assert 0.08 < popular["recall@20"] < 0.2
     # EASE (Steck 2019) on the same split.
-    held_out = oracle._held_out(seen, np.random.default_rng(1))
+    held_out = oracle.held_out(seen, np.random.default_rng(1))
     matrix = np.zeros((len(seen.users), world.size.videos), np.float32)
     train = ~held_out
     matrix[reviews.user[train], reviews.video[train]] = np.where(liked[train], 1.0, 0.25)
@@ -236,8 +236,8 @@ def test_the_oracle_is_a_ceiling_that_a_model_comes_near(
         rows = slice(starts[user], starts[user + 1])
         target = reviews.video[rows][held_out[rows] & liked[rows]]
         if len(target):
-            places = oracle._ranks(scores[user], reviews.video[rows][train[rows]], target)
-            recalls.append(oracle._metrics(places)["recall@20"])
+            found = oracle.metrics(scores[user], reviews.video[rows][train[rows]], target)
+            recalls.append(found["recall@20"])
     assert len(recalls) == truth["n_users"]
     assert 0.7 * best["recall@20"] < np.mean(recalls) < 0.92 * best["recall@20"]
     assert np.mean(recalls) > 2 * popular["recall@20"]
@@ -245,9 +245,7 @@ def test_the_oracle_is_a_ceiling_that_a_model_comes_near(
 
 def test_metrics_match_a_hand_calculation() -> None:
     score = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
-    places = oracle._ranks(score, seen=np.array([0]), target=np.array([3, 1]))
-    assert places.tolist() == [0, 2]
-    metrics = oracle._metrics(places)
+    metrics = oracle.metrics(score, seen=np.array([0]), target=np.array([3, 1]))
     assert metrics["recall@20"] == 1.0
     assert metrics["mrr"] == 1.0
     assert metrics["ndcg@10"] == pytest.approx((1 + 0.5) / (1 + 1 / np.log2(3)))
@@ -255,7 +253,7 @@ def test_metrics_match_a_hand_calculation() -> None:
 
 def test_inclusion_probabilities_sum_to_the_number_of_draws() -> None:
     chance = np.array([0.5, 0.3, 0.1, 0.06, 0.04, 0.0])
-    included = oracle._inclusion(chance, 3)
+    included = oracle.drawn(chance, 3)
     assert included.sum() == pytest.approx(3.0, abs=1e-4)
     assert included[-1] == 0.0
     rng = np.random.default_rng(5)

@@ -1,5 +1,6 @@
 """The ceiling of the sample: what a model that knew every true preference would reach."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,36 +38,41 @@ def measure(
         likes: reviews of four stars and up of each video over all users; int64 [videos].
         rng: draws the split.
     """
-    splits = [(w, _held_out(w, rng)) for w in witnesses]
+    splits = [(w, held_out(w, rng)) for w in witnesses]
     popular = likes.copy()
-    for witness, held_out in splits:
-        np.subtract.at(popular, witness.reviews.video[held_out & (witness.reviews.stars >= 4)], 1)
+    for witness, held in splits:
+        np.subtract.at(popular, witness.reviews.video[held & (witness.reviews.stars >= 4)], 1)
     # Ties are broken by video number, as a database would break them by id.
     place = np.empty(len(popular), np.int64)
     place[np.argsort(-popular, kind="stable")] = np.arange(len(popular))
     oracle_rows: list[dict[str, float]] = []
     popular_rows: list[dict[str, float]] = []
-    for witness, held_out in splits:
-        reviews = witness.reviews
-        starts = np.searchsorted(reviews.user, np.arange(len(witness.users) + 1))
-        for user in range(len(witness.users)):
-            rows = slice(starts[user], starts[user + 1])
-            out, video = held_out[rows], reviews.video[rows]
-            target = video[out & (reviews.stars[rows] >= 4)]
-            if not len(target):
-                continue
-            score = _scores(world, witness.users, user, len(video))
-            for metrics, values in ((oracle_rows, score), (popular_rows, -place)):
-                metrics.append(_metrics(_ranks(values, video[~out], target)))
+    for witness, held in splits:
+        for user, count, seen, target in asked(witness, held):
+            score = scores(world, witness.users, user, count)
+            for rows, values in ((oracle_rows, score), (popular_rows, -place)):
+                rows.append(metrics(values, seen, target))
     return {
         "protocol": PROTOCOL,
         "n_users": len(oracle_rows),
-        "oracle": _means(oracle_rows),
-        "popularity": _means(popular_rows),
+        "oracle": means(oracle_rows),
+        "popularity": means(popular_rows),
     }
 
 
-def _held_out(witness: Witness, rng: np.random.Generator) -> np.ndarray:
+def asked(witness: Witness, held: np.ndarray) -> Iterator[tuple[int, int, Ints, Ints]]:
+    """Yield each user with a target: their row, their reviews in all, videos seen, targets."""
+    reviews = witness.reviews
+    starts = np.searchsorted(reviews.user, np.arange(len(witness.users) + 1))
+    for user in range(len(witness.users)):
+        rows = slice(starts[user], starts[user + 1])
+        out, video = held[rows], reviews.video[rows]
+        target = video[out & (reviews.stars[rows] >= 4)]
+        if len(target):
+            yield user, len(video), video[~out], target
+
+
+def held_out(witness: Witness, rng: np.random.Generator) -> np.ndarray:
     """Mark a random fifth of each user's reviews, at least one; bool [reviews]."""
     user = witness.reviews.user
     order = np.lexsort((rng.random(len(user)), user))
@@ -77,8 +83,22 @@ def _held_out(witness: Witness, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(place < np.maximum(1, np.rint(counts * HELD_OUT))[user])
 
 
-def _scores(world: World, users: Users, user: int, count: int) -> Floats:
-    """Return P(held out and liked | not in training) of every video; float64 [videos]."""
+def scores(world: World, users: Users, user: int, count: int) -> Floats:
+    """Return P(held out and liked | not in training) of every video; float64 [videos].
+
+    Args:
+        world: the catalogue.
+        users: with the user's tastes.
+        user: their row.
+        count: reviews that they write in all.
+    """
+    reviewed = inclusion(world, users, user, count)
+    liked = like_probability(mean_stars(world, users, np.array([user]), slice(None)))
+    return np.asarray(HELD_OUT * reviewed / (1.0 - (1.0 - HELD_OUT) * reviewed) * liked)
+
+
+def inclusion(world: World, users: Users, user: int, count: int) -> Floats:
+    """Return the probability that each video is among the user's reviews; float64 [videos]."""
     first, last = np.zeros(world.size.videos), np.zeros(world.size.videos)
     for slot, component in enumerate(users.components[user]):
         video, share = world.components.distribution(int(component))
@@ -88,12 +108,10 @@ def _scores(world: World, users: Users, user: int, count: int) -> Floats:
     stay = max(int(users.left_at[user] - users.joined_at[user]), 1)
     out = np.clip((world.released_at - users.joined_at[user]) / stay, 0.0, 1.0)
     chance = first * (1.0 - out) ** 2 / 2 + last * (1.0 - out**2) / 2
-    reviewed = _inclusion(chance, count)
-    liked = like_probability(mean_stars(world, users, np.array([user]), slice(None)))
-    return np.asarray(HELD_OUT * reviewed / (1.0 - (1.0 - HELD_OUT) * reviewed) * liked)
+    return drawn(chance, count)
 
 
-def _inclusion(chance: Floats, count: int) -> Floats:
+def drawn(chance: Floats, count: int) -> Floats:
     """Return the probability that each video is among ``count`` different draws.
 
     Draws without replacement are those of a Poisson process stopped at its ``count``-th video
@@ -118,7 +136,9 @@ def _ranks(score: Floats | Ints, seen: Ints, target: Ints) -> Ints:
     return np.sort((score > wanted).sum(axis=1) - (known > wanted).sum(axis=1))
 
 
-def _metrics(places: Ints) -> dict[str, float]:
+def metrics(score: Floats | Ints, seen: Ints, target: Ints) -> dict[str, float]:
+    """Return the metrics of the videos that were not seen, the highest score first."""
+    places = _ranks(score, seen, target)
     targets = len(places)
     gains = 1.0 / np.log2(places + 2.0)
     ideal = 1.0 / np.log2(np.arange(targets) + 2.0)
@@ -129,6 +149,7 @@ def _metrics(places: Ints) -> dict[str, float]:
     }
 
 
-def _means(rows: list[dict[str, float]]) -> dict[str, float]:
+def means(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of each metric over users."""
     names = rows[0] if rows else ()
     return {name: round(float(np.mean([row[name] for row in rows])), 6) for name in names}

@@ -152,7 +152,7 @@ def build(size: Size, rng: np.random.Generator) -> World:
         latent=niche_latent[niche] + 0.5 * rng.normal(size=(n, LATENT)) / np.sqrt(LATENT),
         niche_latent=niche_latent,
         first_performer=first_performer,
-        components=_components(
+        components=components_of(
             popularity,
             (niche, size.niches),
             (performer_video, performer, size.performers),
@@ -201,13 +201,22 @@ def _popularity(n: int, rng: np.random.Generator) -> tuple[Floats, Ints]:
     return popularity, (END - age.astype(np.int64)) // DAY * DAY
 
 
-def _components(
+def components_of(
     popularity: Floats,
     niches: tuple[Ints, int],
     cast: tuple[Ints, Ints, int],
     series: tuple[Ints, int],
     makers: tuple[Ints, int],
 ) -> Components:
+    """Return the components of videos of this popularity.
+
+    Args:
+        popularity: of each video; those of 0 are in no component.
+        niches: of each video, and how many there are.
+        cast: videos and performers of pairs, and how many performers there are.
+        series: of each video or -1, and how many there are.
+        makers: of each video, and how many there are.
+    """
     everything = np.arange(len(popularity))
     in_series = np.flatnonzero(series[0] >= 0)
     first_performer = 1 + niches[1]
