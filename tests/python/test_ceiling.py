@@ -91,7 +91,9 @@ def test_what_reviews_tell_is_less_than_the_truth_and_more_than_popularity(
     monkeypatch.setattr(ceiling, "RANKED_USERS", 100)
     monkeypatch.setattr(ceiling, "BURN_IN", 60)
     monkeypatch.setattr(ceiling, "RISING", 40)
+    monkeypatch.setattr(ceiling, "FITTED_USERS", (200, 2_000))
     found = {name: each["ndcg@100"] for name, each in ceiling.measure(10).items()}
-    truth, tastes_only, both = found.values()
+    truth, tastes_only, both, few, many = found.values()
     assert 0.7 * truth < both < truth
     assert 0.7 * truth < tastes_only < truth
+    assert few < many < truth
