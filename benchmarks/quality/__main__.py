@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.harness import RESULTS, ROOT
 from benchmarks.quality import data, lists, ours, problem, table
 from benchmarks.quality.exchange import Answer, load_answers
@@ -28,6 +30,8 @@ from two_tower.errors import InputError
 
 PEERS = sorted({*WARM_PEERS, *(peer for p in PROTOCOLS.values() for peer in p.peers)})
 WHOLE = "whole catalogue"
+# What a model reaches that has no new videos to show: the price of showing them.
+KNOWN = "but for videos that nobody has reviewed"
 
 
 def main() -> None:
@@ -88,6 +92,7 @@ def measure(source: Scratch, dataset: str, name: str, seed: str, wanted: list[st
         )
         for model, answer in answers.items()
         for view, users, metrics in views(case, answer)
+        if view != KNOWN or (model == OURS and name == "random")
     ]
     oracle = data.oracle(source)
     if oracle and name == "random":
@@ -124,6 +129,9 @@ def views(case: Case, answer: Answer) -> list[tuple[str, int, dict[str, float]]]
     found = []
     if len(answer.lists):
         found.append((WHOLE, len(answer.lists), lists.means(answer.lists, case.targets)))
+        unreviewed = np.setdiff1d(np.arange(case.targets.shape[1]), case.problem.items)
+        known = lists.without(answer.lists, unreviewed)
+        found.append((KNOWN, len(known), lists.means(known, case.targets)))
     if len(answer.among):
         metrics = lists.means(answer.among, case.targets)
         found.append(("cold videos among themselves", len(answer.among), metrics))

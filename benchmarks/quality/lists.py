@@ -43,6 +43,13 @@ def means(lists: Ints, targets: sparse.csr_matrix) -> dict[str, float]:
     return {**values, "coverage@20": metrics.coverage(shown)}
 
 
+def without(lists: Ints, numbers: Ints) -> Ints:
+    """Return the lists without these items; what comes behind moves up, ``NOBODY`` fills."""
+    kept = np.where(np.isin(lists, numbers), NOBODY, lists)
+    order = np.argsort(kept == NOBODY, axis=1, kind="stable")
+    return np.take_along_axis(kept, order, axis=1)
+
+
 def hits_of(lists: Ints, targets: sparse.csr_matrix) -> NDArray[np.bool_]:
     """Return which places hold a target, bool ``[users, depth]``."""
     width = targets.shape[1]

@@ -75,6 +75,12 @@ def test_a_missing_place_is_no_hit_on_the_last_video_of_the_row_before() -> None
     assert not lists.hits_of(ranked, _csr([[4], [0]], 5)).any()
 
 
+def test_without_items_what_comes_behind_moves_up() -> None:
+    ranked = np.array([[4, 2, 0, 1], [2, 3, NOBODY, NOBODY]])
+    found = lists.without(ranked, np.array([2, 4]))
+    assert found.tolist() == [[0, 1, NOBODY, NOBODY], [3, NOBODY, NOBODY, NOBODY]]
+
+
 def test_overlap_counts_the_reference_s_places() -> None:
     reference = np.array([[0, 1, 2], [3, NOBODY, NOBODY]])
     assert lists.overlap(np.array([[2, 0, 9], [3, 4, 5]]), reference, 3) == 3 / 4
