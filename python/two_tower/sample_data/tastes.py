@@ -17,6 +17,10 @@ MEAN_STARS = 3.55
 STARS_NOISE = 0.42  # scale of a logistic distribution
 USER_BIAS = 0.35
 TASTE_STRENGTH = 1.1
+# A second niche is mostly one of two that go with the first; any other with the rest of the chance.
+NEAR_SHARE = 0.85
+# How much of what moves the stars comes from the niches, and how much is the user's own.
+LATENT_OF_NICHES, LATENT_OWN = 1.5, 0.3
 
 
 @dataclass(frozen=True)
@@ -106,15 +110,25 @@ def draw_users(world: World, counts: Ints, rng: np.random.Generator) -> Users:
         left_at=left_at,
         counts=counts,
         bias=rng.normal(0.0, USER_BIAS, n),
-        latent=1.5 * latent + 0.3 * rng.normal(size=(n, LATENT)) / np.sqrt(LATENT),
+        latent=mixed_latent(latent, rng.normal(size=(n, LATENT))),
     )
+
+
+def mixed_latent(of_niches: Floats, own: Floats) -> Floats:
+    """Return what moves a user's stars; ``own`` is standard normal, ``[users, LATENT]``."""
+    return np.asarray(LATENT_OF_NICHES * of_niches + LATENT_OWN * own / np.sqrt(LATENT))
+
+
+def near_niche(world: World, niche: Ints, which: Ints | int) -> Ints:
+    """Return the first (0) or the second (1) of the niches that go with a niche."""
+    return np.asarray((niche * 7 + 3 + which) % world.size.niches)
 
 
 def _neighbour(world: World, niche: Ints, rng: np.random.Generator) -> Ints:
     """Return another niche for each: mostly one of two that go with it, sometimes any."""
-    near = (niche * 7 + 3 + rng.integers(0, 2, len(niche))) % world.size.niches
+    near = near_niche(world, niche, rng.integers(0, 2, len(niche)))
     far = world.niche[world.components.draw(np.zeros(len(niche), np.int64), rng)]
-    other = np.where(rng.random(len(niche)) < 0.85, near, far)
+    other = np.where(rng.random(len(niche)) < NEAR_SHARE, near, far)
     counts = np.diff(world.components.starts)
     return np.where(counts[1 + other] > 0, other, niche)
 

@@ -22,6 +22,8 @@ PRICES = np.array([300, 500, 780, 980, 1480, 1980, 2480, 2980, 3980])
 PRICE_SHARES = np.array([0.1, 0.2, 0.12, 0.2, 0.12, 0.12, 0.06, 0.05, 0.03])
 COLD_SHARE = 0.04
 NEW_SHARE = 0.02
+QUALITY_SPREAD = 0.35  # standard deviation, in stars
+POPULARITY_OFFSET = 8.0
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def build(size: Size, rng: np.random.Generator) -> World:
         price=rng.choice(PRICES, n, p=PRICE_SHARES),
         released_at=released_at,
         popularity=popularity,
-        quality=rng.normal(0.0, 0.35, n),
+        quality=rng.normal(0.0, QUALITY_SPREAD, n),
         latent=niche_latent[niche] + 0.5 * rng.normal(size=(n, LATENT)) / np.sqrt(LATENT),
         niche_latent=niche_latent,
         first_performer=first_performer,
@@ -191,9 +193,14 @@ def _cast(niche: Ints, size: Size, rng: np.random.Generator) -> tuple[Ints, Ints
     return pairs // size.performers, pairs % size.performers
 
 
+def popularity_of(rank: Ints) -> Floats:
+    """Return the popularity of the video at this rank, from 0."""
+    return np.asarray(1.0 / (rank + POPULARITY_OFFSET), np.float64)
+
+
 def _popularity(n: int, rng: np.random.Generator) -> tuple[Floats, Ints]:
     """Return a long-tailed popularity (0: never reviewed) and the release moments (six years)."""
-    popularity = np.asarray(1.0 / (rng.permutation(n) + 8.0), np.float64)
+    popularity = popularity_of(rng.permutation(n))
     age = rng.beta(1.3, 1.0, n) * 6 * 365 * DAY
     kind = rng.random(n)
     age = np.where(kind < NEW_SHARE, rng.random(n) * 14 * DAY, age)
