@@ -91,8 +91,7 @@ def measure(source: Scratch, dataset: str, name: str, seed: str, wanted: list[st
             answer.validation,
         )
         for model, answer in answers.items()
-        for view, users, metrics in views(case, answer)
-        if view != KNOWN or (model == OURS and name == "random")
+        for view, users, metrics in views(case, answer, model == OURS and name == "random")
     ]
     oracle = data.oracle(source)
     if oracle and name == "random":
@@ -124,11 +123,12 @@ def ask_peers(case: Case, peers: list[str], folder: Path) -> dict[str, Answer]:
     return load_answers(answered)
 
 
-def views(case: Case, answer: Answer) -> list[tuple[str, int, dict[str, float]]]:
+def views(case: Case, answer: Answer, of_known: bool) -> list[tuple[str, int, dict[str, float]]]:
     """Return the name, users and metrics of each view that the answer has lists for."""
     found = []
     if len(answer.lists):
         found.append((WHOLE, len(answer.lists), lists.means(answer.lists, case.targets)))
+    if of_known:
         unreviewed = np.setdiff1d(np.arange(case.targets.shape[1]), case.problem.items)
         known = lists.without(answer.lists, unreviewed)
         found.append((KNOWN, len(known), lists.means(known, case.targets)))
