@@ -197,7 +197,7 @@ def precision(data: Data, items: NDArray[np.int64]) -> Floats:
     tokens = sparse.csr_array(sparse.diags_array(1 / norms) @ tokens)
     kernel: Floats = LIKENESS * (tokens @ tokens.T).toarray()
     kernel[np.diag_indices_from(kernel)] += 1
-    return inverted(kernel.astype(accuracy(len(items))))
+    return inverted(kernel.astype(accuracy(len(items)), copy=False))
 
 
 def solve(sums: Sums, ridge: float, precision: Floats) -> Floats:
