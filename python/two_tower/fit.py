@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from two_tower.adam import Adam
 from two_tower.batches import Hiding, draw, take_items
 from two_tower.config import TrainConfig
 from two_tower.dataset import VALIDATION_FOLD, Data
@@ -46,7 +47,7 @@ class Fit:
             if block.kind == "recency":  # the transitions', see draw
                 rows = slice(block.offset, block.offset + block.width)
                 self.towers.towers["user"].weight.data[rows] = 0
-        self.adam = torch.optim.Adam(self.towers.parameters(), config.learning_rate, fused=True)
+        self.adam = Adam(self.towers.parameters())
         self.loss = make_loss(config, data)
         self.done = 0
 
@@ -65,7 +66,7 @@ class Fit:
         for step in range(self.steps):
             rate = self._rate(self.done * self.steps + step)
             rows = order[step * self.config.batch_size : (step + 1) * self.config.batch_size]
-            loss, read = self._step(np.sort(rows), rng)
+            loss, read = self._step(np.sort(rows), rate, rng)
             total += loss
             reviews += read
             advance(len(rows))
@@ -78,14 +79,13 @@ class Fit:
         }
 
     def _rate(self, step: int) -> float:
-        """Set and return the learning rate of a step: half a cosine over all planned steps."""
+        """Return the learning rate of a step: half a cosine over all planned steps."""
         share = step / (self.epochs * self.steps)
-        rate = self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
-        for group in self.adam.param_groups:
-            group["lr"] = rate
-        return rate
+        return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
-    def _step(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[float, int]:
+    def _step(
+        self, rows: NDArray[np.int64], rate: float, rng: np.random.Generator
+    ) -> tuple[float, int]:
         """Train on one batch; return its loss and the reviews read."""
         config, data, towers = self.config, self.data, self.towers
         part = data.users.read(rows)
@@ -99,11 +99,11 @@ class Fit:
             slots = take_items(data.items, numbers, config.identity_dropout, rng)
             return towers.forward_sparse("item", slots)
 
-        self.adam.zero_grad()
+        towers.zero_grad()
         loss = self.loss(towers.forward_sparse("user", batch.slots), encode, batch, rng)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(towers.parameters(), config.gradient_clip)
-        self.adam.step()
+        self.adam.step(rate)
         return loss.item(), len(part.items)
 
     def state(self) -> dict[str, Any]:
@@ -111,14 +111,14 @@ class Fit:
         return {
             "done": self.done,
             "towers": self.towers.state_dict(),
-            "adam": self.adam.state_dict(),
+            "adam": self.adam.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a state."""
         self.done = state["done"]
         self.towers.load_state_dict(state["towers"])
-        self.adam.load_state_dict(state["adam"])
+        self.adam.restore(state["adam"])
 
 
 def make_loss(config: TrainConfig, data: Data) -> Loss:

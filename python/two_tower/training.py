@@ -36,7 +36,7 @@ METRIC = "ndcg@100"
 LEAST_GAIN = 0.01
 LONG = 1.5
 # Users who are ranked after an epoch in the middle of a schedule, for the curve alone.
-GLANCED = 500
+GLANCED = 300
 # Seconds between checkpoints: an epoch may be shorter than writing one.
 SAVE_EVERY = 2.0
 
