@@ -68,6 +68,7 @@ def insert_in_turn(
     labels: np.ndarray,
     folds: np.ndarray,
     recent: tuple[list[int], list[int], list[float]] = ([], [], []),
+    dated: bool = True,
 ) -> None:
     """Write a user who reviewed these videos one after the other; ``recent`` are further slots."""
     order = np.argsort(videos)
@@ -84,7 +85,7 @@ def insert_in_turn(
         labels[order].tolist(),
         np.where(labels[order] == 1, LIKE, DISLIKE).tolist(),
         folds[order].tolist(),
-        np.arange(len(known))[::-1][order].tolist(),
+        (np.arange(len(known))[::-1][order] if dated else np.full(len(known), -1)).tolist(),
     )
 
 

@@ -17,14 +17,23 @@ training_reviews as (
         reviews.label,
         cast(reviews.weight as real) as weight,
         reviews.fold,
+        -- An import without timestamps often has one for all: that says nothing of what came first.
         cast(
-            row_number() over (
-                partition by reviews.user_id order by reviews.timestamp desc nulls first, reviews.video_id
-            ) - 1 as integer
+            case
+                when min(reviews.timestamp) over of_user < max(reviews.timestamp) over of_user
+                    and reviews.timestamp is not null
+                    then row_number() over latest_first - 1
+                else -1
+            end as integer
         ) as recency_rank
     from reviews
     inner join items on items.video_id = reviews.video_id
     where reviews.split = 'train'
+    window
+        of_user as (partition by reviews.user_id),
+        latest_first as (
+            partition by reviews.user_id order by reviews.timestamp desc nulls last, reviews.video_id
+        )
 ),
 
 packed as (

@@ -43,10 +43,11 @@ class TrainConfig(BaseModel):
         description="trades popularity for novelty: scores are divided by likes to this power",
     )
     freshness: float = Field(
-        default=0.01,
+        default=0.0075,
         ge=0,
         lt=1,
-        description="how much of their quality lists may lose, so that new videos are shown",
+        description="how much of their NDCG@100 lists may lose, so that new videos are shown; on"
+        " the validation fold, which errs by some of it",
     )
     loss: Literal["softmax", "bce"] = Field(
         default="softmax", description="softmax over the videos, or the specification's bce"

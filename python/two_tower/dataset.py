@@ -59,7 +59,7 @@ class UserRows:
         liked: bool ``[reviews]``.
         weights: float32 ``[reviews]``.
         folds: int16 ``[reviews]``, 0..9.
-        recency_ranks: int32 ``[reviews]``; 0 is the user's latest.
+        recency_ranks: int32 ``[reviews]``; 0 is the user's latest, -1 where the order is unknown.
         offsets: int64 ``[users + 1]``.
     """
 
@@ -78,6 +78,11 @@ class UserRows:
     def rows(self) -> NDArray[np.int64]:
         """The row of each review, int64 ``[reviews]``."""
         return np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.offsets))
+
+    @cached_property
+    def in_order(self) -> NDArray[np.bool_]:
+        """Whether it is known which reviews came before this one, bool ``[reviews]``."""
+        return self.recency_ranks >= 0
 
     @cached_property
     def relevance(self) -> NDArray[np.float32]:

@@ -3,7 +3,8 @@
 Two videos that one person reviewed in the same sitting have more in common than two that years
 lie between. The rows of the regression are therefore runs of ``SITTING`` reviews, one after the
 other, and the penalty is low: beside the closed form of :mod:`two_tower.closed_form`, which says
-what goes together at all, this one may say less of it, and that more sharply.
+what goes together at all, this one may say less of it, and that more sharply. Reviews of
+which nobody knows the order are in no sitting.
 """
 
 from __future__ import annotations
@@ -43,11 +44,14 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
     dtype = accuracy(blocks * size)
     gram = np.zeros((blocks * size, blocks * size), dtype)
     cross = np.zeros((blocks * size, size), dtype)
-    lengths, likes, reviews = np.zeros(blocks), 0, 0
+    lengths, likes, reviews, users = np.zeros(blocks), 0, 0, 0
     for part in chunks(data, rows):
         held = (part.folds == VALIDATION_FOLD) & withhold
-        known = ~held & (place[part.items] >= 0)
+        ordered = ~held & part.in_order
+        known = ordered & (place[part.items] >= 0)
         videos = place[part.items[known]]
+        if not len(videos):
+            continue
         slots = design(tower, hide(data.layout, data.items, part, held)).tocsr()
         values = [
             np.asarray(slots[part.rows[known], columns[videos]]).ravel() for columns in head.columns
@@ -56,8 +60,9 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
         relevance = part.relevance[known].astype(np.float64)
         likes += int(np.count_nonzero(part.liked[known]))
         reviews += len(videos)
+        users += len(np.unique(part.rows[part.in_order]))
         for phase in range(PHASES):
-            sitting = in_sittings(part, ~held, phase)[known]
+            sitting = in_sittings(part, ordered, phase)[known]
             shape = (int(sitting.max(initial=-1)) + 1, size)
             inputs = sparse.hstack(
                 [_unit(sparse.csr_array((each, (sitting, videos)), shape=shape)) for each in values]
@@ -68,7 +73,7 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
             weighted = (inputs * weights[:, None].astype(dtype)).T.tocsr()
             gram += (weighted @ inputs).toarray()
             cross += (weighted @ targets).toarray()
-    mean = max(reviews / max(len(rows), 1), 1e-12)
+    mean = max(reviews / max(users, 1), 1e-12)
     return Sums(gram / mean, cross / mean, lengths / max(likes, 1))
 
 

@@ -99,7 +99,7 @@ class Solver:
         return self._regressed(closed_form.add_up, self.base, withhold, ridge)
 
     def sittings(self, withhold: bool, ridge: float) -> Factors | None:
-        """Regress the reviews of sittings on each other; None without histories."""
+        """Regress the reviews of sittings on each other; None without histories or order."""
         ridge *= sittings.RIDGE_SHARE
         return self._regressed(sittings.add_up, self.short_base, withhold, ridge)
 
@@ -107,4 +107,6 @@ class Solver:
         if not base:
             return None
         sums = add_up(self.config, self.data, self.tower, withhold, base.head)
+        if not sums.cross.any():
+            return None
         return as_factors(self.config, self.data, base.head, sums, solve(sums, ridge, base.prior))

@@ -34,7 +34,9 @@ MAX_REVIEWS = 750_000
 
 
 def transitions(config: TrainConfig, data: Data, withhold: bool) -> Factors | None:
-    """Return the regression of reviews on those before them, or None without a recency block.
+    """Return the regression of reviews on those before them.
+
+    None without a recency block, or where nobody knows the order of any.
 
     Args:
         config: ``closed_form_items`` and ``dim`` count.
@@ -46,6 +48,8 @@ def transitions(config: TrainConfig, data: Data, withhold: bool) -> Factors | No
     if not blocks or not len(head.items):
         return None
     gram, cross = add_up(config, data, blocks[0], head, withhold)
+    if not cross.any():
+        return None
     gram[np.diag_indices_from(gram)] += RIDGE
     solution = inverted(gram.copy()) @ cross
     return as_factors(config, data, head, Sums(gram, cross, np.ones(1)), solution)
@@ -66,15 +70,17 @@ def add_up(
     place = np.full(len(data.items), -1, dtype=np.int64)
     place[head.items] = np.arange(size)
     dtype = accuracy(size)
-    gram, cross, reviews = np.zeros((size, size), dtype), np.zeros((size, size), dtype), 0
+    gram, cross = np.zeros((size, size), dtype), np.zeros((size, size), dtype)
+    reviews, users = 0, 0
     for part in chunks(data, rows):
         held = (part.folds == VALIDATION_FOLD) & withhold
-        inputs, targets = in_turn(part, ~held, place, profile(part, block))
+        inputs, targets = in_turn(part, ~held & part.in_order, place, profile(part, block))
         inputs, targets = inputs.astype(dtype), targets.astype(dtype)
         gram += (inputs.T @ inputs).toarray()
         cross += (inputs.T @ targets).toarray()
         reviews += targets.nnz
-    scale = len(rows) / max(reviews, 1)
+        users += len(np.unique(part.rows[part.in_order]))
+    scale = users / max(reviews, 1)
     return gram * scale, cross * scale
 
 

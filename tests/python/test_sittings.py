@@ -26,18 +26,23 @@ def _a_topic_is_a_sitting(monkeypatch):
     monkeypatch.setattr(sittings, "SITTING", TOPIC)
 
 
-def open_data(folder, in_order=True):
-    """Users with four topics of ten, day after day; or with the same videos in any order."""
+def open_data(folder, in_order=True, users=USERS, dated=USERS):
+    """Users with four topics of ten, day after day; or with the same videos in any order.
+
+    Of those after the first ``dated`` nobody knows the order.
+    """
     warehouse = DuckDBWarehouse(duckdb.connect())
     training_tables.build(warehouse, users=0)
     rng = np.random.default_rng(3)
-    for user in range(USERS):
+    for user in range(users):
         topics = rng.choice(VIDEOS // TOPIC, DAYS, replace=False)
         days = [topic * TOPIC + rng.permutation(TOPIC) for topic in topics]
         videos = np.concatenate(days) if in_order else rng.permutation(np.concatenate(days))
         labels = (rng.random(LONG) < 0.8).astype(int)
         folds = rng.integers(0, EVERY_FIFTH, LONG)
-        training_tables.insert_in_turn(warehouse, f"u{user:04d}", videos, labels, folds)
+        training_tables.insert_in_turn(
+            warehouse, f"u{user:04d}", videos, labels, folds, dated=user < dated
+        )
     return training_tables.read(warehouse, folder)
 
 
@@ -88,6 +93,23 @@ def test_the_rows_of_the_regression_are_sittings(data, withhold, monkeypatch):
     np.testing.assert_allclose(found.gram, gram / mean, atol=1e-6)
     np.testing.assert_allclose(found.cross, cross / mean, atol=1e-6)
     np.testing.assert_allclose(found.lengths, [1, reviews / likes])
+
+
+def test_reviews_of_unknown_order_are_in_no_sitting(tmp_path, monkeypatch):
+    """Those users are as if they were not there; where all are so, there are no sittings."""
+    monkeypatch.setattr(closed_form, "CHUNK_REVIEWS", 37 * LONG)  # some chunks without order
+    half, rest, none = (
+        open_data(tmp_path / f"{users} {dated}", users=users, dated=dated)
+        for users, dated in ((USERS, USERS // 2), (USERS // 2, USERS), (USERS, 0))
+    )
+    config, tower = TrainConfig(), Towers(half.layout).towers["user"]
+    head = find_head(half, 100, [block for block in half.layout.user if block.kind == "history"])
+    found, expected = (sittings.add_up(config, data, tower, False, head) for data in (half, rest))
+    np.testing.assert_allclose(found.gram, expected.gram, atol=1e-9)
+    np.testing.assert_allclose(found.cross, expected.cross, atol=1e-9)
+    solver = Solver(config, none)
+    assert solver.sittings(False, 1.0) is None
+    assert solver.closed(False, 1.0) is not None
 
 
 def blend_of(data):

@@ -21,22 +21,27 @@ VIDEOS, USERS, LONG = training_tables.WITH_ID, 200, 12
 COUNTS = np.exp(-np.arange(5) / 2)
 
 
-def open_data(folder, in_order=True):
-    """Users who go on from a video of their own: 7, 8, 9, …; or who saw the same in any order."""
+def open_data(folder, in_order=True, users=USERS, dated=USERS):
+    """Users who go on from a video of their own: 7, 8, 9, …; or who saw the same in any order.
+
+    Of those after the first ``dated`` nobody knows the order.
+    """
     warehouse = DuckDBWarehouse(duckdb.connect())
     training_tables.build(warehouse, users=0)
     training_tables.insert(
         warehouse, "feature_layout", 7, "user", "recent", "recency", 5, "video", VIDEOS, "planted"
     )
     rng = np.random.default_rng(3)
-    for user in range(USERS):
+    for user in range(users):
         videos = (rng.integers(VIDEOS) + np.arange(LONG)) % VIDEOS
         videos = videos if in_order else rng.permutation(videos)
         folds = np.minimum(np.arange(LONG)[::-1], 9) if in_order else rng.permutation(LONG) % 10
         latest = videos[::-1][: len(COUNTS)].tolist()
         recent = [7] * len(latest), latest, COUNTS.tolist()
         liked = np.ones(LONG, dtype=int)
-        training_tables.insert_in_turn(warehouse, f"u{user:04d}", videos, liked, folds, recent)
+        training_tables.insert_in_turn(
+            warehouse, f"u{user:04d}", videos, liked, folds, recent, user < dated
+        )
     return training_tables.read(warehouse, folder)
 
 
@@ -93,6 +98,19 @@ def test_what_is_withheld_is_not_known(data):
     # Every review but a user's first has a predecessor, and a row of length 1.
     assert np.trace(whole) == pytest.approx(USERS * (LONG - 1) / LONG)
     assert np.trace(rest) == pytest.approx(USERS * (LONG - 2) / (LONG - 1))
+
+
+def test_nothing_follows_where_the_order_is_unknown(tmp_path):
+    """Those users are as if they were not there; where all are so, there are no transitions."""
+    half, rest, none = (
+        open_data(tmp_path / f"{users} {dated}", users=users, dated=dated)
+        for users, dated in ((USERS, USERS // 2), (USERS // 2, USERS), (USERS, 0))
+    )
+    config, block = TrainConfig(), recency_of(half)
+    head = find_head(half, 100, [block])
+    found, expected = (add_up(config, data, block, head, False) for data in (half, rest))
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    assert transitions(config, none, False) is None
 
 
 def test_order_counts_where_it_says_something(data, tmp_path):
