@@ -20,9 +20,17 @@ ORACLE = "oracle"
 
 
 def named(text: str) -> str:
-    """Return the name of a data set, or the path of a data folder, as the command line gives it."""
-    if text in DATASETS or all((Path(text) / part).is_dir() for part in FOLDERS):
+    """Return the name of a data set, or the whole path of a data folder of another name."""
+    path = Path(text).resolve()
+    if text in DATASETS:
         return text
+    if path.name in DATASETS:
+        raise argparse.ArgumentTypeError(
+            f"{text} is named like a data set that is measured here, whose figures would be lost:"
+            " rename the folder"
+        )
+    if all((path / part).is_dir() for part in FOLDERS):
+        return str(path)
     raise argparse.ArgumentTypeError(
         f"{text} is none of {', '.join(DATASETS)}, and no data folder: it has no"
         f" {' and '.join(f'{part}/' for part in FOLDERS)} (two-tower import writes both)"

@@ -50,6 +50,7 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
         ordered = ~held & part.in_order
         known = ordered & (place[part.items] >= 0)
         videos = place[part.items[known]]
+        users += len(np.unique(part.rows[part.in_order]))
         if not len(videos):
             continue
         slots = design(tower, hide(data.layout, data.items, part, held)).tocsr()
@@ -60,7 +61,6 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
         relevance = part.relevance[known].astype(np.float64)
         likes += int(np.count_nonzero(part.liked[known]))
         reviews += len(videos)
-        users += len(np.unique(part.rows[part.in_order]))
         for phase in range(PHASES):
             sitting = in_sittings(part, ordered, phase)[known]
             shape = (int(sitting.max(initial=-1)) + 1, size)

@@ -279,7 +279,7 @@ def test_the_second_project_s_review_file_holds_the_training_reviews_alone(tmp_p
     ]
 
 
-def test_a_data_folder_is_a_data_set(tmp_path: Path) -> None:
+def test_a_data_folder_is_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = tmp_path / "own"
     for part in ("reviews", "catalogue"):
         (own / part).mkdir(parents=True)
@@ -287,6 +287,10 @@ def test_a_data_folder_is_a_data_set(tmp_path: Path) -> None:
     assert [data.named(name) for name in ("ml-100k", str(own))] == ["ml-100k", str(own)]
     with pytest.raises(ArgumentTypeError, match=r"ml-100k.*and no data folder: it has no reviews/"):
         data.named(str(tmp_path))
+    with pytest.raises(ArgumentTypeError, match="rename the folder"):
+        data.named(str(tmp_path / "ml-100k"))
+    monkeypatch.chdir(own)
+    assert data.named(".") == str(own)
     project = Scratch(tmp_path / "scratch", "duckdb")
     data.write(str(own), project)
     (file,) = Path(project.settings.data_dir, "reviews").iterdir()
