@@ -26,7 +26,7 @@ TASTES, TAGS, MAKERS, KNOWN_VIDEOS = 200, 5_000, 5_000, 20_000
 LAYOUT = f"""
     (1, 'user', 'preferred_tags', 'multi_hot', 1, 'tag', {TAGS}),
     (2, 'user', 'positive_ratio', 'numeric', 2, null, 1),
-    (3, 'user', 'liked', 'history', 3, 'video', {KNOWN_VIDEOS}),
+    (3, 'user', 'relevant', 'history', 3, 'video', {KNOWN_VIDEOS}),
     (4, 'user', 'reviewed', 'history', 4, 'video', {KNOWN_VIDEOS}),
     (5, 'item', 'tags', 'multi_hot', 1, 'tag', {TAGS}),
     (6, 'item', 'maker', 'one_hot', 2, 'maker', {MAKERS}),
@@ -73,24 +73,26 @@ users as (
         list(video order by video) as items,
         list(label order by video) as labels,
         list(fold order by video) as folds,
-        list(video order by video) filter (where label = 1 and video < {known}) as liked,
+        list(0.25 + 0.75 * label order by video) as relevances,
+        list(0.25 + 0.75 * label order by video) filter (where video < {known}) as grades,
         list(video order by video) filter (where video < {known}) as known,
         avg(label) as ratio
     from reviews group by u
 ),
 filled as (
-    select * replace (coalesce(liked, []) as liked, coalesce(known, []) as known) from users
+    select * replace (coalesce(grades, []) as grades, coalesce(known, []) as known) from users
 )
 select 'u' || lpad(u::text, 9, '0') as user_id,
-    ([1, 1, 2] || list_transform(liked, lambda v: 3)
+    ([1, 1, 2] || list_transform(known, lambda v: 3)
         || list_transform(known, lambda v: 4)
         || list_transform(known, lambda v: 9))::smallint[] as feature_ids,
     ([least(hash(u, 3) % {tastes}, hash(u, 4) % {tastes}), 200 + hash(u, 7) % 400, 0]
-        || liked || known || known)::integer[] as indices,
-    ([1, 1, ratio] || list_transform(liked, lambda v: 1)
+        || known || known || known)::integer[] as indices,
+    ([1, 1, ratio] || grades
         || list_transform(known, lambda v: 1)
         || list_transform(known, lambda v, place: exp((1 - place) / 5.0)))::real[] as "values",
-    items as item_numbers, labels, list_transform(items, lambda v: 1)::real[] as weights, folds,
+    items as item_numbers, labels, list_transform(relevances, lambda v: sqrt(v))::real[] as weights,
+    relevances::real[] as relevances, folds,
     list_transform(items, lambda v, place: place - 1)::integer[] as recency_ranks
 from filled
 """

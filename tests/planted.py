@@ -38,8 +38,8 @@ create table two_tower.user_feature_slots (user_id text, feature_ids smallint[],
 create table two_tower.training_user_feature_slots (user_id text, feature_ids smallint[],
     indices integer[], "values" real[]);
 create table two_tower.training_users (user_id text, feature_ids smallint[], indices integer[],
-    "values" real[], item_numbers integer[], labels smallint[], weights real[], folds smallint[],
-    recency_ranks integer[]);
+    "values" real[], item_numbers integer[], labels smallint[], weights real[],
+    relevances real[], folds smallint[], recency_ranks integer[]);
 create table two_tower.evaluation_users (user_id text, train_item_numbers integer[],
     target_item_numbers integer[], user_slice text);
 create table two_tower.evaluation_items (item_number integer, video_id uuid,
@@ -103,7 +103,8 @@ def _users(warehouse: Warehouse) -> None:
         features = [[1] + [2] * len(liked), [0, *liked], [0.5] + [1.0] * len(liked)]
         for table in ("user_feature_slots", "training_user_feature_slots"):
             insert(warehouse, table, user_id(user), *features)
-        numbers = [seen, labels, [1.0] * len(seen), [0] * len(seen), list(range(len(seen)))]
+        ones = [1.0] * len(seen)
+        numbers = [seen, labels, ones, ones, [0] * len(seen), list(range(len(seen)))]
         insert(warehouse, "training_users", user_id(user), *features, *numbers)
         for video in seen:
             insert(warehouse, "interactions", user_id(user), video_id(video))

@@ -14,7 +14,7 @@ LIKE, DISLIKE = 1.0, 0.5  # weights
 LAYOUT = [
     (1, "user", "tags", "multi_hot", 1, "tag", GROUPS),
     (2, "user", "ratio", "numeric", 2, None, 1),
-    (3, "user", "liked", "history", 3, "video", WITH_ID),
+    (3, "user", "relevant", "history", 3, "video", WITH_ID),
     (4, "user", "reviewed", "history", 4, "video", WITH_ID),
     (5, "item", "tags", "multi_hot", 1, "tag", GROUPS),
     (6, "item", "own_id", "identity", 2, "video", WITH_ID),
@@ -28,8 +28,8 @@ create table two_tower.feature_layout_versions (input_schema_version integer, la
 create table two_tower.item_feature_slots (video_id text, item_number integer,
     feature_ids smallint[], indices integer[], "values" real[]);
 create table two_tower.training_users (user_id text, feature_ids smallint[], indices integer[],
-    "values" real[], item_numbers integer[], labels smallint[], weights real[], folds smallint[],
-    recency_ranks integer[])
+    "values" real[], item_numbers integer[], labels smallint[], weights real[],
+    relevances real[], folds smallint[], recency_ranks integer[])
 """
 
 
@@ -72,36 +72,39 @@ def insert_in_turn(
 ) -> None:
     """Write a user who reviewed these videos one after the other; ``recent`` are further slots."""
     order = np.argsort(videos)
-    known, likes = videos[order].tolist(), np.sort(videos[labels == 1]).tolist()
+    known, weights = videos[order].tolist(), np.where(labels[order] == 1, LIKE, DISLIKE)
+    relevances = (weights**2).tolist()
     ids, indices, values = recent
     insert(
         warehouse,
         "training_users",
         user,
-        [3] * len(likes) + [4] * len(known) + ids,
-        [*likes, *known, *indices],
-        [1.0] * (len(likes) + len(known)) + values,
+        [3] * len(known) + [4] * len(known) + ids,
+        [*known, *known, *indices],
+        relevances + [1.0] * len(known) + values,
         known,
         labels[order].tolist(),
-        np.where(labels[order] == 1, LIKE, DISLIKE).tolist(),
+        weights.tolist(),
+        relevances,
         folds[order].tolist(),
         (np.arange(len(known))[::-1][order] if dated else np.full(len(known), -1)).tolist(),
     )
 
 
 def row_of(user: int, rng: np.random.Generator) -> tuple[list[float], ...]:
-    """Return slots, reviews, labels, weights, folds and ranks of a user with 4 to 12 reviews."""
+    """Return slots and reviews of a user with 4 to 12 reviews, as the columns are."""
     # The very last video is never reviewed.
     mine = [video for video in range(VIDEOS - 1) if video % GROUPS == user % GROUPS]
     liked = [int(v) for v in rng.choice(mine, int(rng.integers(3, 10)), replace=False)]
     disliked = [int(v) for v in range(VIDEOS - 1) if v % GROUPS != user % GROUPS][user % 7 :][:1]
     reviewed = sorted(liked + disliked)
-    likes_in, reviews_in = ([v for v in sorted(x) if v < WITH_ID] for x in (liked, reviewed))
-    ids = [1, 2] + [3] * len(likes_in) + [4] * len(reviews_in)
-    indices = [user % GROUPS, 0, *likes_in, *reviews_in]
-    values = [1.0, 0.7] + [1.0] * (len(ids) - 2)
+    known = [video for video in reviewed if video < WITH_ID]
     labels = [int(video in liked) for video in reviewed]
+    weights = [LIKE if label else DISLIKE for label in labels]
+    relevances = [weight**2 for weight in weights]
+    ids = [1, 2] + [3] * len(known) + [4] * len(known)
+    indices = [user % GROUPS, 0, *known, *known]
+    values = [1.0, 0.7, *relevances[: len(known)], *[1.0] * len(known)]
     folds = [(number + user) % 5 for number in range(len(reviewed))]
     ranks = list(range(len(reviewed)))
-    weights = [LIKE if label else DISLIKE for label in labels]
-    return ids, indices, values, reviewed, labels, weights, folds, ranks
+    return ids, indices, values, reviewed, labels, weights, relevances, folds, ranks

@@ -31,7 +31,7 @@ class Problem:
         users: the row of each training review's user, int64 ``[reviews]``.
         items: its item number, int64 ``[reviews]``.
         liked: its label, bool ``[reviews]``.
-        weights: its stars / 5, float32 ``[reviews]``.
+        relevances: how relevant it is, 0..1, float32 ``[reviews]``.
         validation: whether it is withheld while hyper-parameters are chosen, bool ``[reviews]``.
         shape: users and items.
         item_features: float32 ``[items, features]``: the item tower's input without the videos'
@@ -47,7 +47,7 @@ class Problem:
     users: Ints
     items: Ints
     liked: Bools
-    weights: NDArray[np.float32]
+    relevances: NDArray[np.float32]
     validation: Bools
     shape: tuple[int, int]
     item_features: sparse.csr_matrix
@@ -66,13 +66,13 @@ class Problem:
         return _ones(self.users[self.liked], self.items[self.liked], self.shape)
 
     def found(self, graded: bool) -> sparse.csr_matrix:
-        """Return what is to be found: the likes, or all reviews by the squares of their weights.
+        """Return what is to be found: the likes, or all reviews by their relevance.
 
         The latter is what ours is fitted on; which of the two is better for a peer its grid says.
         """
         if not graded:
             return self.likes()
-        reviews = sparse.csr_matrix((self.weights**2, (self.users, self.items)), shape=self.shape)
+        reviews = sparse.csr_matrix((self.relevances, (self.users, self.items)), shape=self.shape)
         reviews.sort_indices()
         return reviews
 
@@ -159,7 +159,7 @@ def load_answers(path: Path) -> dict[str, Answer]:
         }
 
 
-_ROWS = ("users", "items", "liked", "weights", "validation")
+_ROWS = ("users", "items", "liked", "relevances", "validation")
 _SPARSE = ("data", "indices", "indptr", "shape")
 _LISTS = ("lists", "among", "newcomers")
 

@@ -20,7 +20,8 @@ VALIDATION_FOLD = 0
 COLD_SHARE = 0.1
 
 USERS = """
-select user_id, item_numbers, labels, weights, folds from two_tower.training_users order by user_id
+select user_id, item_numbers, labels, relevances, folds
+from two_tower.training_users order by user_id
 """
 ITEMS = """
 select cast(video_id as text) as video_id, feature_ids, indices, "values"
@@ -54,7 +55,7 @@ def read(project: Scratch, split: Split, protocol: Protocol) -> Case:
     with open_warehouse(project.settings) as warehouse:
         user_ids, reviews = _reviews(warehouse)
         video_ids, features, is_tag = _items(warehouse)
-    users, items, liked, weights, folds = reviews
+    users, items, liked, relevances, folds = reviews
     shape = (len(user_ids), len(video_ids))
     held_items = np.unique(_places(split.held_items, video_ids))
     among = np.zeros(shape[1], dtype=np.bool_)
@@ -69,7 +70,7 @@ def read(project: Scratch, split: Split, protocol: Protocol) -> Case:
         users,
         items,
         liked,
-        weights,
+        relevances,
         validation,
         shape,
         features,
@@ -85,13 +86,13 @@ def read(project: Scratch, split: Split, protocol: Protocol) -> Case:
 def _reviews(
     warehouse: Warehouse,
 ) -> tuple[list[str], tuple[Ints, Ints, Bools, NDArray[np.float32], Ints]]:
-    """Return the user ids, and of each training review row, item number, label, weight and fold."""
+    """Return the user ids, and each training review's row, item, label, relevance and fold."""
     table = warehouse.read_arrow(USERS).read_all()
     items = Ragged.of(table["item_numbers"], np.int64)
     liked = Ragged.of(table["labels"], np.int64).values == 1
     folds = Ragged.of(table["folds"], np.int64).values
-    weights = Ragged.of(table["weights"], np.float32).values
-    return table["user_id"].to_pylist(), (items.rows, items.values, liked, weights, folds)
+    relevances = Ragged.of(table["relevances"], np.float32).values
+    return table["user_id"].to_pylist(), (items.rows, items.values, liked, relevances, folds)
 
 
 def _items(warehouse: Warehouse) -> tuple[list[str], sparse.csr_matrix, Bools]:

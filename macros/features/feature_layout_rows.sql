@@ -1,8 +1,8 @@
 {#
     Every feature, in one place. `feature` is the column of user_features or item_features that holds it (or `column` is),
     `vocabulary` the vocab_ model that numbers its tokens. A numeric feature is taken as it is, or as
-    ln(1 + value) with `log1p`. Of a recency feature count the `latest` tokens: the first
-    has 1, and every `decay` further places divide it by e.
+    ln(1 + value) with `log1p`. A token counts 1, or what stands at its place in the column `graded_by`. Of
+    a recency feature count the `latest` tokens: the first has 1, and every `decay` further places divide it by e.
 
     A feature_id is never reused: a feature whose meaning changes is a new feature with a new id.
 #}
@@ -12,7 +12,7 @@
         {'feature_id': 2, 'tower': 'user', 'position': 1, 'feature': 'like_count_30d', 'kind': 'numeric', 'log1p': true},
         {'feature_id': 3, 'tower': 'user', 'position': 2, 'feature': 'signup_days', 'kind': 'numeric', 'log1p': true},
         {'feature_id': 4, 'tower': 'user', 'position': 3, 'feature': 'positive_ratio_30d', 'kind': 'numeric'},
-        {'feature_id': 5, 'tower': 'user', 'position': 4, 'feature': 'liked_video_ids', 'kind': 'history', 'vocabulary': 'video'},
+        {'feature_id': 10, 'tower': 'user', 'position': 4, 'feature': 'relevant_video_ids', 'kind': 'history', 'vocabulary': 'video', 'column': 'reviewed_video_ids', 'graded_by': 'review_relevances'},
         {'feature_id': 6, 'tower': 'user', 'position': 5, 'feature': 'reviewed_video_ids', 'kind': 'history', 'vocabulary': 'video'},
         {'feature_id': 7, 'tower': 'user', 'position': 6, 'feature': 'preferred_makers', 'kind': 'multi_hot', 'vocabulary': 'maker'},
         {'feature_id': 8, 'tower': 'user', 'position': 7, 'feature': 'preferred_release_years', 'kind': 'multi_hot', 'vocabulary': 'release_year'},

@@ -45,18 +45,26 @@ left join packed on packed.{{ key }} = features.{{ key }}
     {#- Videos are joined as uuids: casting 20,000 tokens is cheaper than casting every review. #}
     {%- set column = row.column | default(row.feature) %}
     {%- set column = column ~ '[1:' ~ row.latest ~ ']' if row.kind == 'recency' else column %}
+    {%- set value = 1 %}
+    {%- if row.kind == 'recency' %}
+        {%- set value = 'exp(-(tokens.place - 1) / ' ~ row.decay ~ '.0::double precision)' %}
+    {%- elif row.graded_by %}
+        {%- set value = 'tokens.value' %}
+    {%- endif %}
     {%- set token = 'cast(vocabulary.token as uuid)' if row.vocabulary == 'video' else 'vocabulary.token' %}
     select
         tokens.{{ key }},
         cast({{ row.feature_id }} as smallint) as feature_id,
         vocabulary.index,
-        cast({{ 'exp(-(tokens.place - 1) / ' ~ row.decay ~ '.0::double precision)' if row.kind == 'recency' else 1 }} as real) as value
+        cast({{ value }} as real) as value
     from (
         select
             {{ key }},
             {{ column if row.kind in ('one_hot', 'identity') else 'unnest(' ~ column ~ ')' }} as token
             {%- if row.kind == 'recency' %},
             generate_subscripts({{ column }}, 1) as place
+            {%- elif row.graded_by %},
+            unnest({{ row.graded_by }}) as value
             {%- endif %}
         from features
     ) as tokens

@@ -1,7 +1,7 @@
 {#
     The readable features of each user at one moment.
 
-    events: the name of a CTE (user_id, video_id, label, occurred_at); as_of: the name of a one-row CTE with a column
+    events: the name of a CTE (user_id, video_id, label, weight, occurred_at); as_of: the name of a one-row CTE with a column
     as_of. Events after it do not count. The last 30 days are (as_of - 30 days, as_of]. A user without events has
     zeros and empty arrays. The sign-up is the app's, or else the user's first event here: the marts' first
     review may be one that was held out.
@@ -33,6 +33,7 @@ past_events as (
         events.user_id,
         events.video_id,
         events.label,
+        {{ relevance('events.weight') }} as relevance,
         events.occurred_at,
         events.occurred_at > moment.as_of - interval '30 days' as is_recent
     from {{ events }} as events
@@ -48,7 +49,8 @@ activity as (
         count(*) filter (where is_recent and label = 1) as like_count_30d,
         (array_agg(video_id order by occurred_at desc, video_id) filter (where label = 1))[1:{{ max_history }}]
             as liked_video_ids,
-        (array_agg(video_id order by occurred_at desc, video_id))[1:{{ max_history }}] as reviewed_video_ids
+        (array_agg(video_id order by occurred_at desc, video_id))[1:{{ max_history }}] as reviewed_video_ids,
+        (array_agg(relevance order by occurred_at desc, video_id))[1:{{ max_history }}] as review_relevances
     from past_events
     group by user_id
 ),
@@ -91,6 +93,7 @@ select
     ) as positive_ratio_30d,
     coalesce(activity.liked_video_ids, cast(array[] as uuid[])) as liked_video_ids,
     coalesce(activity.reviewed_video_ids, cast(array[] as uuid[])) as reviewed_video_ids,
+    coalesce(activity.review_relevances, cast(array[] as double precision[])) as review_relevances,
     coalesce(preferred.preferred_makers, cast(array[] as text[])) as preferred_makers,
     coalesce(preferred.preferred_release_years, cast(array[] as text[])) as preferred_release_years
 from accounts
@@ -105,6 +108,14 @@ left join preferred on preferred.user_id = accounts.user_id
         'tag': 'preferred_tag_ids', 'maker': 'preferred_makers', 'release_year': 'preferred_release_years',
     }) }}
 {% endmacro %}
+
+{#
+    How relevant a review is, in 0..1: its weight (stars / 5) squared. That something was watched and not liked tells a
+    taste too, though less of it: 4 stars count .64, 3 stars .36, 1 star .04.
+#}
+{% macro relevance(weight) -%}
+    {{ weight }} * {{ weight }}
+{%- endmacro %}
 
 {# The year as a token: 2025 is not a little more than 2024. #}
 {% macro release_year(released_on) -%}

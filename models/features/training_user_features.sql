@@ -7,6 +7,7 @@ events as (
         reviews.user_id,
         reviews.video_id,
         reviews.label,
+        reviews.weight,
         coalesce(reviews.timestamp, as_of.as_of) as occurred_at
     from {{ ref('int_split_reviews') }} as reviews
     cross join as_of

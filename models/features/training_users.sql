@@ -16,6 +16,7 @@ training_reviews as (
         items.item_number,
         reviews.label,
         cast(reviews.weight as real) as weight,
+        cast({{ relevance('reviews.weight') }} as real) as relevance,
         reviews.fold,
         -- An import without timestamps often has one for all: that says nothing of what came first.
         cast(
@@ -44,6 +45,7 @@ packed as (
             'item_numbers': 'item_number',
             'labels': 'label',
             'weights': 'weight',
+            'relevances': 'relevance',
             'folds': 'fold',
             'recency_ranks': 'recency_rank',
         },
@@ -58,6 +60,7 @@ select
     packed.item_numbers,
     packed.labels,
     packed.weights,
+    packed.relevances,
     packed.folds,
     packed.recency_ranks
 from packed

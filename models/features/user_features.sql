@@ -9,6 +9,7 @@ events as (
         interactions.user_id,
         interactions.item_id as video_id,
         interactions.label,
+        interactions.weight,
         coalesce(interactions.timestamp, as_of.as_of) as occurred_at
     from {{ ref('interactions') }} as interactions
     cross join as_of

@@ -18,6 +18,7 @@ select
     cases.like_count,
     shown.video_id,
     shown.label,
+    shown.weight,
     shown.timestamp
 from shown
 inner join cases on shown.fold < cases.like_count

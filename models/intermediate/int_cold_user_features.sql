@@ -13,6 +13,7 @@ events as (
         likes.case_id as user_id,
         likes.video_id,
         likes.label,
+        likes.weight,
         coalesce(likes.timestamp, as_of.as_of) as occurred_at
     from likes
     cross join as_of

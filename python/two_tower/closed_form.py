@@ -41,6 +41,9 @@ SINGLE_FROM = 2_000
 LIKENESS = 0.3
 # A user with n reviews weighs n^USER_POWER: all the same is 0, as in plain EASE is 1.
 USER_POWER = 0.5
+# How much more the histories after the first are penalised: that one tells best what is wanted.
+# What others add to it is little, and of few people no more than chance.
+FURTHER = 4.0
 # The reduction to a low rank: columns beyond the rank, and rounds of its subspace iteration.
 OVERSAMPLED = 32
 ROUNDS = 4
@@ -82,12 +85,12 @@ class Sums:
     Attributes:
         gram: ``Z'WZ``, ``[blocks * head, blocks * head]``.
         cross: ``Z'WX``, ``[blocks * head, head]``.
-        lengths: mean number of videos in a user's history, by block, over that of their likes.
+        penalties: of each block's rows, relative to one another, ``[blocks]``.
     """
 
     gram: Floats
     cross: Floats
-    lengths: Floats
+    penalties: Floats
 
 
 def as_factors(
@@ -120,7 +123,11 @@ def find_head(data: Data, limit: int, blocks: list[Block]) -> Head:
 
 
 def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, head: Head) -> Sums:
-    """Pass over the users once; above ``MAX_USERS`` a sample of them."""
+    """Pass over the users once; above ``MAX_USERS`` a sample of them.
+
+    A block whose rows are longer has smaller values (rows have norm 1) and says less a video: it is
+    penalised by its length relative to that of the likes, and ``FURTHER`` times after the first.
+    """
     rows = data.search_likers if withhold else data.likers
     if len(rows) > MAX_USERS:
         rng = np.random.default_rng(config.seed)
@@ -137,7 +144,7 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
     for part in chunks(data, rows):
         held = (part.folds == VALIDATION_FOLD) & withhold
         inputs = design(tower, hide(data.layout, data.items, part, held))[:, columns].tocsr()
-        relevance = part.relevance * ~held
+        relevance = part.relevances * ~held
         norms = np.sqrt(np.bincount(part.rows, relevance**2, minlength=len(part)))
         inside = (relevance > 0) & (place[part.items] >= 0)
         rows_of = part.rows[inside]
@@ -158,7 +165,8 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
     mean = max(weight_sum / max(len(rows), 1), 1e-12)
     gram /= mean
     cross /= mean
-    return Sums(gram, cross, lengths / max(likes, 1))
+    further = np.where(np.arange(len(lengths)) > 0, FURTHER, 1)
+    return Sums(gram, cross, further * lengths / max(likes, 1))
 
 
 def chunks(data: Data, rows: NDArray[np.int64]) -> Iterator[UserRows]:
@@ -203,22 +211,19 @@ def precision(data: Data, items: NDArray[np.int64]) -> Floats:
 def solve(sums: Sums, ridge: float, precision: Floats) -> Floats:
     """Return the map from histories to what is found, ``[blocks * head, head]``.
 
-    A block whose rows are longer has smaller values (rows have norm 1) and says less a video: its
-    penalty is ``ridge`` times its length relative to that of the likes.
-
     Args:
         sums: of the users.
-        ridge: the penalty.
+        ridge: the penalty, which each block has times its own.
         precision: how it is shaped, symmetric and positive definite, ``[head, head]``.
     """
     size = sums.cross.shape[1]
-    blocks = len(sums.lengths)
+    blocks = len(sums.penalties)
 
     def penalised(dtype: type[np.floating[Any]]) -> Floats:
         matrix: Floats = sums.gram.astype(dtype)
-        for block, length in enumerate(sums.lengths):
+        for block, penalty in enumerate(sums.penalties):
             own_part = slice(block * size, (block + 1) * size)
-            matrix[own_part, own_part] += ridge * max(length, 0.1) * precision
+            matrix[own_part, own_part] += ridge * max(penalty, 0.1) * precision
         return matrix
 
     try:

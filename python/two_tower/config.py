@@ -28,7 +28,7 @@ class TrainConfig(BaseModel):
     ridge: float | None = Field(
         default=None,
         gt=0,
-        description="closed form: the penalty of the likes' block; by default a low one, or a"
+        description="closed form: the penalty of the first history; by default a low one, or a"
         " higher one that gains more than chance on the validation fold",
     )
     closed_form_items: int = Field(

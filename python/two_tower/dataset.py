@@ -33,6 +33,7 @@ SCHEMAS = {
             "item_numbers": pa.list_(pa.int32()),
             "labels": pa.list_(pa.int16()),
             "weights": pa.list_(pa.float32()),
+            "relevances": pa.list_(pa.float32()),
             "folds": pa.list_(pa.int16()),
             "recency_ranks": pa.list_(pa.int32()),
         }
@@ -42,9 +43,6 @@ SCHEMAS = {
 # The same rows in the same order give the same model.
 ORDER = {"training_users": "user_id", "item_feature_slots": "item_number"}
 CHUNK_ROWS = 4096
-# How relevant a review is: its weight (stars / 5) to this power. That something was watched and not
-# liked tells a taste too, though less of it: 4 stars count .64, 3 stars .36, 1 star .04.
-RELEVANCE_POWER = 2
 # The training reviews that a model is chosen on: withheld while it is, then trained on.
 VALIDATION_FOLD = 0
 
@@ -58,6 +56,7 @@ class UserRows:
         items: item numbers of the reviewed videos, int64 ``[reviews]``.
         liked: bool ``[reviews]``.
         weights: float32 ``[reviews]``.
+        relevances: how much each counts where it is to be found, float32 ``[reviews]``.
         folds: int16 ``[reviews]``, 0..9.
         recency_ranks: int32 ``[reviews]``; 0 is the user's latest, -1 where the order is unknown.
         offsets: int64 ``[users + 1]``.
@@ -67,6 +66,7 @@ class UserRows:
     items: NDArray[np.int64]
     liked: NDArray[np.bool_]
     weights: NDArray[np.float32]
+    relevances: NDArray[np.float32]
     folds: NDArray[np.int16]
     recency_ranks: NDArray[np.int32]
     offsets: NDArray[np.int64]
@@ -83,11 +83,6 @@ class UserRows:
     def in_order(self) -> NDArray[np.bool_]:
         """Whether it is known which reviews came before this one, bool ``[reviews]``."""
         return self.recency_ranks >= 0
-
-    @cached_property
-    def relevance(self) -> NDArray[np.float32]:
-        """How much each review counts where it is to be found, float32 ``[reviews]``."""
-        return np.asarray(self.weights**RELEVANCE_POWER)
 
 
 class Users:
@@ -136,6 +131,7 @@ class Users:
             items=flat["item_numbers"].astype(np.int64),
             liked=flat["labels"] > 0,
             weights=flat["weights"].astype(np.float32),
+            relevances=flat["relevances"].astype(np.float32),
             folds=flat["folds"].astype(np.int16),
             recency_ranks=flat["recency_ranks"].astype(np.int32),
             offsets=_offsets(lengths["items"]),
@@ -309,7 +305,7 @@ def survey(layout: Layout, users: Users, items: Items) -> Data:
 
 
 _FEATURES = tuple(SLOTS)
-_REVIEWS = ("item_numbers", "labels", "weights", "folds", "recency_ranks")
+_REVIEWS = ("item_numbers", "labels", "weights", "relevances", "folds", "recency_ranks")
 _LISTS = _FEATURES + _REVIEWS
 _Column = tuple[NDArray[Any], NDArray[Any]]
 

@@ -92,7 +92,7 @@ class Fit:
         withheld = (part.folds == VALIDATION_FOLD) & self.withhold
         hiding = Hiding(config.hidden_share, config.profile_dropout)
         # The specification's loss knows likes alone.
-        weights = part.weights * part.liked if config.loss == "bce" else part.relevance
+        weights = part.weights * part.liked if config.loss == "bce" else part.relevances
         batch = draw(data.layout, data.items, part, withheld, weights, hiding, rng)
 
         def encode(numbers: NDArray[np.int64]) -> torch.Tensor:

@@ -58,7 +58,7 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
             np.asarray(slots[part.rows[known], columns[videos]]).ravel() for columns in head.columns
         ]
         lengths += [np.count_nonzero(each) for each in values]
-        relevance = part.relevance[known].astype(np.float64)
+        relevance = part.relevances[known].astype(np.float64)
         likes += int(np.count_nonzero(part.liked[known]))
         reviews += len(videos)
         for phase in range(PHASES):

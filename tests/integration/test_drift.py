@@ -77,7 +77,7 @@ def test_what_moved_since_the_release_is_a_warning(
     assert again.warnings == first.warnings
     found = drift(settings)
     measured = {feature for feature, measure in found if measure == "psi"}
-    assert measured > {"like_count_30d", "tag_ids", "price", "liked_video_ids", "cosine"}
+    assert measured > {"like_count_30d", "tag_ids", "price", "relevant_video_ids", "cosine"}
     assert "video_id" not in measured
     assert all(value < 0.05 for (_, name), value in found.items() if name == "psi")
     assert all(value == 0 for (_, name), value in found.items() if name == "new_token_share")

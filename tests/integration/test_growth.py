@@ -108,7 +108,7 @@ def test_old_tokens_keep_their_indices_and_the_old_model_reads_the_new_features(
 ) -> None:
     settings = either_settings
     data_dir = settings.path(settings.data_dir)
-    sample_data.generate(data_dir, reviews=2_000)
+    sample_data.generate(data_dir, reviews=4_000)
     build(settings, "run")
     old_vocabulary = vocabulary(settings)
     # So many that the trained towers count: they know of everybody at least what is popular.

@@ -34,7 +34,7 @@ def test_a_target_is_in_no_history_of_the_input(world):
     before = histories(layout, users.slots)
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        batch = draw(layout, items, users, users.folds == 0, users.relevance, SOME, rng)
+        batch = draw(layout, items, users, users.folds == 0, users.relevances, SOME, rng)
         seen = histories(layout, batch.slots)
         known = items.identity[batch.items] >= 0
         rows, index = batch.rows[known], items.identity[batch.items[known]]
@@ -50,7 +50,7 @@ def test_a_video_without_an_index_can_be_a_target(world):
         items,
         users,
         users.folds > 9,
-        users.relevance,
+        users.relevances,
         Hiding((1.0, 1.0), 0.0),
         np.random.default_rng(0),
     )
@@ -75,7 +75,7 @@ def test_a_hidden_review_counts_as_much_as_it_is_relevant(world):
     nothing = np.zeros(len(users.items), dtype=bool)
     all_of_it = Hiding((1.0, 1.0), 0.0)
     rng = np.random.default_rng(0)
-    batch = draw(layout, items, users, nothing, users.relevance, all_of_it, rng)
+    batch = draw(layout, items, users, nothing, users.relevances, all_of_it, rng)
     assert np.array_equal(batch.items, users.items)
     expected = np.where(users.liked, training_tables.LIKE**2, training_tables.DISLIKE**2)
     assert batch.weights.tolist() == expected.tolist()
@@ -84,7 +84,7 @@ def test_a_hidden_review_counts_as_much_as_it_is_relevant(world):
 def test_withheld_reviews_are_neither_seen_nor_targets(world):
     layout, items, users = world
     withheld = users.folds == 0
-    batch = draw(layout, items, users, withheld, users.relevance, SOME, np.random.default_rng(0))
+    batch = draw(layout, items, users, withheld, users.relevances, SOME, np.random.default_rng(0))
     kept = set(zip(users.rows[withheld], users.items[withheld], strict=True))
     assert not kept & set(zip(batch.rows, batch.items, strict=True))
     index = items.identity[users.items]
@@ -120,7 +120,7 @@ def test_a_hidden_profile_leaves_the_histories_alone(world):
             items,
             users,
             nothing,
-            users.relevance,
+            users.relevances,
             Hiding((0.3, 0.3), profile),
             np.random.default_rng(1),
         )

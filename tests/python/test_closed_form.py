@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import training_tables
-from two_tower import ridge_trial
+from two_tower import closed_form, ridge_trial
 from two_tower.closed_form import (
     LIKENESS,
     Sums,
@@ -44,12 +44,12 @@ def test_a_video_is_regressed_on_all_columns_but_its_own(blocks):
     inputs = (rng.random((users, size * blocks)) < 0.4) * rng.random((users, 1))
     targets = (rng.random((users, size)) < 0.4).astype(float)
     weights = rng.random(users)[:, None]
-    lengths = np.array([1.0, 2.0])[:blocks]
-    sums = Sums(inputs.T @ (weights * inputs), inputs.T @ (weights * targets), lengths)
+    penalties = np.array([1.0, 2.0])[:blocks]
+    sums = Sums(inputs.T @ (weights * inputs), inputs.T @ (weights * targets), penalties)
     half = rng.normal(size=(size, size))
     precision = np.eye(size) + half @ half.T
     found = solve(sums, 0.5, precision)
-    penalty = np.kron(np.diag(0.5 * lengths), precision)
+    penalty = np.kron(np.diag(0.5 * penalties), precision)
     for item in range(size):
         rest = np.setdiff1d(np.arange(size * blocks), item + size * np.arange(blocks))
         z = inputs[:, rest]
@@ -84,7 +84,7 @@ def test_the_head_is_what_is_liked_most_and_known_to_the_histories(data):
 
 def test_what_is_withheld_is_not_known(data, tmp_path):
     """Sums with the validation fold withheld are those of tables that never had it."""
-    lists = ("item_numbers", "labels", "weights", "folds", "recency_ranks")
+    lists = ("item_numbers", "labels", "weights", "relevances", "folds", "recency_ranks")
     kept = ", ".join(f"[x[1] for x in list_zip({name}, folds) if x[2] > 0]" for name in lists)
     without = open_data(
         tmp_path,
@@ -121,9 +121,8 @@ def test_a_review_is_regressed_as_much_as_it_is_relevant(data):
     for user in range(training_tables.USERS):
         videos, liked = users.items[users.rows == user], users.liked[users.rows == user]
         rows = np.zeros((3, training_tables.VIDEOS))
-        rows[0, videos[liked]] = 1
         rows[1, videos] = 1
-        rows[2, videos] = np.where(liked, training_tables.LIKE**2, training_tables.DISLIKE**2)
+        rows[::2, videos] = np.where(liked, training_tables.LIKE**2, training_tables.DISLIKE**2)
         norms = np.linalg.norm(rows[:, :50], axis=1)  # histories know no others
         norms[2] = np.linalg.norm(rows[2])
         rows /= norms[:, None]
@@ -133,6 +132,8 @@ def test_a_review_is_regressed_as_much_as_it_is_relevant(data):
         cross += weights[-1] * np.outer(inputs, rows[2, :50])
     np.testing.assert_allclose(sums.gram, gram / np.mean(weights), atol=1e-6)
     np.testing.assert_allclose(sums.cross, cross / np.mean(weights), atol=1e-6)
+    known = np.count_nonzero(users.items < 50) / np.count_nonzero(users.liked)
+    np.testing.assert_allclose(sums.penalties, [known, closed_form.FURTHER * known])
 
 
 def test_likes_are_found_from_the_rest_of_a_history(data):

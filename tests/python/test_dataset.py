@@ -59,7 +59,7 @@ def test_reviews_are_counted_and_as_relevant_as_the_square_of_their_weight(wareh
     assert data.seen.tolist() == (counts[0] > 0).tolist()
     users = data.users.read(np.arange(9))
     weights = np.where(users.liked, training_tables.LIKE, training_tables.DISLIKE)
-    assert users.relevance.tolist() == (weights**2).tolist()
+    assert users.relevances.tolist() == (weights**2).tolist()
 
 
 def test_videos_know_their_place_in_the_histories(warehouse, tmp_path):

@@ -34,6 +34,7 @@ PROMISED_COLUMNS = {
         "positive_ratio_30d": "double precision",
         "liked_video_ids": "uuid[]",
         "reviewed_video_ids": "uuid[]",
+        "review_relevances": "double precision[]",
         "preferred_makers": "text[]",
         "preferred_release_years": "text[]",
     },

@@ -50,7 +50,7 @@ def problem() -> Problem:
         users=users,
         items=items,
         liked=liked,
-        weights=np.where(liked, 1.0, 0.5).astype(np.float32),
+        relevances=np.where(liked, 1.0, 0.25).astype(np.float32),
         validation=rng.random(len(users)) < 0.2,
         shape=(40, 20),
         item_features=sparse.csr_matrix(features),
@@ -99,7 +99,7 @@ def test_seen_videos_and_others_than_the_ranked_are_in_no_list() -> None:
 def test_a_problem_comes_back_as_it_was_written(problem: Problem, tmp_path: Path) -> None:
     problem.save(tmp_path / "problem.npz")
     back = Problem.load(tmp_path / "problem.npz")
-    for name in ("users", "items", "liked", "weights", "validation", "is_tag", "asked", "among"):
+    for name in ("users", "items", "liked", "relevances", "validation", "is_tag", "asked", "among"):
         assert np.array_equal(getattr(back, name), getattr(problem, name))
     assert back.shape == problem.shape
     assert (back.item_features != problem.item_features).nnz == 0

@@ -81,9 +81,8 @@ def test_the_rows_of_the_regression_are_sittings(data, withhold, monkeypatch):
             for start in starts:
                 part = slice(max(start, 0), max(start + TOPIC, 0))
                 row = np.zeros((3, 50))
-                row[0, videos[part][liked[part]]] = 1
                 row[1, videos[part]] = 1
-                row[2, videos[part]] = np.where(liked[part], *grades)
+                row[::2, videos[part]] = np.where(liked[part], *grades)
                 row /= np.maximum(np.linalg.norm(row, axis=1, keepdims=True), 1e-9)
                 row, target = row[:2], row[2]
                 weight = len(videos[part]) / 2
@@ -92,7 +91,7 @@ def test_the_rows_of_the_regression_are_sittings(data, withhold, monkeypatch):
     mean = reviews / USERS
     np.testing.assert_allclose(found.gram, gram / mean, atol=1e-6)
     np.testing.assert_allclose(found.cross, cross / mean, atol=1e-6)
-    np.testing.assert_allclose(found.lengths, [1, reviews / likes])
+    np.testing.assert_allclose(found.penalties, [reviews / likes] * 2)
 
 
 def test_reviews_of_unknown_order_are_in_no_sitting(tmp_path, monkeypatch):
@@ -135,7 +134,7 @@ def test_sittings_count_where_they_say_something(data, tmp_path):
     ]
     assert found[1]["ndcg@100"] > 1.003 * found[0]["ndcg@100"]
     less = ranked_by_sittings(blend_of(shuffled), shuffled)
-    assert ranked_by_sittings(blend, data) > 1.05 * less
+    assert ranked_by_sittings(blend, data) > 1.02 * less
 
 
 @pytest.mark.parametrize(("gain", "share"), [(-0.1, 0.15), (0.004, 0.15), (0.006, 0.0)])

@@ -139,7 +139,7 @@ def test_the_trained_towers_leave_the_order_alone(data):
         data.items,
         users,
         users.folds == 0,
-        users.relevance,
+        users.relevances,
         Hiding((0.1, 0.6), 0.0),
         np.random.default_rng(0),
     )
