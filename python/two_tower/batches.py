@@ -35,6 +35,8 @@ class Batch:
         items: the hidden review's video, as an item number, int64 ``[targets]``.
         weights: how much it counts, float32 ``[targets]``.
         likes: all that the users like, as keys ``row * items + item``, int64, rising.
+        shown_rows: the user of each review that is left in the slots, int64 ``[shown]``.
+        shown_items: its video, as an item number, int64 ``[shown]``.
     """
 
     slots: Slots
@@ -42,6 +44,8 @@ class Batch:
     items: NDArray[np.int64]
     weights: NDArray[np.float32]
     likes: NDArray[np.int64]
+    shown_rows: NDArray[np.int64]
+    shown_items: NDArray[np.int64]
 
 
 def hide(layout: Layout, items: Items, users: UserRows, hidden: NDArray[np.bool_]) -> Slots:
@@ -129,12 +133,15 @@ def draw(
     # What comes next is not asked here: hidden reviews lie between those that are left.
     recent = [block for block in layout.user if block.kind == "recency"]
     slots.values[in_blocks(layout, recent, slots)] = 0
+    shown = ~(hidden | withheld)
     return Batch(
         slots=slots,
         rows=users.rows[target],
         items=users.items[target],
         weights=weights[target],
         likes=np.sort(keys[users.liked]),
+        shown_rows=users.rows[shown],
+        shown_items=users.items[shown],
     )
 
 

@@ -51,7 +51,7 @@ ROUNDS = 4
 
 @dataclass(frozen=True)
 class Head:
-    """The videos the closed form covers: the most liked of those with an index in the histories.
+    """The videos the closed form covers: reviewed ones with an index in the histories.
 
     Attributes:
         items: item numbers, int64 ``[head]``.
@@ -85,7 +85,7 @@ class Sums:
     Attributes:
         gram: ``Z'WZ``, ``[blocks * head, blocks * head]``.
         cross: ``Z'WX``, ``[blocks * head, head]``.
-        penalties: of each block's rows, relative to one another, ``[blocks]``.
+        penalties: of each block's rows, relative to the first block's, ``[blocks]``.
     """
 
     gram: Floats
@@ -106,16 +106,16 @@ def as_factors(
 
 
 def find_base(data: Data, limit: int) -> Base:
-    """Return the most liked videos that histories know, at most ``limit``, with their prior."""
+    """Return the reviewed videos that histories know, the most liked, with their prior."""
     head = find_head(data, limit, [block for block in data.layout.user if block.kind == "history"])
     return Base(head, precision(data, head.items))
 
 
 def find_head(data: Data, limit: int, blocks: list[Block]) -> Head:
-    """Return the most liked videos that blocks of past videos know, at most ``limit``."""
+    """Return the reviewed videos that blocks of past videos know, the ``limit`` most liked."""
     width = min((block.width for block in blocks), default=0)
     index = data.items.identity
-    known = np.flatnonzero((index >= 0) & (index < width) & (data.like_counts > 0))
+    known = np.flatnonzero((index >= 0) & (index < width) & data.seen)
     order = known[np.argsort(-data.like_counts[known], kind="stable")][:limit]
     items = np.sort(order)
     columns = [block.offset + index[items] for block in blocks]
@@ -123,11 +123,7 @@ def find_head(data: Data, limit: int, blocks: list[Block]) -> Head:
 
 
 def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, head: Head) -> Sums:
-    """Pass over the users once; above ``MAX_USERS`` a sample of them.
-
-    A block whose rows are longer has smaller values (rows have norm 1) and says less a video: it is
-    penalised by its length relative to that of the likes, and ``FURTHER`` times after the first.
-    """
+    """Pass over the users once; above ``MAX_USERS`` a sample of them."""
     rows = data.search_likers if withhold else data.likers
     if len(rows) > MAX_USERS:
         rng = np.random.default_rng(config.seed)
@@ -140,7 +136,7 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
     dtype = accuracy(len(columns))
     gram = np.zeros((len(columns), len(columns)), dtype)
     cross = np.zeros((len(columns), size), dtype)
-    weight_sum, lengths, likes = 0.0, np.zeros(len(head.columns)), 0.0
+    weight_sum = 0.0
     for part in chunks(data, rows):
         held = (part.folds == VALIDATION_FOLD) & withhold
         inputs = design(tower, hide(data.layout, data.items, part, held))[:, columns].tocsr()
@@ -158,15 +154,10 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
         gram += (weighted @ inputs).toarray()
         cross += (weighted @ targets).toarray()
         weight_sum += float(weights.sum())
-        likes += float(np.count_nonzero(part.liked & ~held))
-        lengths += [
-            np.diff(inputs[:, i * size : (i + 1) * size].indptr).sum() for i in range(len(lengths))
-        ]
     mean = max(weight_sum / max(len(rows), 1), 1e-12)
     gram /= mean
     cross /= mean
-    further = np.where(np.arange(len(lengths)) > 0, FURTHER, 1)
-    return Sums(gram, cross, further * lengths / max(likes, 1))
+    return Sums(gram, cross, np.where(np.arange(len(head.columns)) > 0, FURTHER, 1.0))
 
 
 def chunks(data: Data, rows: NDArray[np.int64]) -> Iterator[UserRows]:
@@ -223,7 +214,7 @@ def solve(sums: Sums, ridge: float, precision: Floats) -> Floats:
         matrix: Floats = sums.gram.astype(dtype)
         for block, penalty in enumerate(sums.penalties):
             own_part = slice(block * size, (block + 1) * size)
-            matrix[own_part, own_part] += ridge * max(penalty, 0.1) * precision
+            matrix[own_part, own_part] += ridge * penalty * precision
         return matrix
 
     try:

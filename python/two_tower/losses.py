@@ -15,6 +15,9 @@ from two_tower.batches import Batch
 
 EncodeItems = Callable[[NDArray[np.int64]], Tensor]
 
+# The logit of what cannot be: finite, so that a row of nothing else still has a gradient.
+NEVER = -1e9
+
 
 class Loss(Protocol):
     """A loss of one batch."""
@@ -35,6 +38,9 @@ class Loss(Protocol):
 
 class Softmax:
     """Multinomial likelihood of a user's hidden reviews among all videos seen in training.
+
+    But for those that their history shows: nobody ranks these, and a user who has seen what
+    everybody likes need not be told to want it less.
 
     With ``sample``, the videos are those of the batch's targets and so many drawn uniformly, each
     logit corrected by the log of the chance to be among them (log-Q: Yi et al., RecSys 2019), so
@@ -64,7 +70,7 @@ class Softmax:
         self, users: Tensor, encode: EncodeItems, batch: Batch, rng: np.random.Generator
     ) -> Tensor:
         """See :class:`Loss`."""
-        targets = self.place[batch.items]
+        targets, shown = self.place[batch.items], self.place[batch.shown_items]
         logits_of = self.seen
         correction = None
         if self.sample is not None:
@@ -72,11 +78,19 @@ class Softmax:
             chosen = np.union1d(chosen, targets)
             chance = self.inclusion(chosen, len(targets))
             correction = torch.from_numpy(np.log(chance).astype(np.float32))
-            targets = np.searchsorted(chosen, targets)
+            column = np.full(len(self.seen), -1, dtype=np.int64)
+            column[chosen] = np.arange(len(chosen))
+            targets, shown = column[targets], column[shown]
             logits_of = self.seen[chosen]
         logits = users @ encode(logits_of).T / self.temperature
         if correction is not None:
             logits = logits - correction.to(logits.device)
+        inside = shown >= 0
+        cells = (batch.shown_rows[inside], shown[inside])
+        never = torch.tensor(NEVER, dtype=logits.dtype, device=logits.device)
+        logits = logits.index_put(
+            [torch.from_numpy(each).to(logits.device) for each in cells], never
+        )
         chances = functional.log_softmax(logits, dim=1)
         rows = torch.from_numpy(batch.rows).to(logits.device)
         found = chances[rows, torch.from_numpy(targets).to(logits.device)]

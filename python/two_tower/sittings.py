@@ -44,7 +44,7 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
     dtype = accuracy(blocks * size)
     gram = np.zeros((blocks * size, blocks * size), dtype)
     cross = np.zeros((blocks * size, size), dtype)
-    lengths, likes, reviews, users = np.zeros(blocks), 0, 0, 0
+    reviews, users = 0, 0
     for part in chunks(data, rows):
         held = (part.folds == VALIDATION_FOLD) & withhold
         ordered = ~held & part.in_order
@@ -57,9 +57,7 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
         values = [
             np.asarray(slots[part.rows[known], columns[videos]]).ravel() for columns in head.columns
         ]
-        lengths += [np.count_nonzero(each) for each in values]
         relevance = part.relevances[known].astype(np.float64)
-        likes += int(np.count_nonzero(part.liked[known]))
         reviews += len(videos)
         for phase in range(PHASES):
             sitting = in_sittings(part, ordered, phase)[known]
@@ -74,7 +72,7 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
             gram += (weighted @ inputs).toarray()
             cross += (weighted @ targets).toarray()
     mean = max(reviews / max(users, 1), 1e-12)
-    return Sums(gram / mean, cross / mean, lengths / max(likes, 1))
+    return Sums(gram / mean, cross / mean, np.ones(blocks))
 
 
 def in_sittings(users: UserRows, known: NDArray[np.bool_], phase: int) -> NDArray[np.int64]:

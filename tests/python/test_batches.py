@@ -86,7 +86,12 @@ def test_withheld_reviews_are_neither_seen_nor_targets(world):
     withheld = users.folds == 0
     batch = draw(layout, items, users, withheld, users.relevances, SOME, np.random.default_rng(0))
     kept = set(zip(users.rows[withheld], users.items[withheld], strict=True))
-    assert not kept & set(zip(batch.rows, batch.items, strict=True))
+    targets = set(zip(batch.rows, batch.items, strict=True))
+    shown = set(zip(batch.shown_rows, batch.shown_items, strict=True))
+    reviews = set(zip(users.rows, users.items, strict=True))
+    # What is withheld is ranked as what was never reviewed: else its likes were given away.
+    assert not kept & targets
+    assert shown == reviews - targets - kept
     index = items.identity[users.items]
     gone = withheld & (index >= 0)
     assert not histories(layout, batch.slots)[:, users.rows[gone], index[gone]].any()

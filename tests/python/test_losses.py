@@ -18,7 +18,8 @@ EMPTY = Slots(np.empty(0, np.int64), np.empty(0, np.float32), np.zeros(USERS + 1
 def batch():
     rows, items = np.array([0, 0, 1, 4, 5]), np.array([3, 7, 3, 20, 29])
     weights = np.array([1, 0.8, 1, 1, 0.8], dtype=np.float32)
-    return Batch(EMPTY, rows, items, weights, np.sort(rows * ITEMS + items))
+    shown = np.array([0, 0, 2, 4]), np.array([11, 25, 3, 0])
+    return Batch(EMPTY, rows, items, weights, np.sort(rows * ITEMS + items), *shown)
 
 
 def encode(numbers):
@@ -29,6 +30,7 @@ def test_softmax_is_the_likelihood_among_the_videos_seen_in_training():
     loss = Softmax(COUNTS, temperature=0.2)(PEOPLE, encode, batch(), RNG)
     scores = np.exp((PEOPLE @ VECTORS.T).numpy() / 0.2)
     scores[:, ~SEEN] = 0
+    scores[batch().shown_rows, batch().shown_items] = 0
     chance = scores / scores.sum(1, keepdims=True)
     one = batch()
     expected = -(one.weights * np.log(chance[one.rows, one.items])).sum() / one.weights.sum()
@@ -94,6 +96,8 @@ def test_a_sampled_logit_is_corrected_by_the_log_of_its_chance():
     chosen = np.array([0, 3, 7, 11, 20, 25, 29])
     chance = 1 - (1 - COUNTS[chosen] / COUNTS.sum()) ** len(one.items) * (1 - 4 / 30)
     scores = np.exp((PEOPLE @ VECTORS[chosen].T).numpy() / 0.2) / chance
+    for row, item in zip(one.shown_rows, one.shown_items, strict=True):
+        scores[row, chosen == item] = 0
     share = scores / scores.sum(1, keepdims=True)
     places = np.searchsorted(chosen, one.items)
     expected = -(one.weights * np.log(share[one.rows, places])).sum() / one.weights.sum()
