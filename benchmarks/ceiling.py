@@ -149,7 +149,7 @@ def linear(world: World, histories_of: sparse.csr_array, users: int) -> list[Flo
         gram += (weighted @ inputs).toarray()
         cross += (weighted @ targets).toarray()
         done += some
-    sums = Sums(gram, cross, np.ones(2))
+    sums = Sums(gram, cross)
     return [histories_of @ solve(sums, ridge, np.eye(videos)) for ridge in RIDGES]
 
 

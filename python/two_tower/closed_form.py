@@ -41,9 +41,6 @@ SINGLE_FROM = 2_000
 LIKENESS = 0.3
 # A user with n reviews weighs n^USER_POWER: all the same is 0, as in plain EASE is 1.
 USER_POWER = 0.5
-# How much more the histories after the first are penalised: that one tells best what is wanted.
-# What others add to it is little, and of few people no more than chance.
-FURTHER = 4.0
 # The reduction to a low rank: columns beyond the rank, and rounds of its subspace iteration.
 OVERSAMPLED = 32
 ROUNDS = 4
@@ -85,12 +82,10 @@ class Sums:
     Attributes:
         gram: ``Z'WZ``, ``[blocks * head, blocks * head]``.
         cross: ``Z'WX``, ``[blocks * head, head]``.
-        penalties: of each block's rows, relative to the first block's, ``[blocks]``.
     """
 
     gram: Floats
     cross: Floats
-    penalties: Floats
 
 
 def as_factors(
@@ -105,9 +100,9 @@ def as_factors(
     return Factors(user, item)
 
 
-def find_base(data: Data, limit: int) -> Base:
-    """Return the reviewed videos that histories know, the most liked, with their prior."""
-    head = find_head(data, limit, [block for block in data.layout.user if block.kind == "history"])
+def find_base(data: Data, limit: int, blocks: list[Block]) -> Base:
+    """Return the head of these blocks, see :func:`find_head`, with its prior."""
+    head = find_head(data, limit, blocks)
     return Base(head, precision(data, head.items))
 
 
@@ -157,7 +152,7 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
     mean = max(weight_sum / max(len(rows), 1), 1e-12)
     gram /= mean
     cross /= mean
-    return Sums(gram, cross, np.where(np.arange(len(head.columns)) > 0, FURTHER, 1.0))
+    return Sums(gram, cross)
 
 
 def chunks(data: Data, rows: NDArray[np.int64]) -> Iterator[UserRows]:
@@ -204,17 +199,17 @@ def solve(sums: Sums, ridge: float, precision: Floats) -> Floats:
 
     Args:
         sums: of the users.
-        ridge: the penalty, which each block has times its own.
+        ridge: the penalty.
         precision: how it is shaped, symmetric and positive definite, ``[head, head]``.
     """
     size = sums.cross.shape[1]
-    blocks = len(sums.penalties)
+    blocks = len(sums.gram) // size
 
     def penalised(dtype: type[np.floating[Any]]) -> Floats:
         matrix: Floats = sums.gram.astype(dtype)
-        for block, penalty in enumerate(sums.penalties):
+        for block in range(blocks):
             own_part = slice(block * size, (block + 1) * size)
-            matrix[own_part, own_part] += ridge * penalty * precision
+            matrix[own_part, own_part] += ridge * precision
         return matrix
 
     try:

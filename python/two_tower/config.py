@@ -76,7 +76,7 @@ class TrainConfig(BaseModel):
     )
     batch_size: int = Field(default=128, ge=1, description="users a step")
     learning_rate: float = Field(
-        default=0.01,
+        default=0.02,
         gt=0,
         description="Adam's first step size; it falls to zero along a half cosine",
     )

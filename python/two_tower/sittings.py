@@ -72,7 +72,7 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
             gram += (weighted @ inputs).toarray()
             cross += (weighted @ targets).toarray()
     mean = max(reviews / max(users, 1), 1e-12)
-    return Sums(gram / mean, cross / mean, np.ones(blocks))
+    return Sums(gram / mean, cross / mean)
 
 
 def in_sittings(users: UserRows, known: NDArray[np.bool_], phase: int) -> NDArray[np.int64]:

@@ -15,12 +15,13 @@ from two_tower.closed_form import Base, Head, Sums, as_factors, find_base, solve
 from two_tower.config import TrainConfig
 from two_tower.dataset import Data
 from two_tower.factors import Factors
+from two_tower.layout import Block
 from two_tower.ridge_trial import RIDGE, choose_ridge
 from two_tower.towers import SparseTower, Towers
 from two_tower.transitions import transitions
 
 # Of more videos the most liked stand for all where a matrix of them each is too much: when the
-# penalty is tried, and for sittings, in which few others are.
+# penalty is tried, and for sittings, in which few others are, with a block for each history.
 MOST_LIKED = 2_000
 AddUp = Callable[[TrainConfig, Data, SparseTower, bool, Head], Sums]
 
@@ -60,15 +61,27 @@ class Solver:
 
     @cached_property
     def base(self) -> Base:
-        """What the closed form is on."""
-        return find_base(self.data, self.config.closed_form_items)
+        """What the closed form is on: the first history, which says most.
+
+        In the sum another adds nothing to it that the trained towers and the sittings do not.
+        """
+        return find_base(self.data, self.config.closed_form_items, self._histories[:1])
 
     @cached_property
     def short_base(self) -> Base:
-        """What the penalty is tried on, and sittings are regressed on."""
+        """What the penalty is tried on."""
         if len(self.base.head.items) <= MOST_LIKED:
             return self.base
-        return find_base(self.data, MOST_LIKED)
+        return find_base(self.data, MOST_LIKED, self._histories[:1])
+
+    @cached_property
+    def sittings_base(self) -> Base:
+        """What the sittings are on: all histories."""
+        return find_base(self.data, MOST_LIKED, self._histories)
+
+    @property
+    def _histories(self) -> list[Block]:
+        return [block for block in self.data.layout.user if block.kind == "history"]
 
     def search(self, rows: NDArray[np.int64], metric: str) -> Solved:
         """Solve all of them with the validation fold withheld.
@@ -101,7 +114,7 @@ class Solver:
     def sittings(self, withhold: bool, ridge: float) -> Factors | None:
         """Regress the reviews of sittings on each other; None without histories or order."""
         ridge *= sittings.RIDGE_SHARE
-        return self._regressed(sittings.add_up, self.short_base, withhold, ridge)
+        return self._regressed(sittings.add_up, self.sittings_base, withhold, ridge)
 
     def _regressed(self, add_up: AddUp, base: Base, withhold: bool, ridge: float) -> Factors | None:
         if not base:

@@ -52,7 +52,7 @@ def transitions(config: TrainConfig, data: Data, withhold: bool) -> Factors | No
         return None
     gram[np.diag_indices_from(gram)] += RIDGE
     solution = inverted(gram.copy()) @ cross
-    return as_factors(config, data, head, Sums(gram, cross, np.ones(1)), solution)
+    return as_factors(config, data, head, Sums(gram, cross), solution)
 
 
 def add_up(
