@@ -108,8 +108,10 @@ def parts(project: Scratch, data: Data) -> dict[str, dict[str, float]]:
     rows = {name: measure(project, blend.towers(choice)) for name, choice in CHOICES.items()}
     rows["trained towers alone"] = measure(project, towers)
     liked = property(lambda users: users.liked.astype(np.float32), lambda *_: None)
-    with patch.object(UserRows, "relevances", liked):
-        rows["fitted on likes alone"] = measure(project, train(TrainConfig(), data)[1].towers(ALL))
+    with patch.object(UserRows, "relevances", liked, create=True):
+        rows["fitted to find likes alone"] = measure(
+            project, train(TrainConfig(), data)[1].towers(ALL)
+        )
     # As with catalogues that are too large for either: the steps of the recipe that go by counts.
     half = len(data.items) // 2
     for name, steps in {

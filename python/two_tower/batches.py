@@ -35,7 +35,7 @@ class Batch:
         items: the hidden review's video, as an item number, int64 ``[targets]``.
         weights: how much it counts, float32 ``[targets]``.
         likes: all that the users like, as keys ``row * items + item``, int64, rising.
-        shown_rows: the user of each review that is left in the slots, int64 ``[shown]``.
+        shown_rows: the user of each review that is neither hidden nor withheld, int64 ``[shown]``.
         shown_items: its video, as an item number, int64 ``[shown]``.
     """
 

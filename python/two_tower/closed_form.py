@@ -1,6 +1,6 @@
 """Who wants what, from their histories, in closed form: ridge regression without epochs.
 
-The reviews of a user, each as far as it is relevant, are regressed on their history blocks (EASE:
+The reviews of a user, each as far as it is relevant, are regressed on their history (EASE:
 Steck 2019, "Embarrassingly shallow autoencoders for sparse data", here with several blocks), under
 the constraint that a video says nothing for itself: with ``P = (Z'WZ + diag(ridge))^-1`` and ``S``
 the columns of video ``i`` in all blocks, column ``i`` is ``B0 - P[:, S] P[S, S]^-1 B0[S]`` where

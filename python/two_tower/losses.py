@@ -39,7 +39,7 @@ class Loss(Protocol):
 class Softmax:
     """Multinomial likelihood of a user's hidden reviews among all videos seen in training.
 
-    But for those that their history shows: nobody ranks these, and a user who has seen what
+    But for those that are known of the user: nobody ranks these, and a user who has seen what
     everybody likes need not be told to want it less.
 
     With ``sample``, the videos are those of the batch's targets and so many drawn uniformly, each
@@ -71,6 +71,8 @@ class Softmax:
     ) -> Tensor:
         """See :class:`Loss`."""
         targets, shown = self.place[batch.items], self.place[batch.shown_items]
+        rows_of_shown = batch.shown_rows[shown >= 0]
+        shown = shown[shown >= 0]
         logits_of = self.seen
         correction = None
         if self.sample is not None:
@@ -86,7 +88,7 @@ class Softmax:
         if correction is not None:
             logits = logits - correction.to(logits.device)
         inside = shown >= 0
-        cells = (batch.shown_rows[inside], shown[inside])
+        cells = (rows_of_shown[inside], shown[inside])
         never = torch.tensor(NEVER, dtype=logits.dtype, device=logits.device)
         logits = logits.index_put(
             [torch.from_numpy(each).to(logits.device) for each in cells], never

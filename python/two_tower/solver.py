@@ -77,7 +77,7 @@ class Solver:
     @cached_property
     def sittings_base(self) -> Base:
         """What the sittings are on: all histories."""
-        return find_base(self.data, MOST_LIKED, self._histories)
+        return find_base(self.data, min(self.config.closed_form_items, MOST_LIKED), self._histories)
 
     @property
     def _histories(self) -> list[Block]:

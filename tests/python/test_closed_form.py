@@ -80,6 +80,16 @@ def test_the_head_is_what_is_liked_most_and_known_to_the_histories(data):
     assert np.array_equal(head.columns, expected)
 
 
+def test_what_is_reviewed_and_never_liked_is_in_the_head_behind_what_is_liked(tmp_path):
+    """What is to be found are reviews, as far as they are relevant."""
+    never = "[case when x[2] = 7 then 0 else x[1] end for x in list_zip(labels, item_numbers)]"
+    data = open_data(tmp_path, f"update two_tower.training_users set labels = {never}")
+    assert data.like_counts[7] == 0 < data.review_counts[7]
+    blocks = [block for block in data.layout.user if block.kind == "history"]
+    assert 7 in find_head(data, 50, blocks).items
+    assert 7 not in find_head(data, 49, blocks).items
+
+
 def test_what_is_withheld_is_not_known(data, tmp_path):
     """Sums with the validation fold withheld are those of tables that never had it."""
     lists = ("item_numbers", "labels", "weights", "relevances", "folds", "recency_ranks")

@@ -20,3 +20,11 @@ def test_of_a_large_catalogue_sittings_are_those_of_the_most_liked(tmp_path, mon
     assert [len(part) for part in known] == [training_tables.WITH_ID, 20]
     others = np.setdiff1d(known[0], known[1])
     assert data.like_counts[known[1]].min() >= data.like_counts[others].max()
+
+
+def test_sittings_keep_to_the_videos_of_the_closed_form(tmp_path):
+    warehouse = DuckDBWarehouse(duckdb.connect())
+    training_tables.build(warehouse)
+    data = training_tables.read(warehouse, tmp_path)
+    solver = Solver(TrainConfig(closed_form_items=15), data)
+    assert [len(base.head.items) for base in (solver.base, solver.sittings_base)] == [15, 15]
