@@ -119,37 +119,30 @@ def scored(world: World, users: Users, counts: Ints, seen: Seen, samples: int, n
     return total
 
 
-def histories(seen: Seen, users: int, videos: int) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """Return likes and reviews side by side, and reviews by relevance; rows have length 1."""
-
-    def rows(values: Floats) -> sparse.csr_array:
-        found = sparse.csr_array((values, (seen.user, seen.video)), shape=(users, videos))
-        found.eliminate_zeros()
-        norms = np.sqrt(found.power(2).sum(axis=1))
-        return sparse.csr_array(sparse.diags_array(1 / np.where(norms > 0, norms, 1)) @ found)
-
-    both = sparse.hstack([rows(1.0 * (seen.stars >= 4)), rows(np.ones(len(seen.user)))])
-    return both.tocsr(), rows((seen.stars / 5) ** 2)
+def histories(seen: Seen, users: int, videos: int) -> sparse.csr_array:
+    """Return each user's reviews as far as they are relevant, as rows of length 1."""
+    relevances = (seen.stars / 5) ** 2
+    found = sparse.csr_array((relevances, (seen.user, seen.video)), shape=(users, videos))
+    norms = np.sqrt(found.power(2).sum(axis=1))
+    return sparse.csr_array(sparse.diags_array(1 / np.where(norms > 0, norms, 1)) @ found)
 
 
 def linear(world: World, histories_of: sparse.csr_array, users: int) -> list[Floats]:
     """Return scores of these histories by the closed form of so many other users, by penalty."""
     rng = np.random.default_rng([SEED, users])
     videos = world.size.videos
-    gram, cross, done = np.zeros((2 * videos, 2 * videos)), np.zeros((2 * videos, videos)), 0
+    gram, done = np.zeros((videos, videos)), 0
     while done < users:
         some = min(AT_A_TIME, users - done)
         drawn = tastes.draw_users(world, np.resize(tastes.review_counts(world, rng), some), rng)
         reviews = tastes.draw_reviews(world, drawn, rng)
         kept = ~oracle.held_out(oracle.Witness(drawn, reviews), rng)
         columns = (reviews.user, reviews.video, reviews.at * 1.0, reviews.stars)
-        inputs, targets = histories(Seen(*(column[kept] for column in columns)), some, videos)
+        inputs = histories(Seen(*(column[kept] for column in columns)), some, videos)
         weights = np.bincount(reviews.user[kept], minlength=some)[:, None] ** USER_POWER
-        weighted = (inputs * weights).T.tocsr()
-        gram += (weighted @ inputs).toarray()
-        cross += (weighted @ targets).toarray()
+        gram += ((inputs * weights).T.tocsr() @ inputs).toarray()
         done += some
-    sums = Sums(gram, cross)
+    sums = Sums(gram, gram)  # what is to be found is what is known, of each video but itself
     return [histories_of @ solve(sums, ridge, np.eye(videos)) for ridge in RIDGES]
 
 
@@ -193,7 +186,7 @@ def measure(samples: int) -> dict[str, dict[str, float]]:
         return oracle.means([oracle.metrics(scores[user], *rest) for user, _, *rest in own])
 
     found = {"oracle": figures(truth), **{name: figures(each) for name, each in known.items()}}
-    past, _ = histories(seen, len(some), world.size.videos)
+    past = histories(seen, len(some), world.size.videos)
     for number in FITTED_USERS:
         tried = [figures(scores) for scores in linear(world, past, number)]
         found[f"linear, {number:,} users"] = max(tried, key=lambda each: each["ndcg@100"])

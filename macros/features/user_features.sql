@@ -109,15 +109,6 @@ left join preferred on preferred.user_id = accounts.user_id
     }) }}
 {% endmacro %}
 
-{#
-    How relevant a review is, in 0..1: its weight (stars / 5) squared. That something was watched and not liked tells a
-    taste too, though less of it: 4 stars count .64, 3 stars .36, 1 star .04. Models read it: another power is another
-    feature_id.
-#}
-{% macro relevance(weight) -%}
-    {{ weight }} * {{ weight }}
-{%- endmacro %}
-
 {# The year as a token: 2025 is not a little more than 2024. #}
 {% macro release_year(released_on) -%}
     cast(cast(extract(year from {{ released_on }}) as integer) as text)

@@ -16,7 +16,7 @@ from two_tower.solver import Solver
 from two_tower.towers import Towers
 from two_tower.warehouse import DuckDBWarehouse
 
-VIDEOS, USERS, TOPIC, DAYS = training_tables.WITH_ID, 200, 5, 4
+VIDEOS, USERS, TOPIC, DAYS = training_tables.WITH_ID, 200, 5, 5
 LONG = TOPIC * DAYS
 EVERY_FIFTH = 5
 
@@ -27,7 +27,7 @@ def _a_topic_is_a_sitting(monkeypatch):
 
 
 def open_data(folder, in_order=True, users=USERS, dated=USERS):
-    """Users with four topics of ten, day after day; or with the same videos in any order.
+    """Users with five topics of ten, day after day; or with the same videos in any order.
 
     Of those after the first ``dated`` nobody knows the order.
     """
@@ -132,7 +132,7 @@ def test_sittings_count_where_they_say_something(data, tmp_path):
     ]
     assert found[1]["ndcg@100"] > 1.003 * found[0]["ndcg@100"]
     less = ranked_by_sittings(blend_of(shuffled), shuffled)
-    assert ranked_by_sittings(blend, data) > 1.02 * less
+    assert ranked_by_sittings(blend, data) > 1.05 * less
 
 
 @pytest.mark.parametrize(("gain", "share"), [(-0.1, 0.15), (0.004, 0.15), (0.006, 0.0)])
