@@ -1,6 +1,15 @@
-{# Lists of an IVFFLAT index: the square root of the rows; none below a thousand, where an exact search is faster. #}
+{#
+    Lists of an IVFFLAT index: twice the square root of the rows, 2,000 at most; none below a thousand rows, where an exact
+    search is faster.
+#}
 {% macro ivfflat_lists(row_count) -%}
-    {{ return((row_count ** 0.5) | int if row_count >= 1000 else 0) }}
+    {{ return([(2 * row_count ** 0.5) | int, 2000] | min if row_count >= 1000 else 0) }}
+{%- endmacro %}
+
+
+{# What building an index may take, which is what the k-means of 2,000 lists needs (4 bytes for 50 rows a list times the lists). #}
+{% macro index_memory() -%}
+1GB
 {%- endmacro %}
 
 
@@ -43,7 +52,7 @@
     {% if lists > 0 -%}
     select set_config(
         'maintenance_work_mem',
-        greatest(pg_size_bytes(current_setting('maintenance_work_mem')), 268435456) / 1024 || 'kB',
+        greatest(pg_size_bytes(current_setting('maintenance_work_mem')), pg_size_bytes('{{ index_memory() }}')) / 1024 || 'kB',
         true
     );
     create index idx_{{ this.identifier | replace('_next', '') }}_cosine_next

@@ -24,6 +24,8 @@ PAIRS = (("user_embeddings", "user_id"), ("video_embeddings", "video_id"))
 MOVED = 1e-3
 # A larger share of the served rows is not removed: rather than so many videos, files have gone.
 LARGEST_REMOVED_SHARE = 0.5
+# What building an index may take at least, as the release has it: macro index_memory.
+INDEX_MEMORY = "1GB"
 
 LOG = """
 create table if not exists two_tower.refreshes (
@@ -149,7 +151,12 @@ def _reindex_if_due(warehouse: Warehouse, base: str, release_id: int, settings: 
     )[0]
     if not rows["is_there"] or rows["new_rows"] < settings.reindex_share * max(rows["total"], 1):
         return False
-    warehouse.execute("set maintenance_work_mem = '256MB'")
+    warehouse.execute(
+        "select set_config('maintenance_work_mem', greatest("
+        "pg_size_bytes(current_setting('maintenance_work_mem')), pg_size_bytes(?)) / 1024 || 'kB',"
+        " false)",
+        (INDEX_MEMORY,),
+    )
     warehouse.execute(f"reindex index concurrently public.{index}")
     warehouse.execute(
         "update two_tower.refreshes set is_reindexed = true where table_name = ?"

@@ -1,7 +1,9 @@
 """The two towers: a linear layer over a user's or a video's slots, then L2.
 
 Multi-hot and history blocks are divided by their row's norm inside the model, so that features stay
-0/1 outside while a user with a thousand likes and one with three train alike.
+0/1 outside while a user with a thousand likes and one with three train alike. A history of which
+little is known says less, and what is true of everybody more: its norm is that of the row and
+``shrinkage`` reviews of which nothing is known.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from two_tower.errors import InputError
-from two_tower.layout import NORMALISED_KINDS, TOWERS, Layout, Slots, Tower
+from two_tower.layout import NORMALISED_KINDS, TOWERS, Block, Layout, Slots, Tower
 from two_tower.tables import DIM
 
 # Below this a vector counts as zero, and is not divided by its norm.
 TINY = 1e-12
 FORMAT = 1
+# Towers of before it was a part of the payload have none.
+SHRINKAGE = 4.0
 
 
 class SlotSum(torch.autograd.Function):
@@ -67,7 +71,9 @@ def _sums(weight: Tensor, positions: Tensor, values: Tensor, offsets: Tensor) ->
 class SparseTower(nn.Module):
     """One tower over slots: an embedding bag, a bias, and with ``hidden`` a second layer."""
 
-    def __init__(self, layout: Layout, tower: Tower, dim: int, hidden: int, seed: int) -> None:
+    def __init__(
+        self, layout: Layout, tower: Tower, dim: int, hidden: int, shrinkage: float, seed: int
+    ) -> None:
         super().__init__()
         width = hidden or dim
         blocks = layout.blocks(tower)
@@ -83,6 +89,7 @@ class SparseTower(nn.Module):
             nn.init.zeros_(self.output.bias)
         self.block_of = np.repeat(np.arange(len(blocks)), [block.width for block in blocks])
         self.is_normalised = np.array([block.kind in NORMALISED_KINDS for block in blocks])
+        self.added = np.array([added(block, shrinkage) for block in blocks])
 
     def forward(self, slots: Slots) -> Tensor:
         """Return unit vectors, float32 ``[rows, dim]``."""
@@ -96,6 +103,7 @@ class SparseTower(nn.Module):
         block = self.block_of[slots.positions]
         cells = slots.rows * blocks + block
         squares = np.bincount(cells, slots.values**2, minlength=len(slots) * blocks)
+        squares = squares + np.tile(self.added, len(slots))
         inverse = 1 / np.sqrt(np.where(squares > 0, squares, 1))
         factors = np.where(self.is_normalised[block], inverse[cells], 1)
         return torch.from_numpy((slots.values * factors).astype(np.float32))
@@ -104,8 +112,9 @@ class SparseTower(nn.Module):
 class DenseTower(nn.Module):
     """The same tower over flat vectors, a matrix a block: plain operators that ONNX knows."""
 
-    def __init__(self, layout: Layout, tower: Tower, sparse: SparseTower) -> None:
+    def __init__(self, layout: Layout, tower: Tower, shrinkage: float, sparse: SparseTower) -> None:
         super().__init__()
+        self.shrinkage = shrinkage
         self.blocks = [block for block in layout.blocks(tower) if block.width]
         self.weights = nn.ParameterList(
             sparse.weight[b.offset : b.offset + b.width].detach().clone() for b in self.blocks
@@ -120,7 +129,8 @@ class DenseTower(nn.Module):
             part = features[:, block.offset : block.offset + block.width]
             product = part @ weight
             if block.kind in NORMALISED_KINDS:
-                product = product / (part * part).sum(1, keepdim=True).sqrt().clamp_min(TINY)
+                squares = (part * part).sum(1, keepdim=True) + added(block, self.shrinkage)
+                product = product / squares.sqrt().clamp_min(TINY)
             summed = summed + product
         return finish(summed, self.bias, self.output)
 
@@ -146,16 +156,27 @@ class Towers(nn.Module):
         dim: width of the embeddings.
         hidden: width of a hidden layer with ReLU; 0 (the default) for linear towers.
         seed: of the first weights; the global random state is left alone.
+        shrinkage: reviews of which nothing is known that each history's norm has beside its own.
     """
 
-    def __init__(self, layout: Layout, dim: int = DIM, hidden: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        dim: int = DIM,
+        hidden: int = 0,
+        seed: int = 0,
+        shrinkage: float = SHRINKAGE,
+    ) -> None:
         super().__init__()
+        self.shrinkage = shrinkage
         self.layout = layout
         self.dim = dim
         self.hidden = hidden
         self.towers = nn.ModuleDict(
             {
-                tower: SparseTower(layout, tower, dim, hidden, seed * len(TOWERS) + number)
+                tower: SparseTower(
+                    layout, tower, dim, hidden, shrinkage, seed * len(TOWERS) + number
+                )
                 for number, tower in enumerate(TOWERS)
             }
         )
@@ -171,7 +192,7 @@ class Towers(nn.Module):
         for tower in TOWERS:
             sparse = self.towers[tower]
             assert isinstance(sparse, SparseTower)
-            pair.append(DenseTower(self.layout, tower, sparse))
+            pair.append(DenseTower(self.layout, tower, self.shrinkage, sparse))
         both = DenseTowers(*pair)
         both.eval()
         return both
@@ -182,6 +203,7 @@ class Towers(nn.Module):
             "format": FORMAT,
             "dim": self.dim,
             "hidden": self.hidden,
+            "shrinkage": self.shrinkage,
             "layout": self.layout.to_dict(),
             "state": self.state_dict(),
         }
@@ -199,10 +221,16 @@ class Towers(nn.Module):
                 "train a model anew",
             )
         layout = Layout.from_dict(payload["layout"])
-        towers = cls(layout, int(payload["dim"]), int(payload["hidden"]))
+        shrinkage = float(payload.get("shrinkage", 0.0))
+        towers = cls(layout, int(payload["dim"]), int(payload["hidden"]), shrinkage=shrinkage)
         towers.load_state_dict(payload["state"])
         towers.eval()
         return towers
+
+
+def added(block: Block, shrinkage: float) -> float:
+    """Return what the square of a block's norm has beside the squares of its slots."""
+    return shrinkage if block.kind == "history" else 0.0
 
 
 def finish(summed: Tensor, bias: Tensor, output: nn.Module) -> Tensor:

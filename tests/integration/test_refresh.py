@@ -14,7 +14,7 @@ from test_embed import make_users
 from two_tower import embedded
 from two_tower.embed import embed
 from two_tower.errors import GateError, NotEnoughDataError
-from two_tower.refresh import Changes, refresh
+from two_tower.refresh import INDEX_MEMORY, Changes, refresh
 from two_tower.settings import Settings
 from two_tower.warehouse import Warehouse, open_warehouse
 
@@ -194,3 +194,27 @@ def test_an_index_of_many_newer_rows_is_built_anew_and_goes_on_answering(
             " (select embedding from public.user_embeddings where user_id = 'user_1399') limit 5"
         ).fetchall()
         assert len(found) == 5
+
+
+def test_there_is_room_for_the_lists_of_two_million_people(clean_postgres: Settings) -> None:
+    """pgvector refuses before it begins: where it begins, which takes a minute, there is room."""
+    macros = (clean_postgres.project_dir / "macros/pgvector/ivfflat.sql").read_text("utf-8")
+    assert f"\n{INDEX_MEMORY}\n" in macros, "a release gives as much room as a refresh"
+    with psycopg.connect(embedded.url(clean_postgres), autocommit=True) as connection:
+        connection.execute("create extension if not exists vector")
+        # An index samples 50 rows a list.
+        connection.execute("create table many (embedding halfvec(128) not null)")
+        connection.execute(
+            "insert into many select array_fill(1 + n % 7, array[128])::halfvec(128)"
+            " from generate_series(1, 100000) as n"
+        )
+        build = (
+            "create index on many using ivfflat (embedding halfvec_cosine_ops) with (lists = 2000)"
+        )
+        connection.execute("set maintenance_work_mem = '256MB'")
+        with pytest.raises(psycopg.errors.ProgramLimitExceeded, match="memory required is"):
+            connection.execute(build)
+        connection.execute(f"set maintenance_work_mem = '{INDEX_MEMORY}'")
+        connection.execute("set statement_timeout = '3s'")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            connection.execute(build)

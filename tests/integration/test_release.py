@@ -228,7 +228,7 @@ def test_tables_and_indexes_have_the_names_and_types_of_the_contract(story: Stor
             f"select count(*) from public.{table}_embeddings"
         ).fetchone()
         assert rows is not None
-        assert f"lists='{math.isqrt(rows[0])}'" in definition
+        assert f"lists='{math.isqrt(4 * rows[0])}'" in definition
 
 
 def test_grants_and_row_level_security_survive_every_swap(story: Story) -> None:

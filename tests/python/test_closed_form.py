@@ -15,7 +15,7 @@ from two_tower.closed_form import (
 )
 from two_tower.config import TrainConfig
 from two_tower.solver import Solver
-from two_tower.towers import Towers
+from two_tower.towers import SHRINKAGE, Towers
 from two_tower.warehouse import DuckDBWarehouse
 
 
@@ -131,7 +131,7 @@ def test_a_review_is_regressed_as_much_as_it_is_relevant(data):
         rows = np.zeros((3, training_tables.VIDEOS))
         rows[1, videos] = 1
         rows[::2, videos] = np.where(liked, training_tables.LIKE**2, training_tables.DISLIKE**2)
-        norms = np.linalg.norm(rows[:, :50], axis=1)  # histories know no others
+        norms = np.sqrt((rows[:, :50] ** 2).sum(axis=1) + SHRINKAGE)  # histories know no others
         norms[2] = np.linalg.norm(rows[2])
         rows /= norms[:, None]
         weights.append(np.sqrt(len(videos)))

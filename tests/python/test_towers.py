@@ -4,7 +4,7 @@ import torch
 
 from two_tower.errors import InputError
 from two_tower.layout import Block, Layout, Slots
-from two_tower.towers import Towers, load_towers, save_towers
+from two_tower.towers import SHRINKAGE, Towers, load_towers, save_towers
 
 LAYOUT = Layout(
     "abc",
@@ -52,15 +52,25 @@ def test_sparse_and_dense_are_the_same_model(rows, hidden):
 
 
 def test_a_long_history_weighs_no_more_than_a_short_one():
-    """Multi-hot and history blocks have norm 1, a numeric value is taken as it is."""
+    """Multi-hot blocks have norm 1, histories nearly, a numeric value is taken as it is."""
     towers = Towers(LAYOUT)
     weight = towers.towers["user"].weight.detach()
     bias = towers.towers["user"].bias.detach()
-    positions = np.array([40, 41, 42, 43, 44], dtype=np.int64)
-    slots = Slots(positions, np.array([0.5, 1, 1, 1, 1], np.float32), np.array([0, 5]))
-    expected = 0.5 * weight[40] + weight[41:45].sum(0) / 2 + bias
+    positions = np.array([3, 7, 40, 41, 42, 43, 44, 45], dtype=np.int64)
+    slots = Slots(positions, np.array([1, 1, 0.5, 1, 1, 1, 1, 1], np.float32), np.array([0, 8]))
+    tags, history = weight[[3, 7]].sum(0) / 2**0.5, weight[41:46].sum(0) / (5 + SHRINKAGE) ** 0.5
+    expected = tags + 0.5 * weight[40] + history + bias
     found = towers.forward_sparse("user", slots)[0]
     torch.testing.assert_close(found, expected / expected.norm())
+
+
+def test_the_less_is_known_of_somebody_the_more_they_are_as_everybody():
+    """By how much a history moves a vector, beside what it would as it is: .45 of one review."""
+    towers, unshrunk = Towers(LAYOUT, dim=1), Towers(LAYOUT, dim=1, shrinkage=0)
+    for reviews, share in ((1, 0.447), (4, 0.707), (96, 0.98)):
+        slots = Slots(np.arange(41, 41 + reviews), np.ones(reviews), np.array([0, reviews]))
+        found = towers.towers["user"].scaled(slots) / unshrunk.towers["user"].scaled(slots)
+        torch.testing.assert_close(found, torch.full((reviews,), share), atol=1e-3, rtol=0)
 
 
 def test_slots_of_value_zero_count_as_absent():
@@ -105,6 +115,18 @@ def test_the_file_opens_with_weights_only_and_gives_the_same_towers(tmp_path):
     slots = random_slots("user", 9)
     assert again.layout == LAYOUT
     assert torch.equal(again.forward_sparse("user", slots), towers.forward_sparse("user", slots))
+
+
+def test_a_file_of_before_there_was_shrinkage_gives_the_towers_it_was_written_from(tmp_path):
+    towers = Towers(LAYOUT, shrinkage=0)
+    payload = towers.payload()
+    del payload["shrinkage"]
+    torch.save(payload, tmp_path / "towers.pt")
+    again, slots = load_towers(tmp_path / "towers.pt"), random_slots("user", 9)
+    assert torch.equal(again.forward_sparse("user", slots), towers.forward_sparse("user", slots))
+    assert not torch.equal(
+        Towers(LAYOUT).forward_sparse("user", slots), towers.forward_sparse("user", slots)
+    )
 
 
 def test_a_file_that_is_not_ours_is_refused(tmp_path):
