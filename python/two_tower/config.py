@@ -43,7 +43,7 @@ class TrainConfig(BaseModel):
         description="trades popularity for novelty: scores are divided by likes to this power",
     )
     freshness: float = Field(
-        default=0.0075,
+        default=0.006,
         ge=0,
         lt=1,
         description="how much of their NDCG@100 lists may lose, so that new videos are shown; on"
