@@ -20,13 +20,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from two_tower.errors import InputError
-from two_tower.layout import NORMALISED_KINDS, TOWERS, Block, Layout, Slots, Tower
+from two_tower.layout import NORMALISED_KINDS, TOWERS, Layout, Slots, Tower
 from two_tower.tables import DIM
 
 # Below this a vector counts as zero, and is not divided by its norm.
 TINY = 1e-12
 FORMAT = 1
-# Towers of before it was a part of the payload have none.
+# Reviews of which nothing is known that each history's norm has beside its own. A file that does
+# not say how many was written before there were any.
 SHRINKAGE = 4.0
 
 
@@ -89,7 +90,8 @@ class SparseTower(nn.Module):
             nn.init.zeros_(self.output.bias)
         self.block_of = np.repeat(np.arange(len(blocks)), [block.width for block in blocks])
         self.is_normalised = np.array([block.kind in NORMALISED_KINDS for block in blocks])
-        self.added = np.array([added(block, shrinkage) for block in blocks])
+        # What the square of a block's norm has beside the squares of its slots.
+        self.added = np.array([shrinkage * (block.kind == "history") for block in blocks])
 
     def forward(self, slots: Slots) -> Tensor:
         """Return unit vectors, float32 ``[rows, dim]``."""
@@ -112,12 +114,12 @@ class SparseTower(nn.Module):
 class DenseTower(nn.Module):
     """The same tower over flat vectors, a matrix a block: plain operators that ONNX knows."""
 
-    def __init__(self, layout: Layout, tower: Tower, shrinkage: float, sparse: SparseTower) -> None:
+    def __init__(self, layout: Layout, tower: Tower, sparse: SparseTower) -> None:
         super().__init__()
-        self.shrinkage = shrinkage
-        self.blocks = [block for block in layout.blocks(tower) if block.width]
+        both = zip(layout.blocks(tower), sparse.added.tolist(), strict=True)
+        self.blocks = [(block, added) for block, added in both if block.width]
         self.weights = nn.ParameterList(
-            sparse.weight[b.offset : b.offset + b.width].detach().clone() for b in self.blocks
+            sparse.weight[b.offset : b.offset + b.width].detach().clone() for b, _ in self.blocks
         )
         self.bias = nn.Parameter(sparse.bias.detach().clone())
         self.output = copy.deepcopy(sparse.output)
@@ -125,11 +127,11 @@ class DenseTower(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return unit vectors ``[batch, dim]`` of float32 ``[batch, feature_dim]``."""
         summed = torch.zeros_like(self.bias)
-        for block, weight in zip(self.blocks, self.weights, strict=True):
+        for (block, added), weight in zip(self.blocks, self.weights, strict=True):
             part = features[:, block.offset : block.offset + block.width]
             product = part @ weight
             if block.kind in NORMALISED_KINDS:
-                squares = (part * part).sum(1, keepdim=True) + added(block, self.shrinkage)
+                squares = (part * part).sum(1, keepdim=True) + added
                 product = product / squares.sqrt().clamp_min(TINY)
             summed = summed + product
         return finish(summed, self.bias, self.output)
@@ -192,7 +194,7 @@ class Towers(nn.Module):
         for tower in TOWERS:
             sparse = self.towers[tower]
             assert isinstance(sparse, SparseTower)
-            pair.append(DenseTower(self.layout, tower, self.shrinkage, sparse))
+            pair.append(DenseTower(self.layout, tower, sparse))
         both = DenseTowers(*pair)
         both.eval()
         return both
@@ -226,11 +228,6 @@ class Towers(nn.Module):
         towers.load_state_dict(payload["state"])
         towers.eval()
         return towers
-
-
-def added(block: Block, shrinkage: float) -> float:
-    """Return what the square of a block's norm has beside the squares of its slots."""
-    return shrinkage if block.kind == "history" else 0.0
 
 
 def finish(summed: Tensor, bias: Tensor, output: nn.Module) -> Tensor:

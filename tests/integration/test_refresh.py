@@ -133,7 +133,7 @@ def test_without_a_release_there_is_nothing_to_refresh(either_settings: Settings
 
 
 def test_an_index_of_many_newer_rows_is_built_anew_and_goes_on_answering(
-    clean_postgres: Settings, tmp_path: Path
+    clean_postgres: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open_warehouse(clean_postgres) as warehouse:
         tiny_model.make_feature_tables(warehouse, [video_id(number) for number in range(4)])
@@ -152,12 +152,12 @@ def test_an_index_of_many_newer_rows_is_built_anew_and_goes_on_answering(
             )
         connection.execute(
             "create index idx_user_embeddings_cosine on public.user_embeddings"
-            " using ivfflat (embedding halfvec_cosine_ops) with (lists = 30)"
+            " using ivfflat (embedding halfvec_cosine_ops) with (lists = 300)"
         )
         # What a rebuild that was killed leaves.
         connection.execute(
             "create index idx_user_embeddings_cosine_ccnew on public.user_embeddings"
-            " using ivfflat (embedding halfvec_cosine_ops) with (lists = 30)"
+            " using ivfflat (embedding halfvec_cosine_ops) with (lists = 300)"
         )
         connection.execute(
             "update pg_index set indisvalid = false"
@@ -173,6 +173,8 @@ def test_an_index_of_many_newer_rows_is_built_anew_and_goes_on_answering(
             ],
         )
 
+        # Less than the k-means of 300 lists takes: a rebuild sees to its room itself.
+        monkeypatch.setenv("PGOPTIONS", "-c maintenance_work_mem=1MB")
         first = refresh(clean_postgres)
 
         assert (first.users.added, first.users.removed) == (200, 100)
@@ -188,7 +190,7 @@ def test_an_index_of_many_newer_rows_is_built_anew_and_goes_on_answering(
             " 'public.user_embeddings'::regclass"
         ).fetchone() == (True,)
         connection.execute("set enable_seqscan = off")
-        connection.execute("set ivfflat.probes = 30")
+        connection.execute("set ivfflat.probes = 300")
         found = connection.execute(
             "select user_id from public.user_embeddings order by embedding <=>"
             " (select embedding from public.user_embeddings where user_id = 'user_1399') limit 5"

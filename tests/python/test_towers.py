@@ -51,8 +51,8 @@ def test_sparse_and_dense_are_the_same_model(rows, hidden):
     torch.testing.assert_close(user.norm(dim=1), torch.ones(rows))
 
 
-def test_a_long_history_weighs_no_more_than_a_short_one():
-    """Multi-hot blocks have norm 1, histories nearly, a numeric value is taken as it is."""
+def test_blocks_are_divided_by_their_norm_and_histories_by_a_little_more():
+    """A numeric value is taken as it is."""
     towers = Towers(LAYOUT)
     weight = towers.towers["user"].weight.detach()
     bias = towers.towers["user"].bias.detach()
