@@ -32,7 +32,7 @@ from two_tower.factors import (
 from two_tower.layout import Kind
 from two_tower.solver import Solved
 from two_tower.towers import SparseTower, Towers
-from two_tower.validation import LEAST_GAIN, validate
+from two_tower.validation import LEAST_GAIN, Lists, validate
 
 # Shares of the trained towers that are tried, of the sittings, and of the transitions. The first is
 # taken unless another gains more than chance. Where there is nobody to try on the trained towers
@@ -175,7 +175,7 @@ class Blend:
     def _try(self, choice: Choice, rows: NDArray[np.int64]) -> dict[str, float]:
         """Return the metrics of these shares; each is measured once, for the same users always."""
         if choice not in self.found:
-            self.found[choice] = self._validate(self.at(choice), rows, self.known)
+            self.found[choice] = self._validate(self.at(choice), rows)
         return self.found[choice]
 
     def try_content(self, choice: Choice, rows: NDArray[np.int64], metric: str) -> Choice:
@@ -183,27 +183,22 @@ class Blend:
         if len(self.data.items) > MAX_TRIED_ITEMS:
             return choice
         some = rows[:: 1 + len(rows) // MAX_TRIED_USERS]
+        factors = self._finished(choice)
+        lists = Lists(encoder(self.tower, factors), self.data, some)
         trial = ContentTrial(
-            factors=self._finished(choice),
+            factors=factors,
             content=read_content(self.data.layout, self.data.items, self.item_tower),
             known=self.known,
             weights=self._weights,
-            validate=lambda factors, ranked: self._validate(factors, some, ranked)[metric],
+            validate=lambda vectors, ranked: lists.measure(_single(vectors), ranked)[metric],
             seed=self.config.seed,
         )
         penalty, level = trial.choose(self.config.freshness)
         return replace(choice, penalty=penalty, level=level)
 
-    def _validate(
-        self, factors: Factors, rows: NDArray[np.int64], ranked: NDArray[np.bool_]
-    ) -> dict[str, float]:
-        found: dict[str, float] = validate(
-            encoder(self.tower, factors),
-            torch.from_numpy(factors.item.astype(np.float32)),
-            self.data,
-            rows,
-            ranked,
-        )
+    def _validate(self, factors: Factors, rows: NDArray[np.int64]) -> dict[str, float]:
+        encode, vectors = encoder(self.tower, factors), _single(factors.item)
+        found: dict[str, float] = validate(encode, vectors, self.data, rows, self.known)
         return found
 
     def _finished(self, choice: Choice) -> Factors:
@@ -251,6 +246,10 @@ class Blend:
                 tower.bias.copy_(torch.from_numpy(constant.astype(np.float32)))
         towers.eval()
         return towers
+
+
+def _single(vectors: NDArray[np.float64]) -> torch.Tensor:
+    return torch.from_numpy(vectors.astype(np.float32))
 
 
 def _first_or_best(found: list[float], least: float) -> int:

@@ -36,7 +36,7 @@ MAX_USERS = 200_000
 CHUNK_REVIEWS = 4_000_000
 CHUNK_CELLS = 2**28
 # Wider Gram matrices are of single precision.
-SINGLE_FROM = 2_000
+SINGLE_FROM = 1_000
 # How much two videos of the same content are expected to mean the same.
 LIKENESS = 0.3
 # A user with n reviews weighs n^USER_POWER: all the same is 0, as in plain EASE is 1.
@@ -166,7 +166,7 @@ def chunks(data: Data, rows: NDArray[np.int64]) -> Iterator[UserRows]:
 
 def accuracy(columns: int) -> type[np.floating[Any]]:
     """Return the type of a Gram matrix of so many columns."""
-    # The ridge keeps the condition low: where it saves half of a minute, single precision will do.
+    # The ridge keeps the condition low: where it saves time, single precision will do.
     return np.float32 if columns > SINGLE_FROM else np.float64
 
 
@@ -246,10 +246,17 @@ def leading(solution: Floats, gram: Floats, rank: int) -> Floats:
     size = solution.shape[1]
     gram = gram.astype(solution.dtype, copy=False)
     width = min(rank + OVERSAMPLED, size)
-    basis = np.linalg.qr(np.random.default_rng(0).standard_normal((size, width)))[0]
-    basis = basis.astype(solution.dtype)
+    start = np.random.default_rng(0).standard_normal((size, width))
+    basis = _orthonormal(start.astype(solution.dtype))
     for _ in range(ROUNDS):
-        basis = np.linalg.qr(solution.T @ (gram @ (solution @ basis)))[0]
+        basis = _orthonormal(solution.T @ (gram @ (solution @ basis)))
     image = solution @ basis
     _, vectors = linalg.eigh(image.T @ (gram @ image))
     return np.asarray(basis @ vectors[:, ::-1][:, :rank])
+
+
+def _orthonormal(columns: Floats) -> Floats:
+    """Return a basis of what these columns, which are overwritten, span."""
+    # numpy's would be of double precision whatever it is given.
+    basis: Floats = linalg.qr(columns, mode="economic", overwrite_a=True, check_finite=False)[0]
+    return basis

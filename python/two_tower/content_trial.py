@@ -12,7 +12,7 @@ from two_tower.content import Content, Placing, place, unit
 from two_tower.factors import Factors
 
 Floats = NDArray[np.float64]
-Validate = Callable[[Factors, NDArray[np.bool_]], float]
+Validate = Callable[[Floats, NDArray[np.bool_]], float]
 
 # The penalties of the ridge and the levels that are tried, and those used where none can be.
 PENALTIES = (3.0, 10.0, 30.0, 100.0)
@@ -35,7 +35,8 @@ class ContentTrial:
         known: videos that have a vector of their own, bool ``[items]``.
         weights: how much each video counts for what content means, ``[items]``; a power of its
             likes.
-        validate: a metric of a map, of lists of these videos, bool ``[items]``; higher is better.
+        validate: a metric of the users' lists under these vectors, ``[items, dim]``, of these
+            videos, bool ``[items]``; higher is better.
         seed: of the parts.
     """
 
@@ -78,7 +79,7 @@ class ContentTrial:
             vectors = np.zeros_like(self.factors.item)
             for placing, part in zip(placings, parts, strict=True):
                 vectors[part] = self._at(placing, 1.0, part)
-            found[penalty] = self.validate(Factors(self.factors.user, vectors), among)
+            found[penalty] = self.validate(vectors, among)
         penalty = max(found, key=lambda each: found[each])
         if_new = {
             level: sum(
@@ -93,7 +94,7 @@ class ContentTrial:
             placing = self._placed(numbers, penalty)
             everything = np.ones_like(self.known)
             today = {each: self._with(placing, each, unknown, everything) for each in LEVELS}
-            without = self.validate(self.factors, self.known)
+            without = self.validate(self.factors.item, self.known)
             level = min(level, _highest(today, (1 - freshness) * without))
         return penalty, level
 
@@ -134,7 +135,7 @@ class ContentTrial:
         """Return the metric with these videos where their content places them."""
         vectors = self.factors.item.copy()
         vectors[rows] = self._at(placing, level, rows)
-        return self.validate(Factors(self.factors.user, vectors), ranked)
+        return self.validate(vectors, ranked)
 
 
 def _highest(found: dict[float, float], least: float) -> float:

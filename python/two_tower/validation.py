@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,7 +24,84 @@ LEAST_GAIN = 0.005
 MAX_SCORES = 2**24
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class _Part:
+    """As many users as are ranked at a time.
+
+    Attributes:
+        vectors: float32 ``[users, width]``.
+        shown: rows and videos of their other training reviews, int64 ``[shown]`` each.
+        keys: of their validation likes, ``row * items + video``, int64 ``[likes]``.
+        targets: how many each has, int64 ``[users]``.
+    """
+
+    vectors: Tensor
+    shown: tuple[NDArray[np.int64], NDArray[np.int64]]
+    keys: NDArray[np.int64]
+    targets: NDArray[np.int64]
+
+
+class Lists:
+    """Lists for users with a like in the validation fold, whose vectors are made once.
+
+    All videos are ranked but those of the user's other training reviews. The model sees the user's
+    past videos alone.
+
+    Args:
+        encode: turns users' slots into vectors.
+        data: users, catalogue and layout.
+        rows: the users, int64 ``[n]``, rising.
+    """
+
+    @torch.no_grad()
+    def __init__(self, encode: Encoder, data: Data, rows: NDArray[np.int64]) -> None:
+        self.items = len(data.items)
+        self.users = len(rows)
+        step = max(1, MAX_SCORES // self.items)
+        self.parts = [
+            self._part(encode, data, rows[start : start + step])
+            for start in range(0, self.users, step)
+        ]
+
+    def _part(self, encode: Encoder, data: Data, rows: NDArray[np.int64]) -> _Part:
+        go_on()
+        part = data.users.read(rows)
+        held = part.folds == VALIDATION_FOLD
+        slots = hide(data.layout, data.items, part, held)
+        # The rest was counted with the hidden reviews.
+        slots.values[~in_past(data.layout, slots)] = 0
+        target = held & part.liked
+        return _Part(
+            vectors=encode(slots),
+            shown=(part.rows[~held], part.items[~held]),
+            keys=part.rows[target] * self.items + part.items[target],
+            targets=np.bincount(part.rows[target], minlength=len(part)),
+        )
+
+    @torch.no_grad()
+    def measure(self, vectors: Tensor, known: NDArray[np.bool_] | None = None) -> dict[str, float]:
+        """Return mean ``ndcg@10``, ``ndcg@100`` and ``recall@20`` of the validation likes.
+
+        Args:
+            vectors: of all videos, float32 ``[items, width]``.
+            known: the videos that are ranked, bool ``[items]``; all by default.
+        """
+        depth = min(100, self.items)
+        sums = dict.fromkeys(("ndcg@10", "ndcg@100", "recall@20"), 0.0)
+        for part in self.parts:
+            go_on()
+            scores = part.vectors @ vectors.T
+            if known is not None:
+                scores[:, torch.from_numpy(~known)] = -torch.inf
+            scores[part.shown] = -torch.inf
+            best = scores.topk(depth, dim=1).indices.numpy()
+            hits = np.isin(np.arange(len(best))[:, None] * self.items + best, part.keys)
+            sums["ndcg@10"] += float(metrics.ndcg(hits, part.targets, 10).sum())
+            sums["ndcg@100"] += float(metrics.ndcg(hits, part.targets, 100).sum())
+            sums["recall@20"] += float(metrics.recall(hits, part.targets, 20).sum())
+        return {name: value / self.users for name, value in sums.items()}
+
+
 def validate(
     encode: Encoder,
     vectors: Tensor,
@@ -31,42 +109,9 @@ def validate(
     rows: NDArray[np.int64],
     known: NDArray[np.bool_] | None = None,
 ) -> dict[str, float]:
-    """Return mean ``ndcg@10``, ``ndcg@100`` and ``recall@20`` of the validation likes.
-
-    All videos are ranked but those of the user's other training reviews. The model sees the user's
-    past videos alone.
-
-    Args:
-        encode: turns users' slots into vectors.
-        vectors: of all videos, float32 ``[items, width]``.
-        data: users, catalogue and layout.
-        rows: users with a like in the validation fold, int64 ``[n]``, rising.
-        known: the videos that are ranked, bool ``[items]``; all by default.
-    """
-    items = data.items
-    step = max(1, MAX_SCORES // len(items))
-    depth = min(100, len(items))
-    sums = dict.fromkeys(("ndcg@10", "ndcg@100", "recall@20"), 0.0)
-    for start in range(0, len(rows), step):
-        go_on()
-        part = data.users.read(rows[start : start + step])
-        held = part.folds == VALIDATION_FOLD
-        slots = hide(data.layout, items, part, held)
-        # The rest was counted with the hidden reviews.
-        slots.values[~in_past(data.layout, slots)] = 0
-        scores = encode(slots) @ vectors.T
-        if known is not None:
-            scores[:, torch.from_numpy(~known)] = -torch.inf
-        scores[part.rows[~held], part.items[~held]] = -torch.inf
-        best = scores.topk(depth, dim=1).indices.numpy()
-        target = held & part.liked
-        keys = part.rows[target] * len(items) + part.items[target]
-        hits = np.isin(np.arange(len(part))[:, None] * len(items) + best, keys)
-        count = np.bincount(part.rows[target], minlength=len(part))
-        sums["ndcg@10"] += float(metrics.ndcg(hits, count, 10).sum())
-        sums["ndcg@100"] += float(metrics.ndcg(hits, count, 100).sum())
-        sums["recall@20"] += float(metrics.recall(hits, count, 20).sum())
-    return {name: value / len(rows) for name, value in sums.items()}
+    """Return the metrics of a model, see :class:`Lists`."""
+    found: dict[str, float] = Lists(encode, data, rows).measure(vectors, known)
+    return found
 
 
 def validate_towers(towers: Towers, data: Data, rows: NDArray[np.int64]) -> dict[str, float]:

@@ -7,7 +7,6 @@ from test_blend import blend_of, data  # noqa: F401  a fixture
 from two_tower.blend import Choice
 from two_tower.content import read_content
 from two_tower.content_trial import LEVELS, PENALTIES, ContentTrial, _highest
-from two_tower.factors import Factors
 
 
 class Judge:
@@ -16,9 +15,9 @@ class Judge:
     def __init__(self, rows):
         self.rows = rows
 
-    def __call__(self, factors: Factors, ranked) -> float:
+    def __call__(self, vectors, ranked) -> float:
         others = np.setdiff1d(np.flatnonzero(ranked), self.rows)
-        return 1 - 0.1 * float(np.abs(factors.item[others, :-1]).sum(axis=1).mean())
+        return 1 - 0.1 * float(np.abs(vectors[others, :-1]).sum(axis=1).mean())
 
 
 def trial_of(data, validate):  # noqa: F811
@@ -52,8 +51,8 @@ def test_unpopular_videos_that_nobody_has_reviewed_count_too(data, popular_group
     is_unknown = (group == 2) & (np.arange(60) >= 20)
     judge = Judge(np.flatnonzero(~is_unknown))
 
-    def validate(factors: Factors, ranked) -> float:
-        return judge(factors, ranked) if ranked[is_unknown].any() else 1.0
+    def validate(vectors, ranked) -> float:
+        return judge(vectors, ranked) if ranked[is_unknown].any() else 1.0
 
     weights = np.where(group == popular_group, 9.0, 1.0)
     trial = replace(trial_of(data, validate), known=~is_unknown, weights=weights)
@@ -65,8 +64,8 @@ def test_videos_that_content_says_nothing_of_are_as_others(data):  # noqa: F811
     """Videos 50 to 59 are of all groups, and every group is as popular as the others."""
     unknown = np.arange(50, 60)
 
-    def validate(factors: Factors, ranked) -> float:
-        return Judge(np.arange(50))(factors, ranked) if ranked[unknown].any() else 1.0
+    def validate(vectors, ranked) -> float:
+        return Judge(np.arange(50))(vectors, ranked) if ranked[unknown].any() else 1.0
 
     weights = 1 + np.random.default_rng(0).random(60)
     trial = replace(trial_of(data, validate), weights=weights)
@@ -84,7 +83,7 @@ def test_a_level_is_read_off_between_those_tried():
 def test_the_penalty_is_the_one_that_ranks_placed_videos_best(data):  # noqa: F811
     seen = []
 
-    def validate(factors: Factors, ranked) -> float:
+    def validate(vectors, ranked) -> float:
         seen.append(int(ranked.sum()))
         return float(len(seen) == 3)
 

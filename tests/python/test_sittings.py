@@ -120,14 +120,14 @@ def blend_of(data):
 
 def ranked_by_sittings(blend, data):
     factors = blend.at(Choice(0.5, sitting_share=1.0))
-    return blend._validate(factors, data.validation, blend.known)["ndcg@100"]
+    return blend._validate(factors, data.validation)["ndcg@100"]
 
 
 def test_sittings_count_where_they_say_something(data, tmp_path):
     """The same users in any order: then a sitting is but a part of a user, and says less."""
     blend, shuffled = blend_of(data), open_data(tmp_path, in_order=False)
     found = [
-        blend._validate(blend.at(Choice(0.5, sitting_share=share)), data.validation, blend.known)
+        blend._validate(blend.at(Choice(0.5, sitting_share=share)), data.validation)
         for share in (0.0, 0.15)
     ]
     assert found[1]["ndcg@100"] > 1.003 * found[0]["ndcg@100"]
