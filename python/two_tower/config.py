@@ -28,8 +28,8 @@ class TrainConfig(BaseModel):
     ridge: float | None = Field(
         default=None,
         gt=0,
-        description="closed form: the penalty of the first history; by default a low one, or a"
-        " higher one that gains more than chance on the validation fold",
+        description="closed form: the penalty of the first history; by default 5, or"
+        " another that gains more than chance on the validation fold",
     )
     closed_form_items: int = Field(
         default=4_000,

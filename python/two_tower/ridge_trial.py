@@ -13,10 +13,12 @@ from two_tower.factors import Factors, encoder
 from two_tower.towers import SparseTower
 from two_tower.validation import LEAST_GAIN, validate
 
-# The penalties that are tried, rising, as long as each gains more than chance; and the one used
-# where there is nobody to try on. Few reviews a user want a high one.
-RIDGES = (5.0, 15.0, 45.0)
+# The penalty that is tried first, and used where there is nobody to try on; then higher ones and
+# lower ones, each as long as it gains more than chance. Few reviews a user want a high one, videos
+# that come in series a low one.
 RIDGE = 5.0
+HIGHER = (15.0, 45.0)
+LOWER = (2.0, 0.8)
 
 
 def choose_ridge(
@@ -44,12 +46,20 @@ def choose_ridge(
     sums = add_up(config, data, tower, True, base.head)
     known = np.zeros(len(data.items), dtype=np.bool_)
     known[base.head.items] = True
-    best, best_factors, most = RIDGE, None, -1.0
-    for ridge in RIDGES:
+
+    def measured(ridge: float) -> tuple[float, Factors, float]:
         factors = as_factors(config, data, base.head, sums, solve(sums, ridge, base.prior))
         vectors = torch.from_numpy(factors.item.astype(np.float32))
         found = validate(encoder(tower, factors), vectors, data, rows, known)[metric]
-        if found <= most * (1 + LEAST_GAIN):
-            break  # a still higher one is worse still
-        best, best_factors, most = ridge, factors, found
-    return best, best_factors
+        return ridge, factors, found
+
+    best = measured(RIDGE)
+    for side in (HIGHER, LOWER):
+        for ridge in side:
+            other = measured(ridge)
+            if other[-1] <= best[-1] * (1 + LEAST_GAIN):
+                break  # what lies further on this side is worse still
+            best = other
+        if best[0] != RIDGE:
+            break
+    return best[:2]

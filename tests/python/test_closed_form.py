@@ -14,6 +14,7 @@ from two_tower.closed_form import (
     solve,
 )
 from two_tower.config import TrainConfig
+from two_tower.factors import Factors
 from two_tower.solver import Solver
 from two_tower.towers import SHRINKAGE, Towers
 from two_tower.warehouse import DuckDBWarehouse
@@ -176,8 +177,10 @@ def test_the_penalty_is_the_one_that_validation_likes_best(data, monkeypatch):
             TrainConfig(**settings), data, tower, base, rows, "ndcg@100"
         )
 
-    for order in ((2.0, 1e9), (1e9, 2.0)):
-        monkeypatch.setattr(ridge_trial, "RIDGES", order)
+    for first, higher, lower in ((2.0, (1e9,), ()), (1e9, (), (2.0,)), (1e9, (2.0,), (1.0,))):
+        monkeypatch.setattr(ridge_trial, "RIDGE", first)
+        monkeypatch.setattr(ridge_trial, "HIGHER", higher)
+        monkeypatch.setattr(ridge_trial, "LOWER", lower)
         ridge, factors = choose(data.validation)
         assert ridge == 2.0
         expected = Solver(TrainConfig(), data).closed(True, 2.0)
@@ -190,15 +193,31 @@ def test_the_penalty_is_the_one_that_validation_likes_best(data, monkeypatch):
 
 @pytest.mark.parametrize(
     ("metrics", "ridge"),
-    [((0.3, 0.304), 2.0), ((0.3, 0.301), 1.0), ((0.3, 0.2), 1.0), ((0.0, 0.0), 1.0)],
+    [
+        ({5: 0.3, 15: 0.304, 45: 0.304}, 15),
+        ({5: 0.3, 15: 0.304, 45: 0.31}, 45),
+        ({5: 0.3, 15: 0.301, 2: 0.301}, 5),
+        ({5: 0.3, 15: 0.2, 2: 0.304, 0.8: 0.3}, 2),
+        ({5: 0.3, 15: 0.2, 2: 0.304, 0.8: 0.31}, 0.8),
+        ({5: 0.0, 15: 0.0, 2: 0.0}, 5),
+    ],
 )
-def test_a_higher_penalty_has_to_gain_more_than_chance(data, monkeypatch, metrics, ridge):
-    found = iter(metrics)
-    monkeypatch.setattr(ridge_trial, "RIDGES", (1.0, 2.0))
-    monkeypatch.setattr(ridge_trial, "validate", lambda *_: {"ndcg@100": next(found)})
+def test_another_penalty_has_to_gain_more_than_chance(data, monkeypatch, metrics, ridge):
+    """Those that have no figure here must not be tried."""
+    tried = []
+
+    def solve(_sums, ridge, _prior):
+        tried.append(ridge)
+        return ridge
+
+    monkeypatch.setattr(ridge_trial, "solve", solve)
+    nothing = Factors(np.zeros((1, 1)), np.zeros((1, 1)))
+    monkeypatch.setattr(ridge_trial, "as_factors", lambda *_: nothing)
+    monkeypatch.setattr(ridge_trial, "validate", lambda *_: {"ndcg@100": metrics[tried[-1]]})
     base = Solver(TrainConfig(), data).base
     given = (TrainConfig(), data, tower_of(data), base, data.validation)
     assert ridge_trial.choose_ridge(*given, "ndcg@100")[0] == ridge
+    assert tried == [each for each in (5, 15, 45, 2, 0.8) if each in metrics]
 
 
 def test_without_histories_there_is_no_closed_form(tmp_path):
