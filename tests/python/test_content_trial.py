@@ -90,3 +90,22 @@ def test_the_penalty_is_the_one_that_ranks_placed_videos_best(data):  # noqa: F8
     penalty, _ = trial_of(data, validate).choose(0.01)
     assert penalty == PENALTIES[2]
     assert max(seen[: len(PENALTIES)]) < 50, "ranked among themselves"
+
+
+def test_the_trial_ranks_as_validation_does(data, monkeypatch):  # noqa: F811
+    """Its users are encoded once: under all vectors their lists are those of the whole map."""
+    found = []
+
+    def choose(trial, _freshness):
+        found.append(trial.validate(trial.factors.item, trial.known))
+        found.append(trial.validate(trial.factors.item[::-1], trial.known))
+        return 1.0, 1.0
+
+    monkeypatch.setattr(ContentTrial, "choose", choose)
+    blend = blend_of(data)
+    blend.try_content(Choice(0.5), data.validation, "ndcg@100")
+    factors = blend._finished(Choice(0.5))
+    for item, metric in zip((factors.item, factors.item[::-1]), found, strict=True):
+        expected = blend._validate(replace(factors, item=item), data.validation)["ndcg@100"]
+        assert metric == pytest.approx(expected)
+    assert found[0] != pytest.approx(found[1])
