@@ -93,11 +93,16 @@ def as_factors(
 ) -> Factors:
     """Return a solution at its best rank, as a map of all slots and videos."""
     basis = leading(solution, sums.gram, min(config.dim, len(head.items)))
-    user = np.zeros((data.layout.feature_dim("user") + 1, basis.shape[1]))
-    user[head.columns.ravel()] = solution @ basis
-    item = np.zeros((len(data.items), basis.shape[1]))
-    item[head.items] = basis
-    return Factors(user, item)
+    return placed(data, head, solution @ basis, basis)
+
+
+def placed(data: Data, head: Head, user: Floats, item: Floats) -> Factors:
+    """Return factors of the head's columns and videos as a map of all slots and videos."""
+    users = np.zeros((data.layout.feature_dim("user") + 1, user.shape[1]))
+    users[head.columns.ravel()] = user
+    items = np.zeros((len(data.items), item.shape[1]))
+    items[head.items] = item
+    return Factors(users, items)
 
 
 def find_base(data: Data, limit: int, blocks: list[Block]) -> Base:

@@ -11,17 +11,29 @@ from numpy.typing import NDArray
 
 from two_tower import closed_form, sittings
 from two_tower.ahead import ahead
-from two_tower.closed_form import Base, Head, Sums, as_factors, find_base, solve
+from two_tower.closed_form import (
+    Base,
+    Floats,
+    Head,
+    Sums,
+    as_factors,
+    find_base,
+    leading,
+    placed,
+    solve,
+)
 from two_tower.config import TrainConfig
 from two_tower.dataset import Data
 from two_tower.factors import Factors
 from two_tower.layout import Block
 from two_tower.ridge_trial import RIDGE, choose_ridge
+from two_tower.sharpen import MAX_CELLS, sharpened, weighted_users
 from two_tower.towers import SparseTower, Towers
 from two_tower.transitions import transitions
 
 # Of more videos the most liked stand for all where a matrix of them each is too much: when the
-# penalty is tried, and for sittings, in which few others are, with a block for each history.
+# penalty is tried, and for sittings, in which few others are, with a block for each history. Up to
+# so many, the nearest map of the embeddings' rank ranks as the whole regression does.
 MOST_LIKED = 2_000
 AddUp = Callable[[TrainConfig, Data, SparseTower, bool, Head], Sums]
 
@@ -108,18 +120,36 @@ class Solver:
         return Solved(ridge, self.closed(False, ridge), together.result(), coming.result())
 
     def closed(self, withhold: bool, ridge: float) -> Factors | None:
-        """Regress the reviews of users on their histories; None without histories."""
-        return self._regressed(closed_form.add_up, self.base, withhold, ridge)
+        """Regress the reviews of users on their histories; None without histories.
+
+        Of many videos its rank leaves more out: where all users' scores fit, they are nearest to
+        the regression where lists are made.
+        """
+        data, head = self.data, self.base.head
+        found = self._regressed(closed_form.add_up, self.base, withhold, ridge)
+        if found is None:
+            return None
+        sums, solution = found
+        rows = data.search_likers if withhold else data.likers
+        if len(head.items) <= MOST_LIKED or len(rows) * len(head.items) > MAX_CELLS:
+            return as_factors(self.config, data, head, sums, solution)
+        basis = leading(solution, sums.gram, self.config.dim)
+        users = weighted_users(data, self.tower, withhold, head)
+        return placed(data, head, *sharpened(solution, basis, sums.gram, ridge, users))
 
     def sittings(self, withhold: bool, ridge: float) -> Factors | None:
         """Regress the reviews of sittings on each other; None without histories or order."""
         ridge *= sittings.RIDGE_SHARE
-        return self._regressed(sittings.add_up, self.sittings_base, withhold, ridge)
+        base = self.sittings_base
+        found = self._regressed(sittings.add_up, base, withhold, ridge)
+        return None if found is None else as_factors(self.config, self.data, base.head, *found)
 
-    def _regressed(self, add_up: AddUp, base: Base, withhold: bool, ridge: float) -> Factors | None:
+    def _regressed(
+        self, add_up: AddUp, base: Base, withhold: bool, ridge: float
+    ) -> tuple[Sums, Floats] | None:
         if not base:
             return None
         sums = add_up(self.config, self.data, self.tower, withhold, base.head)
         if not sums.cross.any():
             return None
-        return as_factors(self.config, self.data, base.head, sums, solve(sums, ridge, base.prior))
+        return sums, solve(sums, ridge, base.prior)
