@@ -19,8 +19,9 @@ from two_tower.validation import LEAST_GAIN, validate
 RIDGE = 5.0
 HIGHER = (15.0, 45.0)
 LOWER = (2.0, 0.8)
-# A lower one has to gain more: validation ranks people with a history, and new people pay for it.
-LEAST_LOWER_GAIN = 0.015
+# A lower one trusts what few people have told, and the few likes of a new user have to tell all: it
+# must not cost people of so many likes more than it gives to people with a history.
+FEW = 3
 
 
 def choose_ridge(
@@ -49,19 +50,26 @@ def choose_ridge(
     known = np.zeros(len(data.items), dtype=np.bool_)
     known[base.head.items] = True
 
-    def measured(ridge: float) -> tuple[float, Factors, float]:
-        factors = as_factors(config, data, base.head, sums, solve(sums, ridge, base.prior))
-        vectors = torch.from_numpy(factors.item.astype(np.float32))
-        found = validate(encoder(tower, factors), vectors, data, rows, known)[metric]
-        return ridge, factors, found
+    def solved(ridge: float) -> tuple[float, Factors]:
+        return ridge, as_factors(config, data, base.head, sums, solve(sums, ridge, base.prior))
 
-    best = measured(RIDGE)
-    for side, least in ((HIGHER, LEAST_GAIN), (LOWER, LEAST_LOWER_GAIN)):
+    def measured(factors: Factors, few: int | None = None) -> float:
+        vectors = torch.from_numpy(factors.item.astype(np.float32))
+        return validate(encoder(tower, factors), vectors, data, rows, known, few)[metric]
+
+    best = solved(RIDGE)
+    value = measured(best[1])
+    for side in (HIGHER, LOWER):
         for ridge in side:
-            other = measured(ridge)
-            if other[-1] <= best[-1] * (1 + least):
+            other = solved(ridge)
+            found = measured(other[1])
+            if found <= value * (1 + LEAST_GAIN):
                 break  # what lies further on this side is worse still
-            best = other
+            if side is LOWER:
+                before, after = (measured(each[1], FEW) for each in (best, other))
+                if found * after <= value * before:
+                    break
+            best, value = other, found
         if best[0] != RIDGE:
             break
-    return best[:2]
+    return best

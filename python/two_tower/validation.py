@@ -13,7 +13,7 @@ from torch import Tensor
 from two_tower import metrics
 from two_tower.ahead import go_on
 from two_tower.batches import hide, in_past
-from two_tower.dataset import VALIDATION_FOLD, Data
+from two_tower.dataset import VALIDATION_FOLD, Data, UserRows
 from two_tower.layout import Slots
 from two_tower.towers import Towers
 
@@ -51,11 +51,16 @@ class Lists:
         encode: turns users' slots into vectors.
         data: users, catalogue and layout.
         rows: the users, int64 ``[n]``, rising.
+        few: so many of each user's past likes, drawn at random, are all that the model sees, as of
+            a new user; by default it sees all past videos.
     """
 
     @torch.no_grad()
-    def __init__(self, encode: Encoder, data: Data, rows: NDArray[np.int64]) -> None:
+    def __init__(
+        self, encode: Encoder, data: Data, rows: NDArray[np.int64], few: int | None = None
+    ) -> None:
         self.items = len(data.items)
+        self.few = few
         self.users = len(rows)
         step = max(1, MAX_SCORES // self.items)
         self.parts = [
@@ -67,7 +72,8 @@ class Lists:
         go_on()
         part = data.users.read(rows)
         held = part.folds == VALIDATION_FOLD
-        slots = hide(data.layout, data.items, part, held)
+        hidden = held if self.few is None else ~_drawn(part, part.liked & ~held, self.few)
+        slots = hide(data.layout, data.items, part, hidden)
         # The rest was counted with the hidden reviews.
         slots.values[~in_past(data.layout, slots)] = 0
         target = held & part.liked
@@ -102,15 +108,26 @@ class Lists:
         return {name: value / self.users for name, value in sums.items()}
 
 
+def _drawn(users: UserRows, choice: NDArray[np.bool_], few: int) -> NDArray[np.bool_]:
+    """Draw at most so many of each user's reviews among these, bool ``[reviews]``."""
+    ticket = np.where(choice, np.random.default_rng(0).random(len(choice)), 2.0)
+    order = np.lexsort((ticket, users.rows))
+    first = np.searchsorted(users.rows[order], users.rows[order])
+    drawn = np.zeros(len(choice), dtype=np.bool_)
+    drawn[order] = np.arange(len(order)) - first < few
+    return drawn & choice
+
+
 def validate(
     encode: Encoder,
     vectors: Tensor,
     data: Data,
     rows: NDArray[np.int64],
     known: NDArray[np.bool_] | None = None,
+    few: int | None = None,
 ) -> dict[str, float]:
     """Return the metrics of a model, see :class:`Lists`."""
-    found: dict[str, float] = Lists(encode, data, rows).measure(vectors, known)
+    found: dict[str, float] = Lists(encode, data, rows, few).measure(vectors, known)
     return found
 
 

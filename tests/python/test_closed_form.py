@@ -197,28 +197,51 @@ def test_the_penalty_is_the_one_that_validation_likes_best(data, monkeypatch):
         ({5: 0.3, 15: 0.304, 45: 0.304}, 15),
         ({5: 0.3, 15: 0.304, 45: 0.31}, 45),
         ({5: 0.3, 15: 0.301, 2: 0.301}, 5),
-        ({5: 0.3, 15: 0.2, 2: 0.304}, 5),
-        ({5: 0.3, 15: 0.2, 2: 0.307, 0.8: 0.3}, 2),
-        ({5: 0.3, 15: 0.2, 2: 0.307, 0.8: 0.314}, 0.8),
+        ({5: 0.3, 15: 0.2, 2: 0.304, 0.8: 0.3}, 2),
+        ({5: 0.3, 15: 0.2, 2: 0.304, 0.8: 0.31}, 0.8),
         ({5: 0.0, 15: 0.0, 2: 0.0}, 5),
     ],
 )
 def test_another_penalty_has_to_gain_more_than_chance(data, monkeypatch, metrics, ridge):
     """Those that have no figure here must not be tried."""
+    assert chosen(data, monkeypatch, metrics, {}) == ridge
+
+
+@pytest.mark.parametrize(("few", "ridge"), [(0.101, 2), (0.099, 2), (0.097, 5)])
+def test_a_lower_penalty_must_not_cost_new_people_what_others_gain(data, monkeypatch, few, ridge):
+    metrics = {5: 0.3, 15: 0.2, 2: 0.306, 0.8: 0.3}
+    if ridge == 5:
+        del metrics[0.8]
+    assert chosen(data, monkeypatch, metrics, {5: 0.1, 2: few}) == ridge
+
+
+def test_a_higher_penalty_asks_people_with_a_history_alone(data, monkeypatch):
+    assert chosen(data, monkeypatch, {5: 0.3, 15: 0.304, 45: 0.304}, {5: 0.1, 15: 0.01}) == 15
+
+
+def chosen(data, monkeypatch, metrics, few_metrics) -> float:
+    """Choose by these figures of penalties: for people with a history, and with few likes."""
     tried = []
 
     def solve(_sums, ridge, _prior):
         tried.append(ridge)
         return ridge
 
+    def as_factors(*given):
+        return Factors(np.zeros((1, 1)), np.array([[given[-1]]]))
+
+    def validate(_encode, vectors, _data, _rows, _known, few):
+        ridge = round(float(vectors[0, 0]), 1)
+        return {"ndcg@100": metrics[ridge] if few is None else few_metrics.get(ridge, 0.1)}
+
     monkeypatch.setattr(ridge_trial, "solve", solve)
-    nothing = Factors(np.zeros((1, 1)), np.zeros((1, 1)))
-    monkeypatch.setattr(ridge_trial, "as_factors", lambda *_: nothing)
-    monkeypatch.setattr(ridge_trial, "validate", lambda *_: {"ndcg@100": metrics[tried[-1]]})
+    monkeypatch.setattr(ridge_trial, "as_factors", as_factors)
+    monkeypatch.setattr(ridge_trial, "validate", validate)
     base = Solver(TrainConfig(), data).base
     given = (TrainConfig(), data, tower_of(data), base, data.validation)
-    assert ridge_trial.choose_ridge(*given, "ndcg@100")[0] == ridge
+    ridge, _ = ridge_trial.choose_ridge(*given, "ndcg@100")
     assert tried == [each for each in (5, 15, 45, 2, 0.8) if each in metrics]
+    return ridge
 
 
 def test_without_histories_there_is_no_closed_form(tmp_path):
