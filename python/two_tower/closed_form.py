@@ -131,15 +131,12 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
     size = len(head.items)
     place = np.full(len(data.items), -1, dtype=np.int64)
     place[head.items] = np.arange(size)
-    columns = head.columns.ravel()
     # Dense: of many users hardly a pair of videos is without one who knows both.
-    dtype = accuracy(len(columns))
-    gram = np.zeros((len(columns), len(columns)), dtype)
-    cross = np.zeros((len(columns), size), dtype)
+    dtype = accuracy(head.columns.size)
+    gram = np.zeros((head.columns.size, head.columns.size), dtype)
+    cross = np.zeros((head.columns.size, size), dtype)
     weight_sum = 0.0
-    for part in chunks(data, rows):
-        held = (part.folds == VALIDATION_FOLD) & withhold
-        inputs = design(tower, hide(data.layout, data.items, part, held))[:, columns].tocsr()
+    for part, held, inputs, weights in histories(data, tower, rows, withhold, head):
         relevance = part.relevances * ~held
         norms = np.sqrt(np.bincount(part.rows, relevance**2, minlength=len(part)))
         inside = (relevance > 0) & (place[part.items] >= 0)
@@ -148,7 +145,6 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
             (relevance[inside] / norms[rows_of], (rows_of, place[part.items[inside]])),
             shape=(len(part), size),
         )
-        weights = np.bincount(part.rows[~held], minlength=len(part)) ** USER_POWER
         inputs, targets = inputs.astype(dtype), targets.astype(dtype)
         weighted = (inputs * weights[:, None].astype(dtype)).T.tocsr()
         gram += (weighted @ inputs).toarray()
@@ -158,6 +154,17 @@ def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, 
     gram /= mean
     cross /= mean
     return Sums(gram, cross)
+
+
+def histories(
+    data: Data, tower: SparseTower, rows: NDArray[np.int64], withhold: bool, head: Head
+) -> Iterator[tuple[UserRows, NDArray[np.bool_], sparse.csr_array, Floats]]:
+    """Yield users, which of their reviews are held, their inputs and their weights, in chunks."""
+    for part in chunks(data, rows):
+        held = (part.folds == VALIDATION_FOLD) & withhold
+        slots = design(tower, hide(data.layout, data.items, part, held)).tocsr()
+        weights = np.bincount(part.rows[~held], minlength=len(part)) ** USER_POWER
+        yield part, held, slots[:, head.columns.ravel()], weights
 
 
 def chunks(data: Data, rows: NDArray[np.int64]) -> Iterator[UserRows]:

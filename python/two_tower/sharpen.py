@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 
 from two_tower.ahead import go_on
-from two_tower.batches import hide
-from two_tower.closed_form import USER_POWER, Head, chunks
-from two_tower.dataset import VALIDATION_FOLD, Data
-from two_tower.factors import design
+from two_tower.closed_form import Head, histories
+from two_tower.dataset import Data
 from two_tower.towers import SparseTower
 
 Floats = NDArray[np.floating[Any]]
@@ -35,15 +33,10 @@ MAX_CELLS = 2**26
 def weighted_users(data: Data, tower: SparseTower, withhold: bool, head: Head) -> sparse.csr_array:
     """Return all histories as the regression weighs them: ``sqrt(w) z``, the mean of ``w`` 1."""
     rows = data.search_likers if withhold else data.likers
-    histories, weights = [], []
-    for part in chunks(data, rows):
-        held = (part.folds == VALIDATION_FOLD) & withhold
-        slots = design(tower, hide(data.layout, data.items, part, held)).tocsr()
-        histories.append(slots[:, head.columns.ravel()])
-        weights.append(np.bincount(part.rows[~held], minlength=len(part)) ** USER_POWER)
-    weight = np.concatenate(weights)
+    parts = list(histories(data, tower, rows, withhold, head))
+    weight = np.concatenate([weights for *_, weights in parts])
     scale = sparse.diags_array(np.sqrt(weight / max(weight.mean(), 1e-12)))
-    return sparse.csr_array(scale @ sparse.vstack(histories))
+    return sparse.csr_array(scale @ sparse.vstack([inputs for _, _, inputs, _ in parts]))
 
 
 def sharpened(
