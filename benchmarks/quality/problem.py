@@ -115,7 +115,9 @@ def held_out_likes(
     split: Split, user_ids: list[str], video_ids: list[str]
 ) -> tuple[sparse.csr_matrix, Ints]:
     """Return the held-out likes of the users who train, and the rows of those who have any."""
-    known = split.held_liked & np.isin(split.held_users, np.array(user_ids, dtype=object))
+    train = set(user_ids)
+    trains = np.array([user in train for user in split.held_users], dtype=np.bool_)
+    known = split.held_liked & trains
     rows = _places(split.held_users[known], user_ids)
     columns = _places(split.held_items[known], video_ids)
     whole = _ones(rows, columns, (len(user_ids), len(video_ids)))
