@@ -57,7 +57,10 @@ class TrainConfig(BaseModel):
         default=5.0, gt=0, description="bce: cosines are multiplied by it (1: the letter)"
     )
     temperature: float = Field(
-        default=0.2, gt=0, description="softmax: cosines are divided by it; lower is sharper"
+        default=0.2,
+        gt=0,
+        description="softmax: cosines are divided by it; lower is sharper, and half"
+        " of it is tried on the longer schedule",
     )
     max_full_softmax_items: int = Field(
         default=20_000,
@@ -71,8 +74,8 @@ class TrainConfig(BaseModel):
     steps: int = Field(
         default=320,
         ge=1,
-        description="optimiser steps of the first schedule tried, in whole epochs; the next one is"
-        " twice as long, while that is better on the validation fold and up to about twice that",
+        description="optimiser steps of the first schedule tried, in whole epochs; another is"
+        " three times as long, at half the temperature, and taken where validation gains",
     )
     batch_size: int = Field(default=128, ge=1, description="users a step")
     learning_rate: float = Field(

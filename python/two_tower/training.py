@@ -28,12 +28,15 @@ from two_tower.ridge_trial import RIDGE
 from two_tower.runs import package_checksum
 from two_tower.solver import Solved, Solver
 from two_tower.towers import Towers
-from two_tower.validation import validate_towers
+from two_tower.validation import LEAST_GAIN, validate_towers
 
 # Of the three that validation measures the one that chance moves least.
 METRIC = "ndcg@100"
-# A schedule twice as long has to gain so much; beyond so many times the first steps none is tried.
-LEAST_GAIN = 0.01
+# The other schedule is so many times as long, at so much of the temperature: where there is more to
+# learn, lower temperatures no longer overfit. It is not tried where the first one has so many times
+# the steps that it needs.
+LONGER = 3
+SHARPER = 0.5
 LONG = 1.5
 # Users who are ranked after an epoch in the middle of a schedule, for the curve alone.
 GLANCED = 300
@@ -44,17 +47,18 @@ SAVE_EVERY = 2.0
 class Training:
     """A run between two epochs; everything that a checkpoint holds.
 
-    The towers are tried on a schedule, and on longer ones, each twice the one before, each ending
-    with a learning rate of zero: an epoch in the middle of a schedule says little about how good
-    the towers are at its end. There they are joined with the models that have no epochs, which are
-    solved meanwhile, and judged together. When a longer schedule gains little, all are fitted anew,
-    on all training reviews, on the best; what content is worth is tried meanwhile.
+    The towers are tried on a schedule, and on a longer one at a lower temperature, each ending with
+    a learning rate of zero: an epoch in the middle of a schedule says little about how good the
+    towers are at its end. There they are joined with the models that have no epochs, which are
+    solved meanwhile, and judged together. Then all are fitted anew, on all training reviews, on the
+    better one; what content is worth is tried meanwhile.
 
     Attributes:
-        history: a row an epoch of the search: epoch, schedule, loss, ndcg@100, recall@20, …; at the
-            end of a schedule the metrics are those of the towers joined with the closed form.
+        history: a row an epoch of the search: epoch, schedule, temperature, loss, ndcg@100, …; at
+            the end of a schedule the metrics are those of the towers joined with the closed form.
         refitting: whether the search is over and the final fit is on its way.
         best: epochs of the best schedule, 0 before there is one.
+        temperature: of the best schedule.
         best_value: its validation metric.
         joins: whether the towers are joined with a closed form.
         choice: the shares of the models in their sum, and what content is worth.
@@ -70,6 +74,7 @@ class Training:
         self.history: list[dict[str, float]] = []
         self.refitting = not (len(data.validation) and len(data.search_likers))
         self.best = 0
+        self.temperature = config.temperature
         self.best_value: float | None = None
         # The closed form goes from histories to the videos: without either there is none.
         kinds = {block.kind for block in (*data.layout.user, *data.layout.item) if block.width}
@@ -95,12 +100,17 @@ class Training:
         if self.joins:
             self.solver = Solver(config, data)
             self.solved = ahead(self._final if self.refitting else self._search)
-        epochs = None if saved is None else saved["schedule"]
-        self.fit = Fit(config, data, withhold=not self.refitting, epochs=epochs)
-        if saved is not None:
+        if saved is None:
+            self.fit = self._fit(None, config.temperature)
+        else:
+            self.fit = self._fit(*saved["schedule"])
             self.fit.restore(saved["fit"])
-        elif self.refitting:
+        if saved is None and self.refitting:
             self.best = self.fit.epochs
+
+    def _fit(self, epochs: int | None, temperature: float) -> Fit:
+        config = self.config.changed(temperature=temperature)
+        return Fit(config, self.data, withhold=not self.refitting, epochs=epochs)
 
     def _search(self) -> Solved:
         return self.solver.search(self.ranked, METRIC)
@@ -142,7 +152,8 @@ class Training:
         else:
             some = self.ranked if is_end else self.ranked[:: 1 + len(self.ranked) // GLANCED]
             metrics = validate_towers(self.fit.towers, self.data, some)
-        numbers = {"epoch": len(self.history) + 1, "schedule": self.fit.epochs}
+        epoch, (schedule, temperature) = len(self.history) + 1, self._schedule
+        numbers = {"epoch": epoch, "schedule": schedule, "temperature": temperature}
         self.history.append({**numbers, **figures, **metrics})
         if is_end:
             self._judge(metrics[METRIC], share)
@@ -166,17 +177,24 @@ class Training:
         withhold = not self.refitting
         return Blend(self.config, self.data, self.fit.towers, self.solved.result(), withhold)
 
+    @property
+    def _schedule(self) -> tuple[int, float]:
+        return self.fit.epochs, self.fit.config.temperature
+
     def _judge(self, value: float, share: float) -> None:
-        """At the end of a schedule: begin a longer one, or the final fit."""
-        is_better = self.best_value is None or value > self.best_value * (1 + LEAST_GAIN)
-        if is_better:
-            self.best, self.best_value, self.choice = self.fit.epochs, value, Choice(share)
-        longer = min(2 * self.fit.epochs, self.config.epochs)
+        """At the end of a schedule: begin the longer one, or the final fit."""
+        is_first = self.best_value is None
+        if self.best_value is None or value > self.best_value * (1 + LEAST_GAIN):
+            self.best_value, self.choice = value, Choice(share)
+            self.best, self.temperature = self._schedule
+        longer = min(LONGER * self.fit.epochs, self.config.epochs)
         # Of many users a single epoch may have more steps than the first schedule needs.
         was_long = self.fit.epochs * self.fit.steps >= LONG * self.config.steps
-        self.refitting = not is_better or was_long or longer == self.fit.epochs
-        epochs = self.best if self.refitting else longer
-        self.fit = Fit(self.config, self.data, withhold=not self.refitting, epochs=epochs)
+        self.refitting = not is_first or was_long or longer == self.fit.epochs
+        if self.refitting:
+            self.fit = self._fit(self.best, self.temperature)
+        else:
+            self.fit = self._fit(longer, SHARPER * self.config.temperature)
 
     def _epoch(self, shown: Bar) -> dict[str, float]:
         figures = self.fit.epoch(shown.advance)
@@ -204,13 +222,14 @@ class Training:
             "history": self.history,
             "refitting": self.refitting,
             "best": self.best,
+            "temperature": self.temperature,
             "best_value": self.best_value,
             "choice": asdict(self.choice),
             "ridge": self.ridge,
             "last": self.last,
             "reviews": self.reviews,
             "seconds": self.seconds,
-            "schedule": self.fit.epochs,
+            "schedule": self._schedule,
             "fit": self.fit.state(),
         }
         checkpoint.save_checkpoint(self.run, state)
@@ -220,6 +239,7 @@ class Training:
         self.refitting = saved["refitting"]
         self.history = saved["history"]
         self.best = saved["best"]
+        self.temperature = saved["temperature"]
         self.best_value = saved["best_value"]
         self.choice = Choice(**saved["choice"])
         self.ridge = saved["ridge"]

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -213,38 +214,47 @@ def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(
 
 
 @pytest.mark.parametrize(
-    ("figures", "expected", "schedules"),
+    ("figures", "expected", "temperature"),
     [
         # What counts is the end of a schedule.
-        ([0.1, 0.3, 0.9, 0.9, 0.9, 0.2], (6, 2, 0.3), [2, 2, 4, 4, 4, 4]),
-        # A longer one that is hardly better is not worth its time.
-        ([0.1, 0.3, 0.9, 0.9, 0.9, 0.302], (6, 2, 0.3), [2, 2, 4, 4, 4, 4]),
-        # Twice the first steps are enough, however much they gained.
-        ([0.1, 0.3, 0.2, 0.2, 0.2, 0.4], (6, 4, 0.4), [2, 2, 4, 4, 4, 4]),
+        ([0.1, 0.3, 0.9, 0.9, 0.9, 0.9, 0.9, 0.2], (8, 2, 0.3), 0.2),
+        # What gains no more than chance is not taken.
+        ([0.1, 0.3, 0.9, 0.9, 0.9, 0.9, 0.9, 0.301], (8, 2, 0.3), 0.2),
+        ([0.1, 0.3, 0.2, 0.2, 0.2, 0.2, 0.2, 0.302], (8, 6, 0.302), 0.1),
     ],
 )
-def test_schedules_grow_while_a_longer_one_is_better(
+def test_the_longer_and_sharper_schedule_is_taken_where_it_is_better(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
     figures: list[float],
     expected: tuple[int, int, float],
-    schedules: list[int],
+    temperature: float,
 ) -> None:
+    begun = []
+
+    class Watched(Fit):
+        def __init__(self, config: TrainConfig, *given: Any, **named: Any) -> None:
+            begun.append(config.temperature)
+            super().__init__(config, *given, **named)
+
+    monkeypatch.setattr(training, "Fit", Watched)
     values = iter(figures)
     monkeypatch.setattr(training, "validate_towers", lambda *_: {"ndcg@100": next(values)})
     result = train(settings, TrainConfig(epochs=20, batch_size=32, steps=8, start="random"))
     assert (result.epochs, result.best_epoch, result.valid_metric) == expected
     history = json.loads((result.run_dir / "history.json").read_text())
-    assert [row["schedule"] for row in history] == schedules
+    assert [row["schedule"] for row in history] == [2, 2, 6, 6, 6, 6, 6, 6]
+    assert [row["temperature"] for row in history] == [0.2] * 2 + [0.1] * 6
     assert history[1]["learning_rate"] < history[0]["learning_rate"]
+    assert begun == [0.2, 0.1, temperature]
 
 
-@pytest.mark.parametrize(("steps", "schedules"), [(5, [2, 2]), (6, [2, 2, 4, 4, 4, 4])])
+@pytest.mark.parametrize(("steps", "schedules"), [(5, [2, 2]), (6, [2, 2, 6, 6, 6, 6, 6, 6])])
 def test_whole_epochs_of_many_users_are_a_long_schedule_already(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, steps: int, schedules: list[int]
 ) -> None:
     """Two epochs of four steps each are at least one and a half times five steps, not six."""
-    values = iter([0.1, 0.3, 0.2, 0.2, 0.2, 0.4])
+    values = iter([0.1, 0.3, 0.2, 0.2, 0.2, 0.2, 0.2, 0.4])
     monkeypatch.setattr(training, "validate_towers", lambda *_: {"ndcg@100": next(values)})
     result = train(settings, TrainConfig(epochs=20, batch_size=32, steps=steps, start="random"))
     history = json.loads((result.run_dir / "history.json").read_text())
