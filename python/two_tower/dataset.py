@@ -239,7 +239,7 @@ class Data:
         review_counts: training reviews of each video, int64 ``[items]``.
         likers: rows of the users with a like, int64, rising.
         search_likers: those with a like outside the validation fold.
-        validation: those with a like inside the validation fold.
+        validation: those with a like inside the validation fold and a review outside it.
         reviews: training reviews in all.
     """
 
@@ -285,10 +285,12 @@ def survey(layout: Layout, users: Users, items: Items) -> Data:
         like_counts += np.bincount(part.items[part.liked], minlength=len(items))
         reviews += len(part.items)
         held = part.folds == VALIDATION_FOLD
+        has_others = np.bincount(part.rows[~held], minlength=len(part)) > 0
         masks = {
             "likers": part.liked,
             "search": part.liked & ~held,
-            "validation": part.liked & held,
+            # Of whoever has no other review a model would see nothing.
+            "validation": part.liked & held & has_others[part.rows],
         }
         for name, mask in masks.items():
             likes = np.bincount(part.rows[mask], minlength=len(part))

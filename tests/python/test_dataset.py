@@ -62,6 +62,20 @@ def test_reviews_are_counted_and_as_relevant_as_the_square_of_their_weight(wareh
     assert users.relevances.tolist() == (weights**2).tolist()
 
 
+def test_who_has_no_other_review_is_not_asked_in_validation(warehouse, tmp_path):
+    training_tables.build(warehouse)
+    before = training_tables.read(warehouse, tmp_path / "before")
+    row = int(before.validation[0])
+    user_id = warehouse.fetch("select user_id from two_tower.training_users order by user_id")
+    warehouse.execute(
+        "update two_tower.training_users set folds = list_transform(folds, lambda fold: 0)"
+        f" where user_id = '{user_id[row]['user_id']}'"
+    )
+    after = training_tables.read(warehouse, tmp_path / "after")
+    np.testing.assert_array_equal(after.validation, before.validation[1:])
+    np.testing.assert_array_equal(after.likers, before.likers)
+
+
 def test_videos_know_their_place_in_the_histories(warehouse, tmp_path):
     training_tables.build(warehouse, users=1)
     dataset.spool(warehouse, tmp_path)
