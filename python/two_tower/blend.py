@@ -32,7 +32,7 @@ from two_tower.factors import (
 from two_tower.layout import Kind
 from two_tower.solver import Solved
 from two_tower.towers import SparseTower, Towers
-from two_tower.validation import LEAST_GAIN, Lists, validate
+from two_tower.validation import Lists, least_gain, validate
 
 # Shares of the trained towers that are tried, of the sittings, and of the transitions. The first is
 # taken unless another gains more than chance. Where there is nobody to try on the trained towers
@@ -144,11 +144,15 @@ class Blend:
             factors = Factors(factors.user, factors.item * likes[:, None])
         return factors
 
+    def reduced(self, choice: Choice) -> Factors:
+        """Return the sum at the rank that the embeddings have; the last column is the sphere's."""
+        return reduced(self.at(choice), self.users, self.known, self.config.dim - 1)
+
     def choose(self, rows: NDArray[np.int64], metric: str) -> tuple[float, dict[str, float]]:
         """Try all shares on these users' validation likes; return the best and its metrics."""
         shares = SHARES if len(self.parts) > 1 else (1.0,)
         found = [self._try(Choice(share), rows) for share in shares]
-        best = _first_or_best([each[metric] for each in found], LEAST_GAIN)
+        best = _first_or_best([each[metric] for each in found], least_gain(len(rows)))
         return shares[best], found[best]
 
     def try_sittings(self, choice: Choice, rows: NDArray[np.int64], metric: str) -> Choice:
@@ -156,7 +160,7 @@ class Blend:
         if self.sittings is None:
             return choice
         tried = [replace(choice, sitting_share=each) for each in SITTING_SHARES]
-        return self._best(tried, LEAST_GAIN, rows, metric)
+        return self._best(tried, least_gain(len(rows)), rows, metric)
 
     def try_transitions(self, choice: Choice, rows: NDArray[np.int64], metric: str) -> Choice:
         """Choose how much the transitions count beside these shares."""
@@ -175,7 +179,7 @@ class Blend:
     def _try(self, choice: Choice, rows: NDArray[np.int64]) -> dict[str, float]:
         """Return the metrics of these shares; each is measured once, for the same users always."""
         if choice not in self.found:
-            self.found[choice] = self._validate(self.at(choice), rows)
+            self.found[choice] = self._validate(self.reduced(choice), rows)
         return self.found[choice]
 
     def try_content(self, choice: Choice, rows: NDArray[np.int64], metric: str) -> Choice:
@@ -203,9 +207,7 @@ class Blend:
 
     def _finished(self, choice: Choice) -> Factors:
         """Return the sum at the width of the embeddings, all videos on the sphere."""
-        rank = self.config.dim - 1
-        factors = reduced(self.at(choice), self.users, self.known, rank)
-        factors = on_the_sphere(factors, self.users, self.known)
+        factors = on_the_sphere(self.reduced(choice), self.users, self.known)
         empty = self.config.dim - factors.rank
         return Factors(
             # In front: the last column stays the one in which no user has anything.

@@ -11,7 +11,7 @@ from two_tower.config import TrainConfig
 from two_tower.dataset import Data
 from two_tower.factors import Factors, encoder
 from two_tower.towers import SparseTower
-from two_tower.validation import LEAST_GAIN, validate
+from two_tower.validation import least_gain, validate
 
 # The penalty that is tried first, and used where there is nobody to try on; then higher ones and
 # lower ones, each as long as it gains more than chance. Few reviews a user want a high one, videos
@@ -63,7 +63,7 @@ def choose_ridge(
         for ridge in side:
             other = solved(ridge)
             found = measured(other[1])
-            if found <= value * (1 + LEAST_GAIN):
+            if found <= value * (1 + least_gain(len(rows))):
                 break  # what lies further on this side is worse still
             if side is LOWER:
                 before, after = (measured(each[1], FEW) for each in (best, other))

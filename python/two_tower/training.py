@@ -28,7 +28,7 @@ from two_tower.ridge_trial import RIDGE
 from two_tower.runs import package_checksum
 from two_tower.solver import Solved, Solver
 from two_tower.towers import Towers
-from two_tower.validation import LEAST_GAIN, validate_towers
+from two_tower.validation import least_gain, validate_towers
 
 # Of the three that validation measures the one that chance moves least.
 METRIC = "ndcg@100"
@@ -184,7 +184,8 @@ class Training:
     def _judge(self, value: float, share: float) -> None:
         """At the end of a schedule: begin the longer one, or the final fit."""
         is_first = self.best_value is None
-        if self.best_value is None or value > self.best_value * (1 + LEAST_GAIN):
+        least = 1 + least_gain(len(self.ranked))
+        if self.best_value is None or value > self.best_value * least:
             self.best_value, self.choice = value, Choice(share)
             self.best, self.temperature = self._schedule
         longer = min(LONGER * self.fit.epochs, self.config.epochs)

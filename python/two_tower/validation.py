@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,8 +19,10 @@ from two_tower.layout import Slots
 from two_tower.towers import Towers
 
 Encoder = Callable[[Slots], Tensor]
-# Another choice than the default has to gain more than this share of the metric: less is chance.
+# Another choice than the default has to gain more than this share of the metric: less is chance,
+# which of more users than these falls with the root of their number.
 LEAST_GAIN = 0.005
+CHANCE_USERS = 1_000
 # Scores in memory at a time.
 MAX_SCORES = 2**24
 
@@ -116,6 +119,11 @@ def _drawn(users: UserRows, choice: NDArray[np.bool_], few: int) -> NDArray[np.b
     drawn = np.zeros(len(choice), dtype=np.bool_)
     drawn[order] = np.arange(len(order)) - first < few
     return drawn & choice
+
+
+def least_gain(users: int) -> float:
+    """Return what share of the metric another choice has to gain on so many users."""
+    return LEAST_GAIN * min(1.0, math.sqrt(CHANCE_USERS / max(users, 1)))
 
 
 def validate(

@@ -80,6 +80,20 @@ def test_shares_are_measured_once(data, monkeypatch):
     assert len(measured) == len(SHARES) + len(SITTING_SHARES) - 1
 
 
+def test_shares_are_judged_at_the_rank_that_the_embeddings_have(data, monkeypatch):
+    ranks = []
+
+    def validate(_encode, vectors, *_):
+        ranks.append(vectors.shape[1])
+        return {"ndcg@100": 0.5}
+
+    monkeypatch.setattr(blend_module, "validate", validate)
+    blend = blend_of(data)
+    blend.config = blend.config.model_copy(update={"dim": 6})
+    blend.choose(data.validation, "ndcg@100")
+    assert ranks == [5] * len(SHARES)
+
+
 def test_a_new_video_lies_by_those_of_its_content(data):
     """Videos 50 to 59 have no id; their tag says which group they are of."""
     towers = blend_of(data).towers(Choice(0.5, 1.0, 1.0))

@@ -4,7 +4,7 @@ import torch
 from test_blend import data  # noqa: F401  a fixture
 
 from two_tower.dataset import VALIDATION_FOLD
-from two_tower.validation import Lists
+from two_tower.validation import LEAST_GAIN, Lists, least_gain
 
 
 @pytest.mark.parametrize("few", [1, 3])
@@ -31,3 +31,8 @@ def test_of_people_with_few_likes_no_more_is_seen(data, few):  # noqa: F811
     past = part.liked & ~held
     shown = set(zip(slots.rows[inside], place[inside], strict=True))
     assert shown <= set(zip(part.rows[past], data.items.identity[part.items[past]], strict=True))
+
+
+def test_chance_falls_with_the_root_of_many_users():
+    assert [least_gain(users) for users in (0, 20, 1_000)] == [LEAST_GAIN] * 3
+    assert least_gain(4_000) == LEAST_GAIN / 2
