@@ -30,7 +30,7 @@ from two_tower.factors import (
     spread,
 )
 from two_tower.layout import Kind
-from two_tower.solver import Solved
+from two_tower.solver import MOST_LIKED, Solved
 from two_tower.towers import SparseTower, Towers
 from two_tower.validation import Lists, least_gain, validate
 
@@ -179,7 +179,10 @@ class Blend:
     def _try(self, choice: Choice, rows: NDArray[np.int64]) -> dict[str, float]:
         """Return the metrics of these shares; each is measured once, for the same users always."""
         if choice not in self.found:
-            self.found[choice] = self._validate(self.reduced(choice), rows)
+            # Of few videos the low rank ranks as the sum does, and need not be found each time.
+            is_small = int(self.known.sum()) <= MOST_LIKED
+            factors = self.at(choice) if is_small else self.reduced(choice)
+            self.found[choice] = self._validate(factors, rows)
         return self.found[choice]
 
     def try_content(self, choice: Choice, rows: NDArray[np.int64], metric: str) -> Choice:

@@ -80,7 +80,9 @@ def test_shares_are_measured_once(data, monkeypatch):
     assert len(measured) == len(SHARES) + len(SITTING_SHARES) - 1
 
 
-def test_shares_are_judged_at_the_rank_that_the_embeddings_have(data, monkeypatch):
+@pytest.mark.parametrize("is_small", [True, False])
+def test_shares_of_many_videos_are_judged_at_the_embeddings_rank(data, monkeypatch, is_small):
+    monkeypatch.setattr(blend_module, "MOST_LIKED", 50 if is_small else 49)
     ranks = []
 
     def validate(_encode, vectors, *_):
@@ -91,7 +93,7 @@ def test_shares_are_judged_at_the_rank_that_the_embeddings_have(data, monkeypatc
     blend = blend_of(data)
     blend.config = blend.config.model_copy(update={"dim": 6})
     blend.choose(data.validation, "ndcg@100")
-    assert ranks == [5] * len(SHARES)
+    assert all(rank == 5 for rank in ranks) is not is_small
 
 
 def test_a_new_video_lies_by_those_of_its_content(data):

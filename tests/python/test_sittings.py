@@ -141,6 +141,6 @@ def test_the_default_share_stays_unless_another_gains_more_than_chance(
 ):
     blend = blend_of(data)
     found = {0.15: 0.5, 0.0: 0.5 * (1 + gain), 0.3: 0.1}
-    monkeypatch.setattr(blend, "reduced", lambda choice: choice.sitting_share)
+    monkeypatch.setattr(blend, "at", lambda choice: choice.sitting_share)
     monkeypatch.setattr(blend, "_validate", lambda at, *_: {"ndcg@100": found[at]})
     assert blend.try_sittings(Choice(0.5), data.validation, "ndcg@100").sitting_share == share
