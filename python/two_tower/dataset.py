@@ -45,6 +45,8 @@ ORDER = {"training_users": "user_id", "item_feature_slots": "item_number"}
 CHUNK_ROWS = 4096
 # The training reviews that a model is chosen on: withheld while it is, then trained on.
 VALIDATION_FOLD = 0
+# Before any review: a rank that none has.
+NEVER = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
@@ -241,6 +243,7 @@ class Data:
         search_likers: those with a like outside the validation fold.
         validation: those with a like inside the validation fold and a review outside it.
         reviews: training reviews in all.
+        asks_next: whether the validation fold is what came after the rest, for most users.
     """
 
     layout: Layout
@@ -252,6 +255,7 @@ class Data:
     search_likers: NDArray[np.int64]
     validation: NDArray[np.int64]
     reviews: int
+    asks_next: bool
 
     @cached_property
     def seen(self) -> NDArray[np.bool_]:
@@ -274,7 +278,7 @@ def survey(layout: Layout, users: Users, items: Items) -> Data:
     review_counts = np.zeros(len(items), dtype=np.int64)
     like_counts = np.zeros(len(items), dtype=np.int64)
     found: dict[str, list[NDArray[np.int64]]] = {"likers": [], "search": [], "validation": []}
-    reviews = 0
+    reviews = later = asked = 0
     for rows, part in users.chunks():
         if len(part.items) and (part.items.max() >= len(items) or part.items.min() < 0):
             raise InputError(
@@ -286,6 +290,9 @@ def survey(layout: Layout, users: Users, items: Items) -> Data:
         reviews += len(part.items)
         held = part.folds == VALIDATION_FOLD
         has_others = np.bincount(part.rows[~held], minlength=len(part)) > 0
+        both, after = _order(part, held)
+        asked += int(both.sum())
+        later += int(after.sum())
         masks = {
             "likers": part.liked,
             "search": part.liked & ~held,
@@ -302,8 +309,30 @@ def survey(layout: Layout, users: Users, items: Items) -> Data:
             "a like is a review of 4 stars or more (the dbt var liked_from_stars)",
         )
     return Data(
-        layout, users, items, like_counts, review_counts, likers, search, validation, reviews
+        layout=layout,
+        users=users,
+        items=items,
+        like_counts=like_counts,
+        review_counts=review_counts,
+        likers=likers,
+        search_likers=search,
+        validation=validation,
+        reviews=reviews,
+        asks_next=2 * later > asked,
     )
+
+
+def _order(part: UserRows, held: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return who has reviews in and out of the fold, and whose are all later, bool ``[users]``.
+
+    Reviews of which nobody knows the order are left out.
+    """
+    oldest_held, latest_other = np.full(len(part), -1), np.full(len(part), NEVER)
+    held, others = held & part.in_order, ~held & part.in_order
+    np.maximum.at(oldest_held, part.rows[held], part.recency_ranks[held])
+    np.minimum.at(latest_other, part.rows[others], part.recency_ranks[others])
+    both = (oldest_held >= 0) & (latest_other < NEVER)
+    return both, both & (oldest_held < latest_other)
 
 
 _FEATURES = tuple(SLOTS)

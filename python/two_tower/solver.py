@@ -102,7 +102,10 @@ class Solver:
             rows: users with a like in the validation fold, int64 ``[n]``, rising.
             metric: of :func:`two_tower.validation.validate`, by which the penalty is chosen.
         """
-        coming = ahead(lambda: transitions(self.config, self.data, True))
+        # What comes next says nothing of likes that came before.
+        coming = ahead(
+            lambda: transitions(self.config, self.data, True) if self.data.asks_next else None
+        )
         ridge, closed = choose_ridge(
             self.config, self.data, self.tower, self.short_base, rows, metric
         )

@@ -12,7 +12,7 @@ import time
 from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,10 +38,22 @@ METRIC = "ndcg@100"
 LONGER = 3
 SHARPER = 0.5
 LONG = 1.5
+# Reviews that it may read: of a million a pass takes long, and the sum gains little by the last.
+MOST_READ = 10_000_000
 # Users who are ranked after an epoch in the middle of a schedule, for the curve alone.
 GLANCED = 300
 # Seconds between checkpoints: an epoch may be shorter than writing one.
 SAVE_EVERY = 2.0
+
+
+class Judged(NamedTuple):
+    """What a schedule is worth: its row of the history, its blend, and the best share's metrics."""
+
+    fit: Fit
+    row: dict[str, float]
+    blend: Blend | None
+    share: float
+    metrics: dict[str, float]
 
 
 class Training:
@@ -64,7 +76,8 @@ class Training:
         choice: the shares of the models in their sum, and what content is worth.
         ridge: the penalty of the closed form: chosen at the end of the search.
         solved: the models of this phase that have no epochs, on their way.
-        chosen: the choice with what content is worth, on its way since the search ended.
+        judged: what the first schedule is worth, on its way while the other one trains.
+        chosen: the whole choice, on its way since the search ended.
     """
 
     def __init__(self, run: Path, config: TrainConfig, data: Data) -> None:
@@ -95,6 +108,7 @@ class Training:
             )
         if saved is not None:
             self._restore(saved)
+        self.judged: Future[Judged] | None = None
         self.chosen: Future[Choice] | None = None
         self.solved: Future[Solved] | None = None
         if self.joins:
@@ -132,9 +146,10 @@ class Training:
             self._epoch(shown)
             self._save()
         checkpoint.write_json(self.run / "history.json", self.history)
-        blend = self._blend(shown)
+        self._note_joining(shown)
         if self.chosen is not None:
             self.choice = self.chosen.result()
+        blend = self._blend(self.fit)
         return self.fit.towers if blend is None else blend.towers(self.choice)
 
     def _try(self, shown: Bar) -> None:
@@ -143,59 +158,84 @@ class Training:
         # there.
         figures = self.last if self.fit.done == self.fit.epochs else self._epoch(shown)
         is_end = self.fit.done == self.fit.epochs
+        if self.judged is not None and (is_end or self.judged.done()):
+            self._take(self.judged.result())
         if is_end:
             self._save(at_once=True)
-        blend = self._blend(shown) if is_end else None
-        share = 1.0
-        if blend is not None:
-            share, metrics = blend.choose(self.ranked, METRIC)
-        else:
-            some = self.ranked if is_end else self.ranked[:: 1 + len(self.ranked) // GLANCED]
-            metrics = validate_towers(self.fit.towers, self.data, some)
-        epoch, (schedule, temperature) = len(self.history) + 1, self._schedule
-        numbers = {"epoch": epoch, "schedule": schedule, "temperature": temperature}
-        self.history.append({**numbers, **figures, **metrics})
+        epochs, temperature = self._schedule
+        number = {"epoch": len(self.history) + 1, "schedule": epochs, "temperature": temperature}
+        self.history.append({**number, **figures})
         if is_end:
-            self._judge(metrics[METRIC], share)
-        if self.refitting and blend is not None:
-            self._choose_the_rest(blend)
+            self._end(shown)
+        else:
+            some = self.ranked[:: 1 + len(self.ranked) // GLANCED]
+            self.history[-1] |= validate_towers(self.fit.towers, self.data, some)
         self._save()
 
-    def _choose_the_rest(self, blend: Blend) -> None:
-        """Choose the other shares; then, while the final towers train, what content is worth."""
-        choice = blend.try_sittings(self.choice, self.ranked, METRIC)
-        self.choice = choice = blend.try_transitions(choice, self.ranked, METRIC)
-        self.ridge = blend.solved.ridge
-        self.chosen = ahead(lambda: blend.try_content(choice, self.ranked, METRIC))
-        self.solved = ahead(self._final)
+    def _end(self, shown: Bar) -> None:
+        """At the end of a schedule: begin the other one, or the final fit."""
+        fit, row, other = self.fit, self.history[-1], self._other()
+        if other is not None:
+            # It comes whatever this one is found to be worth.
+            self.judged = ahead(lambda: self._judge(fit, row))
+            self.fit = other
+            return
+        self._note_joining(shown)
+        judged = self._judge(fit, row)
+        self._take(judged)
+        self.refitting = True
+        self.fit = self._fit(self.best, self.temperature)
+        if (blend := judged.blend) is not None:
+            self.ridge = blend.solved.ridge
+            # The final towers train meanwhile.
+            self.chosen = ahead(lambda: self._choose_the_rest(blend))
 
-    def _blend(self, shown: Bar) -> Blend | None:
-        """Return the towers as they are now beside the other models of the same reviews."""
+    def _other(self) -> Fit | None:
+        """Return the beginning of the other schedule after the first one; None after that."""
+        fits = max(MOST_READ // max(self.data.reviews, 1), self.fit.epochs)
+        longer = min(LONGER * self.fit.epochs, self.config.epochs, fits)
+        # Of many users a single epoch may have more steps than the first schedule needs.
+        is_long = self.fit.epochs * self.fit.steps >= LONG * self.config.steps
+        if self.best or is_long or longer == self.fit.epochs:
+            return None
+        return self._fit(longer, SHARPER * self.config.temperature)
+
+    def _judge(self, fit: Fit, row: dict[str, float]) -> Judged:
+        """Measure the towers of a schedule, joined with what needs no epochs."""
+        blend = self._blend(fit)
+        if blend is None:
+            return Judged(fit, row, None, 1.0, validate_towers(fit.towers, self.data, self.ranked))
+        return Judged(fit, row, blend, *blend.choose(self.ranked, METRIC))
+
+    def _take(self, judged: Judged) -> None:
+        """Note what a schedule is worth: it is the best if it gains more than chance."""
+        self.judged = None
+        judged.row.update(judged.metrics)
+        value, least = judged.metrics[METRIC], 1 + least_gain(len(self.ranked))
+        if self.best_value is None or value > self.best_value * least:
+            self.best_value, self.choice = value, Choice(judged.share)
+            self.best, self.temperature = judged.fit.epochs, judged.fit.config.temperature
+
+    def _choose_the_rest(self, blend: Blend) -> Choice:
+        """Choose the other shares, and what content is worth; the final models begin between."""
+        choice = blend.try_sittings(self.choice, self.ranked, METRIC)
+        self.choice = blend.try_transitions(choice, self.ranked, METRIC)
+        self.solved = ahead(self._final)
+        return blend.try_content(self.choice, self.ranked, METRIC)
+
+    def _blend(self, fit: Fit) -> Blend | None:
+        """Return the towers of a fit beside the other models of the same reviews."""
         if self.solved is None:
             return None
-        shown.note("solving what needs no epochs, and joining the towers with it")
-        withhold = not self.refitting
-        return Blend(self.config, self.data, self.fit.towers, self.solved.result(), withhold)
+        return Blend(self.config, self.data, fit.towers, self.solved.result(), fit.withhold)
+
+    def _note_joining(self, shown: Bar) -> None:
+        if self.joins:
+            shown.note("solving what needs no epochs, and joining the towers with it")
 
     @property
     def _schedule(self) -> tuple[int, float]:
         return self.fit.epochs, self.fit.config.temperature
-
-    def _judge(self, value: float, share: float) -> None:
-        """At the end of a schedule: begin the longer one, or the final fit."""
-        is_first = self.best_value is None
-        least = 1 + least_gain(len(self.ranked))
-        if self.best_value is None or value > self.best_value * least:
-            self.best_value, self.choice = value, Choice(share)
-            self.best, self.temperature = self._schedule
-        longer = min(LONGER * self.fit.epochs, self.config.epochs)
-        # Of many users a single epoch may have more steps than the first schedule needs.
-        was_long = self.fit.epochs * self.fit.steps >= LONG * self.config.steps
-        self.refitting = not is_first or was_long or longer == self.fit.epochs
-        if self.refitting:
-            self.fit = self._fit(self.best, self.temperature)
-        else:
-            self.fit = self._fit(longer, SHARPER * self.config.temperature)
 
     def _epoch(self, shown: Bar) -> dict[str, float]:
         figures = self.fit.epoch(shown.advance)
@@ -203,7 +243,8 @@ class Training:
         self.reviews += figures.pop("reviews")
         self.seconds += figures["seconds"]
         figures["rows_per_second"] = self.reviews / max(self.seconds, 1e-9)
-        metric = f" · {METRIC} {self.history[-1][METRIC]:.4f}" if self.history else ""
+        value = self.history[-1].get(METRIC) if self.history else None
+        metric = "" if value is None else f" · {METRIC} {value:.4f}"
         rows = f"{figures['rows_per_second']:,.0f} rows/s"
         epoch = f"epoch {self.fit.done} of {self.fit.epochs}"
         shown.note(f"{epoch} · loss {figures['loss']:.4f}{metric} · {rows}")
@@ -211,6 +252,8 @@ class Training:
 
     def _save(self, at_once: bool = False) -> None:
         """Write a checkpoint, unless there is one of a moment ago or a choice is still open."""
+        if self.judged is not None:
+            return
         if self.chosen is not None:
             if not self.chosen.done():
                 return

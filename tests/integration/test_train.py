@@ -10,24 +10,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 import training_tables
 from two_tower import training
 from two_tower.blend import Blend, Choice
 from two_tower.checkpoint import VERSION, load_checkpoint
 from two_tower.config import TrainConfig
+from two_tower.dataset import Data
 from two_tower.errors import InputError, NotEnoughDataError
 from two_tower.fit import Fit
 from two_tower.layout import Layout
 from two_tower.settings import Settings
-from two_tower.towers import load_towers
+from two_tower.towers import Towers, load_towers
 from two_tower.train import train
 from two_tower.warehouse import open_warehouse
 
 SMALL = TrainConfig(epochs=4, batch_size=32)
 ALONE = SMALL.model_copy(update={"start": "random"})
+# Of four steps each, without a closed form.
+TWO_EPOCHS = TrainConfig(epochs=20, batch_size=32, steps=8, start="random")
 
 
 @pytest.fixture
@@ -126,14 +131,15 @@ train(settings, TrainConfig(**{config}), version="20260101_000000")
 
 
 @pytest.mark.parametrize(
-    ("refitting", "done", "trial"),
-    # In the search; while it is judged, of which nothing is known yet; in the final fit.
-    [(False, 2, 0), (False, 12, 600), (True, 2, 0)],
+    ("refitting", "done", "trial", "steps"),
+    # In the search; in its other schedule, when the first is judged; while all is judged, of which
+    # nothing is known yet; in the final fit.
+    [(False, 2, 0, 10_000), (False, 5, 0, 60), (False, 12, 600, 10_000), (True, 2, 0, 10_000)],
 )
 def test_a_killed_run_goes_on_to_the_same_model(
-    settings: Settings, refitting: bool, done: int, trial: int
+    settings: Settings, refitting: bool, done: int, trial: int, steps: int
 ) -> None:
-    config = TrainConfig(epochs=12, steps=10_000, batch_size=8)
+    config = TrainConfig(epochs=12, steps=steps, batch_size=8)
     program = PROGRAM.replace("{config}", repr(config.model_dump())).replace("{trial}", str(trial))
     paths = [str(settings.duckdb_path), str(settings.runs_dir)]
     process = subprocess.Popen([sys.executable, "-c", program, *paths], env=dict(os.environ))
@@ -213,20 +219,31 @@ def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(
     assert same(train(settings, SMALL, resume=True).run_dir, train(settings, SMALL).run_dir)
 
 
+def measured_at_the_ends(monkeypatch: pytest.MonkeyPatch, *figures: float) -> None:
+    """Have validation find these at the ends of schedules, and more after every other epoch."""
+    monkeypatch.setattr(training, "GLANCED", 1)
+    ends = iter(figures)
+
+    def found(towers: Towers, data: Data, users: NDArray[np.int64]) -> dict[str, float]:
+        return {"ndcg@100": 0.9 if len(users) == 1 else next(ends)}
+
+    monkeypatch.setattr(training, "validate_towers", found)
+
+
 @pytest.mark.parametrize(
     ("figures", "expected", "temperature"),
     [
         # What counts is the end of a schedule.
-        ([0.1, 0.3, 0.9, 0.9, 0.9, 0.9, 0.9, 0.2], (8, 2, 0.3), 0.2),
+        ((0.3, 0.2), (8, 2, 0.3), 0.2),
         # What gains no more than chance is not taken.
-        ([0.1, 0.3, 0.9, 0.9, 0.9, 0.9, 0.9, 0.301], (8, 2, 0.3), 0.2),
-        ([0.1, 0.3, 0.2, 0.2, 0.2, 0.2, 0.2, 0.302], (8, 6, 0.302), 0.1),
+        ((0.3, 0.301), (8, 2, 0.3), 0.2),
+        ((0.3, 0.302), (8, 6, 0.302), 0.1),
     ],
 )
 def test_the_longer_and_sharper_schedule_is_taken_where_it_is_better(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
-    figures: list[float],
+    figures: tuple[float, float],
     expected: tuple[int, int, float],
     temperature: float,
 ) -> None:
@@ -238,25 +255,40 @@ def test_the_longer_and_sharper_schedule_is_taken_where_it_is_better(
             super().__init__(config, *given, **named)
 
     monkeypatch.setattr(training, "Fit", Watched)
-    values = iter(figures)
-    monkeypatch.setattr(training, "validate_towers", lambda *_: {"ndcg@100": next(values)})
-    result = train(settings, TrainConfig(epochs=20, batch_size=32, steps=8, start="random"))
+    measured_at_the_ends(monkeypatch, *figures)
+    result = train(settings, TWO_EPOCHS)
     assert (result.epochs, result.best_epoch, result.valid_metric) == expected
     history = json.loads((result.run_dir / "history.json").read_text())
     assert [row["schedule"] for row in history] == [2, 2, 6, 6, 6, 6, 6, 6]
     assert [row["temperature"] for row in history] == [0.2] * 2 + [0.1] * 6
+    assert [row["ndcg@100"] for row in history] == [0.9, figures[0], *[0.9] * 5, figures[1]]
     assert history[1]["learning_rate"] < history[0]["learning_rate"]
     assert begun == [0.2, 0.1, temperature]
 
 
-@pytest.mark.parametrize(("steps", "schedules"), [(5, [2, 2]), (6, [2, 2, 6, 6, 6, 6, 6, 6])])
-def test_whole_epochs_of_many_users_are_a_long_schedule_already(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, steps: int, schedules: list[int]
+@pytest.mark.parametrize(
+    ("steps", "passes", "schedules"),
+    [
+        # Two epochs of four steps each are at least one and a half times five steps, not six.
+        (5, 9, [2, 2]),
+        (6, 9, [2, 2, 6, 6, 6, 6, 6, 6]),
+        (6, 3, [2, 2, 3, 3, 3]),
+        (6, 2, [2, 2]),
+    ],
+)
+def test_there_is_no_more_of_the_longer_schedule_than_pays(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: int,
+    passes: int,
+    schedules: list[int],
 ) -> None:
-    """Two epochs of four steps each are at least one and a half times five steps, not six."""
-    values = iter([0.1, 0.3, 0.2, 0.2, 0.2, 0.2, 0.2, 0.4])
-    monkeypatch.setattr(training, "validate_towers", lambda *_: {"ndcg@100": next(values)})
-    result = train(settings, TrainConfig(epochs=20, batch_size=32, steps=steps, start="random"))
+    """Whole epochs of many users are a long schedule already; of many reviews it is cut short."""
+    with open_warehouse(settings) as warehouse:
+        [row] = warehouse.fetch("select sum(len(folds)) as reviews from two_tower.training_users")
+    monkeypatch.setattr(training, "MOST_READ", passes * int(row["reviews"]))
+    measured_at_the_ends(monkeypatch, 0.3, 0.4)
+    result = train(settings, TWO_EPOCHS.model_copy(update={"steps": steps}))
     history = json.loads((result.run_dir / "history.json").read_text())
     assert [row["schedule"] for row in history] == schedules
 

@@ -21,10 +21,11 @@ VIDEOS, USERS, LONG = training_tables.WITH_ID, 200, 12
 COUNTS = np.exp(-np.arange(5) / 2)
 
 
-def open_data(folder, in_order=True, users=USERS, dated=USERS):
+def open_data(folder, in_order=True, latest=True, users=USERS, dated=USERS):
     """Users who go on from a video of their own: 7, 8, 9, …; or who saw the same in any order.
 
-    Of those after the first ``dated`` nobody knows the order.
+    Fold 0 is each user's ``latest`` review, or any. Of those after the first ``dated`` nobody knows
+    the order.
     """
     warehouse = DuckDBWarehouse(duckdb.connect())
     training_tables.build(warehouse, users=0)
@@ -35,9 +36,9 @@ def open_data(folder, in_order=True, users=USERS, dated=USERS):
     for user in range(users):
         videos = (rng.integers(VIDEOS) + np.arange(LONG)) % VIDEOS
         videos = videos if in_order else rng.permutation(videos)
-        folds = np.minimum(np.arange(LONG)[::-1], 9) if in_order else rng.permutation(LONG) % 10
-        latest = videos[::-1][: len(COUNTS)].tolist()
-        recent = [7] * len(latest), latest, COUNTS.tolist()
+        folds = np.minimum(np.arange(LONG)[::-1] if latest else rng.permutation(LONG), 9)
+        last = videos[::-1][: len(COUNTS)].tolist()
+        recent = [7] * len(last), last, COUNTS.tolist()
         liked = np.ones(LONG, dtype=int)
         training_tables.insert_in_turn(
             warehouse, f"u{user:04d}", videos, liked, folds, recent, user < dated
@@ -119,6 +120,23 @@ def test_order_counts_where_it_says_something(data, tmp_path):
     shuffled = open_data(tmp_path, in_order=False)
     choice = blend_of(shuffled).try_transitions(Choice(0.5), shuffled.validation, "ndcg@100")
     assert choice.transition_share == 0
+
+
+def test_what_comes_next_is_not_asked_of_likes_that_came_before(data, tmp_path):
+    """Where the fold is drawn at random; and what nobody knows the order of says nothing of it."""
+    half, drawn, none = (
+        open_data(tmp_path / name, **how)
+        for name, how in (
+            ("half", {"dated": USERS // 2}),
+            ("drawn", {"latest": False}),
+            ("none", {"dated": 0}),
+        )
+    )
+    assert [each.asks_next for each in (data, half, drawn, none)] == [True, True, False, False]
+    found = (Solver(TrainConfig(ridge=1.0), each) for each in (data, drawn))
+    searched = [each.search(data.validation, "ndcg@100").transitions for each in found]
+    assert searched[0] is not None
+    assert searched[1] is None
 
 
 def test_towers_without_transitions_carry_no_block_of_theirs(data):
