@@ -39,7 +39,7 @@ LONGER = 3
 SHARPER = 0.5
 LONG = 1.5
 # Reviews that it may read: of a million a pass takes long, and the sum gains little by the last.
-MOST_READ = 10_000_000
+MOST_READ = 16_000_000
 # Users who are ranked after an epoch in the middle of a schedule, for the curve alone.
 GLANCED = 300
 # Seconds between checkpoints: an epoch may be shorter than writing one.
