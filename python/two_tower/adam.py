@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -23,10 +24,14 @@ class Adam:
         self.steps = [torch.tensor(0.0) for _ in self.parameters]
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """Take a step down the gradients, with this learning rate."""
-        gradients = [each.grad for each in self.parameters]
-        assert all(each is not None for each in gradients)
+    def step(self, rate: float, longest: float = math.inf) -> None:
+        """Take a step down the gradients, with this learning rate.
+
+        Gradients that are longer together than ``longest`` are shortened to it.
+        """
+        gradients = [each.grad for each in self.parameters if each.grad is not None]
+        assert len(gradients) == len(self.parameters)
+        length = torch.nn.utils.get_total_norm(gradients)
         adam(
             self.parameters,
             gradients,
@@ -42,6 +47,7 @@ class Adam:
             weight_decay=0.0,
             eps=1e-8,
             maximize=False,
+            grad_scale=(length / longest).clamp_min(1.0),
         )
 
     def state(self) -> dict[str, list[Tensor]]:

@@ -130,9 +130,6 @@ def draw(
     slots = hide(layout, items, users, hidden | withheld)
     alone = rng.random(len(users)) < hiding.profile
     slots.values[~in_past(layout, slots) & alone[slots.rows]] = 0
-    # What comes next is not asked here: hidden reviews lie between those that are left.
-    recent = [block for block in layout.user if block.kind == "recency"]
-    slots.values[in_blocks(layout, recent, slots)] = 0
     shown = ~(hidden | withheld)
     return Batch(
         slots=slots,

@@ -31,7 +31,7 @@ from two_tower.factors import (
 )
 from two_tower.layout import Kind
 from two_tower.solver import MOST_LIKED, Solved
-from two_tower.towers import SparseTower, Towers
+from two_tower.towers import Towers, weigher
 from two_tower.validation import Lists, least_gain, validate
 
 # Shares of the trained towers that are tried, of the sittings, and of the transitions. The first is
@@ -94,17 +94,14 @@ class Blend:
         self.known = data.seen & (data.items.identity >= 0)
         if not self.known.any():
             self.known = data.seen
-        tower, other = towers.towers["user"], towers.towers["item"]
-        assert isinstance(tower, SparseTower)
-        assert isinstance(other, SparseTower)
-        self.tower = tower
-        self.item_tower = other
+        self.tower = weigher(data.layout, "user")
+        self.item_tower = weigher(data.layout, "item")
         with torch.no_grad():
             vectors = towers.forward_sparse("item", data.items.slots).numpy().astype(np.float64)
         vectors[~self.known] = 0
         self.users = self._sample(withhold)
         self.found: dict[Choice, dict[str, float]] = {}
-        trained = of_towers(towers, vectors)
+        trained = of_towers(towers, vectors, data.layout)
         both = [trained] if solved.closed is None else [solved.closed, trained]
         self.parts = [self._scaled(each) for each in both]
         self.sittings = solved.sittings and self._scaled(solved.sittings)

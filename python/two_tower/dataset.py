@@ -6,8 +6,9 @@ user; interactions and user features are paged in a batch at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import copy
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from two_tower.errors import InputError, NotEnoughDataError
-from two_tower.layout import Layout, Slots, ragged
+from two_tower.layout import Kind, Layout, Slots, ragged
 from two_tower.progress import bar
 from two_tower.warehouse import Warehouse
 
@@ -138,6 +139,12 @@ class Users:
             recency_ranks=flat["recency_ranks"].astype(np.int32),
             offsets=_offsets(lengths["items"]),
         )
+
+    def under(self, layout: Layout) -> Users:
+        """Return the same users with the features that another layout knows."""
+        other = copy.copy(self)
+        other._layout = layout
+        return other
 
     def chunks(self) -> Iterator[tuple[NDArray[np.int64], UserRows]]:
         """Yield all users in order, with their row numbers, a few thousand at a time."""
@@ -261,6 +268,11 @@ class Data:
     def seen(self) -> NDArray[np.bool_]:
         """Which videos have a training review, bool ``[items]``."""
         return self.review_counts > 0
+
+    def without(self, kinds: Iterable[Kind]) -> Data:
+        """Return the same data without a user's features of these kinds."""
+        layout = self.layout.without(kinds)
+        return replace(self, layout=layout, users=self.users.under(layout))
 
 
 def survey(layout: Layout, users: Users, items: Items) -> Data:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from two_tower.layout import Slots
+from two_tower.layout import Layout, Slots
 from two_tower.towers import SparseTower, Towers
 
 Floats = NDArray[np.float64]
@@ -54,18 +54,24 @@ def design(tower: SparseTower, slots: Slots) -> sparse.csr_array:
     return sparse.csr_array((values.astype(np.float64), (numbers, places)), shape=(rows, width))
 
 
-def of_towers(towers: Towers, items: Floats) -> Factors:
+def of_towers(towers: Towers, items: Floats, layout: Layout) -> Factors:
     """Return linear towers as a map; a user's vector is not divided by its length.
 
     Args:
         towers: towers without a hidden layer.
         items: the vectors of their videos, ``[items, dim]``.
+        layout: of the map; slots that the towers do not know count nothing.
     """
     tower = towers.towers["user"]
     assert isinstance(tower, SparseTower)
-    weight = tower.weight.detach().numpy().astype(np.float64)
-    bias = tower.bias.detach().numpy().astype(np.float64)
-    return Factors(np.vstack([weight, bias]), items)
+    weight = tower.weight.detach().numpy()
+    user = np.zeros((layout.feature_dim("user") + 1, weight.shape[1]))
+    places = {block.feature_id: block.offset for block in layout.user}
+    for block in towers.layout.user:
+        place = places[block.feature_id]
+        user[place : place + block.width] = weight[block.offset : block.offset + block.width]
+    user[-1] = tower.bias.detach().numpy()
+    return Factors(user, items)
 
 
 def spread(factors: Factors, users: sparse.csr_array, known: NDArray[np.bool_]) -> Floats:

@@ -26,7 +26,7 @@ class Fit:
 
     Args:
         config: the settings.
-        data: the data.
+        data: the data; of the users' features the towers take all but the transitions'.
         withhold: whether the validation fold is kept from the model.
         epochs: the number of epochs that the learning rate falls over; ``None`` for the first
             schedule of the settings.
@@ -36,17 +36,14 @@ class Fit:
         self, config: TrainConfig, data: Data, withhold: bool, epochs: int | None = None
     ) -> None:
         self.config = config
-        self.data = data
+        # What comes next is not asked here: hidden reviews lie between those that are left.
+        self.data = data = data.without(("recency",))
         self.withhold = withhold
         self.rows = data.search_likers if withhold else data.likers
         self.steps = math.ceil(len(self.rows) / config.batch_size)
         first = math.ceil(config.steps / max(self.steps, 1))
         self.epochs = epochs or min(config.epochs, first)
         self.towers = Towers(data.layout, config.dim, config.hidden, config.seed)
-        for block in data.layout.user:
-            if block.kind == "recency":  # the transitions', see draw
-                rows = slice(block.offset, block.offset + block.width)
-                self.towers.towers["user"].weight.data[rows] = 0
         self.adam = Adam(self.towers.parameters())
         self.loss = make_loss(config, data)
         self.done = 0
@@ -102,8 +99,7 @@ class Fit:
         towers.zero_grad()
         loss = self.loss(towers.forward_sparse("user", batch.slots), encode, batch, rng)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(towers.parameters(), config.gradient_clip)
-        self.adam.step(rate)
+        self.adam.step(rate, config.gradient_clip)
         return loss.item(), len(part.items)
 
     def state(self) -> dict[str, Any]:

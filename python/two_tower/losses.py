@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from two_tower.batches import Batch
@@ -34,6 +35,57 @@ class Loss(Protocol):
             rng: the source of chance.
         """
         ...
+
+
+class LogLikelihood(torch.autograd.Function):
+    """Weighted log likelihood of cells of a table of users and videos, each row a softmax.
+
+    With its own way back: the table is the largest thing in a step, and torch's operators write it
+    anew a dozen times where this writes it once, over itself.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        users: Tensor,
+        items: Tensor,
+        correction: Tensor | None,
+        never: Tensor,
+        found: Tensor,
+        weights: Tensor,
+    ) -> Tensor:
+        """Return the sum, a scalar.
+
+        Args:
+            ctx: what the way back needs.
+            users: ``[users, dim]``.
+            items: ``[items, dim]``.
+            correction: what is taken off the scores of each item, ``[items]``.
+            never: rows and columns of the cells that cannot be, int64 ``[2, n]``.
+            found: rows and columns of the cells whose likelihood counts, int64 ``[2, m]``.
+            weights: how much each of these counts, ``[m]``.
+        """
+        table = users @ items.T
+        if correction is not None:
+            table -= correction
+        table[never[0], never[1]] = NEVER
+        scores = table[found[0], found[1]]
+        highest = table.amax(1, keepdim=True)
+        sums = table.sub_(highest).exp_().sum(1)
+        ctx.save_for_backward(users, items, found, weights, sums)
+        ctx.table = table
+        return weights.to(users.dtype) @ (scores - (highest[:, 0] + sums.log())[found[0]])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of users and items; nothing else has one."""
+        users, items, found, weights, sums = ctx.saved_tensors
+        table, weights = ctx.table, weights.to(users.dtype) * gradients[0]
+        total = torch.zeros_like(sums).index_add_(0, found[0], weights)
+        table *= -(total / sums)[:, None]
+        table.index_put_((found[0], found[1]), weights, accumulate=True)
+        return table @ items, table.T @ users, None, None, None, None
 
 
 class Softmax:
@@ -84,20 +136,18 @@ class Softmax:
             column[chosen] = np.arange(len(chosen))
             targets, shown = column[targets], column[shown]
             logits_of = self.seen[chosen]
-        logits = users @ encode(logits_of).T / self.temperature
-        if correction is not None:
-            logits = logits - correction.to(logits.device)
         inside = shown >= 0
-        cells = (rows_of_shown[inside], shown[inside])
-        never = torch.tensor(NEVER, dtype=logits.dtype, device=logits.device)
-        logits = logits.index_put(
-            [torch.from_numpy(each).to(logits.device) for each in cells], never
+        cells = torch.from_numpy(np.stack([rows_of_shown[inside], shown[inside]]))
+        found = torch.from_numpy(np.stack([batch.rows, targets]))
+        likelihood: Tensor = LogLikelihood.apply(
+            users / self.temperature,
+            encode(logits_of),
+            correction,
+            cells,
+            found,
+            torch.from_numpy(batch.weights / batch.weights.sum()),
         )
-        chances = functional.log_softmax(logits, dim=1)
-        rows = torch.from_numpy(batch.rows).to(logits.device)
-        found = chances[rows, torch.from_numpy(targets).to(logits.device)]
-        weights = torch.from_numpy(batch.weights).to(logits.device)
-        return -(weights * found).sum() / weights.sum()
+        return -likelihood
 
     def inclusion(self, chosen: NDArray[np.int64], targets: int) -> NDArray[np.float64]:
         """Return the chance of each chosen video to be among the candidates, ``[chosen]``."""

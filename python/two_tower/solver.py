@@ -28,7 +28,7 @@ from two_tower.factors import Factors
 from two_tower.layout import Block
 from two_tower.ridge_trial import RIDGE, choose_ridge
 from two_tower.sharpen import MAX_CELLS, sharpened, weighted_users
-from two_tower.towers import SparseTower, Towers
+from two_tower.towers import SparseTower, weigher
 from two_tower.transitions import transitions
 
 # Of more videos the most liked stand for all where a matrix of them each is too much: when the
@@ -66,10 +66,7 @@ class Solver:
     def __init__(self, config: TrainConfig, data: Data) -> None:
         self.config = config
         self.data = data
-        # For how it weighs slots alone.
-        tower = Towers(data.layout, dim=1).towers["user"]
-        assert isinstance(tower, SparseTower)
-        self.tower = tower
+        self.tower = weigher(data.layout, "user")
 
     @cached_property
     def base(self) -> Base:

@@ -169,7 +169,7 @@ class Training:
             self._end(shown)
         else:
             some = self.ranked[:: 1 + len(self.ranked) // GLANCED]
-            self.history[-1] |= validate_towers(self.fit.towers, self.data, some)
+            self.history[-1] |= validate_towers(self.fit.towers, self.fit.data, some)
         self._save()
 
     def _end(self, shown: Bar) -> None:
@@ -204,7 +204,7 @@ class Training:
         """Measure the towers of a schedule, joined with what needs no epochs."""
         blend = self._blend(fit)
         if blend is None:
-            return Judged(fit, row, None, 1.0, validate_towers(fit.towers, self.data, self.ranked))
+            return Judged(fit, row, None, 1.0, validate_towers(fit.towers, fit.data, self.ranked))
         return Judged(fit, row, blend, *blend.choose(self.ranked, METRIC))
 
     def _take(self, judged: Judged) -> None:

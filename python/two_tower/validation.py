@@ -34,13 +34,13 @@ class _Part:
     Attributes:
         vectors: float32 ``[users, width]``.
         shown: rows and videos of their other training reviews, int64 ``[shown]`` each.
-        keys: of their validation likes, ``row * items + video``, int64 ``[likes]``.
+        wanted: rows and videos of their validation likes, int64 ``[likes]`` each.
         targets: how many each has, int64 ``[users]``.
     """
 
     vectors: Tensor
     shown: tuple[NDArray[np.int64], NDArray[np.int64]]
-    keys: NDArray[np.int64]
+    wanted: tuple[NDArray[np.int64], NDArray[np.int64]]
     targets: NDArray[np.int64]
 
 
@@ -83,7 +83,7 @@ class Lists:
         return _Part(
             vectors=encode(slots),
             shown=(part.rows[~held], part.items[~held]),
-            keys=part.rows[target] * self.items + part.items[target],
+            wanted=(part.rows[target], part.items[target]),
             targets=np.bincount(part.rows[target], minlength=len(part)),
         )
 
@@ -103,8 +103,10 @@ class Lists:
             if known is not None:
                 scores[:, torch.from_numpy(~known)] = -torch.inf
             scores[part.shown] = -torch.inf
-            best = scores.topk(depth, dim=1).indices.numpy()
-            hits = np.isin(np.arange(len(best))[:, None] * self.items + best, part.keys)
+            best = scores.topk(depth, dim=1).indices
+            wanted = torch.zeros(scores.shape, dtype=torch.bool)
+            wanted[part.wanted] = True
+            hits = wanted.gather(1, best).numpy()
             sums["ndcg@10"] += float(metrics.ndcg(hits, part.targets, 10).sum())
             sums["ndcg@100"] += float(metrics.ndcg(hits, part.targets, 100).sum())
             sums["recall@20"] += float(metrics.recall(hits, part.targets, 20).sum())

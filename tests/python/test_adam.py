@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from two_tower.adam import Adam
@@ -34,6 +35,21 @@ def test_steps_are_those_of_torch():
         assert torch.equal(mine, other)
 
 
+@pytest.mark.parametrize("longest", [0.5, 1e6])
+def test_gradients_longer_than_that_are_shortened_first(longest):
+    ours, theirs = parameters(), parameters()
+    adam, peer = Adam(ours), Adam(theirs)
+
+    def step(rate):
+        torch.nn.utils.clip_grad_norm_(theirs, longest)
+        peer.step(rate)
+
+    steps(ours, lambda rate: adam.step(rate, longest), 5)
+    steps(theirs, step, 5)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-7)
+
+
 def test_a_restored_one_goes_on_as_the_first_would():
     ours, theirs = parameters(), parameters()
     first, second = Adam(ours), Adam(theirs)
@@ -56,8 +72,7 @@ from two_tower.adam import Adam
 weight = torch.zeros(2, requires_grad=True)
 adam = Adam([weight])
 weight.sum().backward()
-torch.nn.utils.clip_grad_norm_([weight], 1.0)
-adam.step(0.1)
+adam.step(0.1, 1.0)
 sys.exit("torch._dynamo" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -37,6 +37,39 @@ def test_softmax_is_the_likelihood_among_the_videos_seen_in_training():
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("sample", [None, 12])
+def test_the_way_back_is_that_of_torch(sample):
+    """In double precision, with the likelihood written out."""
+    people, vectors = (each.clone().requires_grad_() for each in (PEOPLE, VECTORS))
+    loss = Softmax(COUNTS, 0.2, sample)
+    one = batch()
+    asked = []
+
+    def encode(numbers):
+        asked.append(numbers)
+        return vectors[torch.from_numpy(numbers)]
+
+    loss(people, encode, one, np.random.default_rng(3)).backward()
+    mine = [each.grad.clone() for each in (people, vectors)]
+    people.grad = vectors.grad = None
+    (chosen,) = asked
+    logits = people @ vectors[torch.from_numpy(chosen)].T / 0.2
+    if sample:
+        logits = logits - torch.from_numpy(np.log(loss.inclusion(chosen, len(one.items))))
+    column = {item: place for place, item in enumerate(chosen.tolist())}
+    never = torch.zeros(logits.shape, dtype=torch.bool)
+    for row, item in zip(one.shown_rows, one.shown_items, strict=True):
+        if item in column:
+            never[row, column[item]] = True
+    chances = logits.masked_fill(never, -torch.inf).log_softmax(1)
+    weights = torch.from_numpy(one.weights.astype(np.float64))
+    found = chances[torch.from_numpy(one.rows), [column[item] for item in one.items.tolist()]]
+    (-(weights * found).sum() / weights.sum()).backward()
+    assert never.any()
+    for found, expected in zip(mine, (people.grad, vectors.grad), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)
+
+
 def test_a_video_never_seen_in_training_is_not_pushed_away():
     vectors = VECTORS.clone().requires_grad_()
     loss = Softmax(COUNTS, 0.2)(PEOPLE, lambda n: vectors[torch.from_numpy(n)], batch(), RNG)

@@ -4,7 +4,7 @@ import torch
 
 from two_tower.errors import InputError
 from two_tower.layout import Block, Layout, Slots
-from two_tower.towers import SHRINKAGE, Towers, load_towers, save_towers
+from two_tower.towers import SHRINKAGE, Towers, Unit, load_towers, save_towers
 
 LAYOUT = Layout(
     "abc",
@@ -81,6 +81,11 @@ def test_slots_of_value_zero_count_as_absent():
     torch.testing.assert_close(
         towers.forward_sparse("user", kept), towers.forward_sparse("user", hidden)
     )
+
+
+def test_the_way_back_from_a_unit_vector_is_its_derivative():
+    vectors = torch.from_numpy(np.random.default_rng(2).normal(size=(5, 7))).requires_grad_()
+    assert torch.autograd.gradcheck(Unit.apply, vectors)
 
 
 def test_no_row_becomes_nan_even_with_weights_of_zero():

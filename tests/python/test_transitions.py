@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import training_tables
-from two_tower.batches import Hiding, draw
 from two_tower.blend import Blend, Choice
 from two_tower.closed_form import find_head
 from two_tower.config import TrainConfig
+from two_tower.factors import design, of_towers
 from two_tower.fit import Fit
 from two_tower.solver import Solver
+from two_tower.towers import weigher
 from two_tower.transitions import add_up, in_turn, profile, transitions
 from two_tower.warehouse import DuckDBWarehouse
 
@@ -150,21 +151,17 @@ def test_towers_without_transitions_carry_no_block_of_theirs(data):
 
 
 def test_the_trained_towers_leave_the_order_alone(data):
-    block = recency_of(data)
-    users = data.users.read(np.arange(40))
-    batch = draw(
-        data.layout,
-        data.items,
-        users,
-        users.folds == 0,
-        users.relevances,
-        Hiding((0.1, 0.6), 0.0),
-        np.random.default_rng(0),
-    )
-    inside = batch.slots.positions >= block.offset
-    assert inside.any()
-    assert not batch.slots.values[inside].any()
     fit = Fit(TrainConfig(), data, withhold=True, epochs=1)
     fit.epoch(lambda _: None)
-    weight = fit.towers.towers["user"].weight
-    assert not weight[block.offset : block.offset + block.width].any()
+    kinds = [block.kind for block in data.layout.user]
+    assert "recency" in kinds
+    assert [block.kind for block in fit.towers.layout.user] == kinds[: kinds.index("recency")]
+    items = np.ones((len(data.items), 128))
+    users = of_towers(fit.towers, items, data.layout).user
+    block = recency_of(data)
+    assert not users[block.offset : block.offset + block.width].any()
+    slots = fit.data.users.read(np.arange(40)).slots
+    vectors = design(weigher(data.layout, "user"), data.users.read(np.arange(40)).slots) @ users
+    expected = fit.towers.forward_sparse("user", slots).detach().numpy()
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
