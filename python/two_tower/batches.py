@@ -156,6 +156,7 @@ def take_items(
         rng: the source of chance.
     """
     slots = items.slots.take(numbers)
-    dropped = rng.random(len(numbers)) < drop
-    slots.values[items.is_identity[slots.positions] & dropped[slots.rows]] = 0
+    if drop:
+        dropped = rng.random(len(numbers)) < drop
+        slots.values[items.is_identity[slots.positions] & dropped[slots.rows]] = 0
     return slots

@@ -70,12 +70,16 @@ class TrainConfig(BaseModel):
     sampled_items: int = Field(
         default=8_192, ge=1, description="sampled softmax: uniform negatives a batch"
     )
-    epochs: int = Field(default=40, ge=1, description="at most so many passes over the users")
+    epochs: int = Field(
+        default=40,
+        ge=1,
+        description="at most so many passes over the users; the longer schedule twice as many",
+    )
     steps: int = Field(
         default=320,
         ge=1,
         description="optimiser steps of the first schedule tried, in whole epochs; another is"
-        " three times as long, at half the temperature, and taken where validation gains",
+        " six times as long, at half the temperature, and taken where validation gains",
     )
     batch_size: int = Field(default=128, ge=1, description="users a step")
     learning_rate: float = Field(
@@ -85,7 +89,11 @@ class TrainConfig(BaseModel):
     )
     gradient_clip: float = Field(default=1.0, gt=0, description="largest norm of a step's gradient")
     identity_dropout: float = Field(
-        default=0.3, ge=0, lt=1, description="share of videos whose own id is hidden in a step"
+        default=0.3,
+        ge=0,
+        lt=1,
+        description="start=random: share of videos whose own id is hidden in a step, so that its"
+        " content says enough of a new one; joined towers leave that to a ridge",
     )
     profile_dropout: float = Field(
         default=0.5,

@@ -41,7 +41,7 @@ class Content:
 def read_content(layout: Layout, items: Items, tower: SparseTower) -> Content:
     """Return the content of the catalogue."""
     width = layout.feature_dim("item")
-    values = tower.scaled(items.slots).numpy().astype(np.float64)
+    values = tower.scaled(items.slots).astype(np.float64)
     is_content = ~items.is_identity[items.slots.positions]
     shape = (len(items), width)
     matrix = sparse.csr_array(

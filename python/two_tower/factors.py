@@ -48,7 +48,7 @@ def design(tower: SparseTower, slots: Slots) -> sparse.csr_array:
     """Return rows of slots as the tower weighs them, and a 1 each: ``[rows, feature_dim + 1]``."""
     width = len(tower.weight) + 1
     rows = len(slots)
-    values = np.concatenate([tower.scaled(slots).numpy(), np.ones(rows, dtype=np.float32)])
+    values = np.concatenate([tower.scaled(slots), np.ones(rows, dtype=np.float32)])
     places = np.concatenate([slots.positions, np.full(rows, width - 1)])
     numbers = np.concatenate([slots.rows, np.arange(rows)])
     return sparse.csr_array((values.astype(np.float64), (numbers, places)), shape=(rows, width))

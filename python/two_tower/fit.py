@@ -16,7 +16,7 @@ from two_tower.batches import Hiding, draw, take_items
 from two_tower.config import TrainConfig
 from two_tower.dataset import VALIDATION_FOLD, Data
 from two_tower.losses import BinaryCrossEntropy, Loss, Softmax
-from two_tower.towers import Towers
+from two_tower.towers import Bags, SparseTower, Towers
 
 Advance = Callable[[int], None]
 
@@ -46,6 +46,7 @@ class Fit:
         self.towers = Towers(data.layout, config.dim, config.hidden, config.seed)
         self.adam = Adam(self.towers.parameters())
         self.loss = make_loss(config, data)
+        self.bags: tuple[NDArray[np.int64], Bags] | None = None
         self.done = 0
 
     def epoch(self, advance: Advance) -> dict[str, float]:
@@ -93,14 +94,27 @@ class Fit:
         batch = draw(data.layout, data.items, part, withheld, weights, hiding, rng)
 
         def encode(numbers: NDArray[np.int64]) -> torch.Tensor:
-            slots = take_items(data.items, numbers, config.identity_dropout, rng)
-            return towers.forward_sparse("item", slots)
+            vectors: torch.Tensor = towers.towers["item"](self._bags(numbers, rng))
+            return vectors
 
         towers.zero_grad()
         loss = self.loss(towers.forward_sparse("user", batch.slots), encode, batch, rng)
         loss.backward()
         self.adam.step(rate, config.gradient_clip)
         return loss.item(), len(part.items)
+
+    def _bags(self, numbers: NDArray[np.int64], rng: np.random.Generator) -> Bags:
+        """Return some videos as the tower weighs them; where they are always the same, once."""
+        if self.bags is not None and self.bags[0] is numbers:
+            return self.bags[1]
+        # Joined towers leave to the closed form's content what a video without its own id is.
+        drop = self.config.identity_dropout if self.config.start == "random" else 0.0
+        tower = self.towers.towers["item"]
+        assert isinstance(tower, SparseTower)
+        bags = tower.bags(take_items(self.data.items, numbers, drop, rng))
+        if not drop:
+            self.bags = numbers, bags
+        return bags
 
     def state(self) -> dict[str, Any]:
         """Return what :meth:`restore` needs: tensors and primitives."""

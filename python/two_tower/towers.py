@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -32,6 +34,27 @@ FORMAT = 1
 SHRINKAGE = 4.0
 
 
+class Bags:
+    """Rows of slots as a tower weighs them, kept where the same rows are encoded at every step.
+
+    Args:
+        slots: the rows.
+        values: each slot's value by the norm of its block, float32 ``[slots]``.
+        width: of the flat vector.
+    """
+
+    def __init__(self, slots: Slots, values: NDArray[np.float32], width: int) -> None:
+        self.there = (slots.positions, values, slots.offsets)
+        self.shape = (len(slots), width)
+
+    @cached_property
+    def back(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """The transposed rows."""
+        positions, values, offsets = self.there
+        matrix = csr_array((values, positions, offsets), shape=self.shape).tocsc()
+        return matrix.indices, matrix.data, matrix.indptr
+
+
 class SlotSum(torch.autograd.Function):
     """Sum of the weight rows that sparse rows name: an embedding bag with a faster way back.
 
@@ -41,25 +64,20 @@ class SlotSum(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, weight: Tensor, positions: Tensor, values: Tensor, offsets: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, weight: Tensor, bags: Bags) -> Tensor:
         """Return ``[rows, width]``."""
-        ctx.shape = (len(offsets) - 1, len(weight))
-        ctx.save_for_backward(positions, values, offsets)
-        return _sums(weight, positions, values, offsets)
+        ctx.bags = bags
+        return _sums(weight, bags.there)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """Return the gradient of the weights, ``[feature_dim, width]``; nothing else has one."""
-        positions, values, offsets = (tensor.numpy() for tensor in ctx.saved_tensors)
-        matrix = csr_array((values, positions, offsets), shape=ctx.shape).tocsc()
-        transposed = (matrix.indices, matrix.data, matrix.indptr)
-        gradient = _sums(gradients[0].contiguous(), *map(torch.from_numpy, transposed))
-        return gradient, None, None, None
+        return _sums(gradients[0].contiguous(), ctx.bags.back), None
 
 
-def _sums(weight: Tensor, positions: Tensor, values: Tensor, offsets: Tensor) -> Tensor:
+def _sums(weight: Tensor, bags: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]) -> Tensor:
+    positions, values, offsets = map(torch.from_numpy, bags)
     return functional.embedding_bag(
         positions,
         weight,
@@ -118,14 +136,17 @@ class SparseTower(nn.Module):
         # What the square of a block's norm has beside the squares of its slots.
         self.added = np.array([shrinkage * (block.kind == "history") for block in blocks])
 
-    def forward(self, slots: Slots) -> Tensor:
+    def forward(self, bags: Bags) -> Tensor:
         """Return unit vectors, float32 ``[rows, dim]``."""
-        positions, offsets = torch.from_numpy(slots.positions), torch.from_numpy(slots.offsets)
-        summed = SlotSum.apply(self.weight, positions, self.scaled(slots), offsets)
+        summed = SlotSum.apply(self.weight, bags)
         unit: Tensor = Unit.apply(finish(summed, self.bias, self.output))
         return unit
 
-    def scaled(self, slots: Slots) -> Tensor:
+    def bags(self, slots: Slots) -> Bags:
+        """Return rows as this tower weighs them."""
+        return Bags(slots, self.scaled(slots), len(self.weight))
+
+    def scaled(self, slots: Slots) -> NDArray[np.float32]:
         """Return each slot's value by the norm of its block in its row, float32 ``[slots]``."""
         blocks = len(self.is_normalised)
         block = self.block_of[slots.positions]
@@ -134,7 +155,7 @@ class SparseTower(nn.Module):
         squares = squares + np.tile(self.added, len(slots))
         inverse = 1 / np.sqrt(np.where(squares > 0, squares, 1))
         factors = np.where(self.is_normalised[block], inverse[cells], 1)
-        return torch.from_numpy((slots.values * factors).astype(np.float32))
+        return np.asarray(slots.values * factors, dtype=np.float32)
 
 
 class DenseTower(nn.Module):
@@ -212,7 +233,8 @@ class Towers(nn.Module):
 
     def forward_sparse(self, tower: Tower, slots: Slots) -> Tensor:
         """Return the unit vectors of sparse rows, float32 ``[rows, dim]``."""
-        vectors: Tensor = self.towers[tower](slots)
+        sparse = self.towers[tower]
+        vectors: Tensor = sparse(sparse.bags(slots))
         return vectors
 
     def dense_module(self) -> DenseTowers:

@@ -33,10 +33,11 @@ from two_tower.validation import least_gain, validate_towers
 # Of the three that validation measures the one that chance moves least.
 METRIC = "ndcg@100"
 # The other schedule is so many times as long, at so much of the temperature: where there is more to
-# learn, lower temperatures no longer overfit. It is not tried where the first one has so many times
-# the steps that it needs.
-LONGER = 3
+# learn, lower temperatures no longer overfit. It may have so many times the passes that the first
+# one may, and is not tried where that has all of them, or so many times the steps that it needs.
+LONGER = 6
 SHARPER = 0.5
+PASSES = 2
 LONG = 1.5
 # Reviews that it may read: of a million a pass takes long, and the sum gains little by the last.
 MOST_READ = 16_000_000
@@ -192,11 +193,11 @@ class Training:
 
     def _other(self) -> Fit | None:
         """Return the beginning of the other schedule after the first one; None after that."""
-        fits = max(MOST_READ // max(self.data.reviews, 1), self.fit.epochs)
-        longer = min(LONGER * self.fit.epochs, self.config.epochs, fits)
+        first, most = self.fit.epochs, self.config.epochs
         # Of many users a single epoch may have more steps than the first schedule needs.
-        is_long = self.fit.epochs * self.fit.steps >= LONG * self.config.steps
-        if self.best or is_long or longer == self.fit.epochs:
+        is_long = first * self.fit.steps >= LONG * self.config.steps
+        longer = min(LONGER * first, PASSES * most, MOST_READ // max(self.data.reviews, 1))
+        if self.best or first == most or is_long or longer <= first:
             return None
         return self._fit(longer, SHARPER * self.config.temperature)
 

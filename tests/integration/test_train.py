@@ -234,10 +234,10 @@ def measured_at_the_ends(monkeypatch: pytest.MonkeyPatch, *figures: float) -> No
     ("figures", "expected", "temperature"),
     [
         # What counts is the end of a schedule.
-        ((0.3, 0.2), (8, 2, 0.3), 0.2),
+        ((0.3, 0.2), (14, 2, 0.3), 0.2),
         # What gains no more than chance is not taken.
-        ((0.3, 0.301), (8, 2, 0.3), 0.2),
-        ((0.3, 0.302), (8, 6, 0.302), 0.1),
+        ((0.3, 0.301), (14, 2, 0.3), 0.2),
+        ((0.3, 0.302), (14, 12, 0.302), 0.1),
     ],
 )
 def test_the_longer_and_sharper_schedule_is_taken_where_it_is_better(
@@ -259,27 +259,31 @@ def test_the_longer_and_sharper_schedule_is_taken_where_it_is_better(
     result = train(settings, TWO_EPOCHS)
     assert (result.epochs, result.best_epoch, result.valid_metric) == expected
     history = json.loads((result.run_dir / "history.json").read_text())
-    assert [row["schedule"] for row in history] == [2, 2, 6, 6, 6, 6, 6, 6]
-    assert [row["temperature"] for row in history] == [0.2] * 2 + [0.1] * 6
-    assert [row["ndcg@100"] for row in history] == [0.9, figures[0], *[0.9] * 5, figures[1]]
+    assert [row["schedule"] for row in history] == [2] * 2 + [12] * 12
+    assert [row["temperature"] for row in history] == [0.2] * 2 + [0.1] * 12
+    assert [row["ndcg@100"] for row in history] == [0.9, figures[0], *[0.9] * 11, figures[1]]
     assert history[1]["learning_rate"] < history[0]["learning_rate"]
     assert begun == [0.2, 0.1, temperature]
 
 
 @pytest.mark.parametrize(
-    ("steps", "passes", "schedules"),
+    ("steps", "epochs", "passes", "schedules"),
     [
         # Two epochs of four steps each are at least one and a half times five steps, not six.
-        (5, 9, [2, 2]),
-        (6, 9, [2, 2, 6, 6, 6, 6, 6, 6]),
-        (6, 3, [2, 2, 3, 3, 3]),
-        (6, 2, [2, 2]),
+        (5, 20, 20, [2, 2]),
+        (6, 20, 20, [2] * 2 + [12] * 12),
+        (6, 20, 3, [2] * 2 + [3] * 3),
+        (6, 20, 2, [2, 2]),
+        # The first schedule has all that it may have, and where it may have one more.
+        (6, 2, 20, [2, 2]),
+        (6, 3, 20, [2] * 2 + [6] * 6),
     ],
 )
 def test_there_is_no_more_of_the_longer_schedule_than_pays(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
     steps: int,
+    epochs: int,
     passes: int,
     schedules: list[int],
 ) -> None:
@@ -288,7 +292,7 @@ def test_there_is_no_more_of_the_longer_schedule_than_pays(
         [row] = warehouse.fetch("select sum(len(folds)) as reviews from two_tower.training_users")
     monkeypatch.setattr(training, "MOST_READ", passes * int(row["reviews"]))
     measured_at_the_ends(monkeypatch, 0.3, 0.4)
-    result = train(settings, TWO_EPOCHS.model_copy(update={"steps": steps}))
+    result = train(settings, TWO_EPOCHS.model_copy(update={"steps": steps, "epochs": epochs}))
     history = json.loads((result.run_dir / "history.json").read_text())
     assert [row["schedule"] for row in history] == schedules
 

@@ -26,3 +26,29 @@ def test_what_is_to_be_found_is_relevant_or_by_the_specification_liked(tmp_path,
     else:
         assert len(found) == reviews
         assert set(found) == {training_tables.LIKE**2, training_tables.DISLIKE**2}
+
+
+@pytest.mark.parametrize(("start", "drops"), [("closed_form", [0.0]), ("random", [0.3] * 4)])
+def test_joined_towers_see_all_videos_as_they_are_and_weigh_their_slots_once(
+    tmp_path, monkeypatch, start, drops
+):
+    """Towers that stand alone have to know what a video without its own id is."""
+    warehouse = DuckDBWarehouse(duckdb.connect())
+    training_tables.build(warehouse)
+    data = training_tables.read(warehouse, tmp_path)
+    given, take_items = [], fit.take_items
+
+    def watched(items, numbers, drop, rng):
+        given.append(drop)
+        return take_items(items, numbers, drop, rng)
+
+    monkeypatch.setattr(fit, "take_items", watched)
+    config = TrainConfig(start=start, batch_size=len(data.likers) // 2)
+    trained = fit.Fit(config, data, withhold=False, epochs=2)
+    before = trained.towers.towers["item"].weight.clone()
+    trained.epoch(lambda _: None)
+    between = trained.towers.towers["item"].weight.clone()
+    trained.epoch(lambda _: None)
+    assert given == drops
+    for one, other in ((before, between), (between, trained.towers.towers["item"].weight)):
+        assert not (one == other).all()
