@@ -84,11 +84,6 @@ def in_past(layout: Layout, slots: Slots) -> NDArray[np.bool_]:
     blocks = past_blocks(layout)
     if not blocks:
         return np.ones(len(slots.positions), dtype=np.bool_)
-    return in_blocks(layout, blocks, slots)
-
-
-def in_blocks(layout: Layout, blocks: list[Block], slots: Slots) -> NDArray[np.bool_]:
-    """Return which slots of users lie in some blocks, bool ``[slots]``."""
     places = np.zeros(layout.feature_dim("user"), dtype=np.bool_)
     for block in blocks:
         places[block.offset : block.offset + block.width] = True

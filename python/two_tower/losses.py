@@ -81,7 +81,9 @@ class LogLikelihood(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of users and items; nothing else has one."""
         users, items, found, weights, sums = ctx.saved_tensors
-        table, weights = ctx.table, weights.to(users.dtype) * gradients[0]
+        # Written over: there is no second way back.
+        table, ctx.table = ctx.table, None
+        weights = weights.to(users.dtype) * gradients[0]
         total = torch.zeros_like(sums).index_add_(0, found[0], weights)
         table *= -(total / sums)[:, None]
         table.index_put_((found[0], found[1]), weights, accumulate=True)

@@ -103,10 +103,11 @@ class Lists:
             if known is not None:
                 scores[:, torch.from_numpy(~known)] = -torch.inf
             scores[part.shown] = -torch.inf
-            best = scores.topk(depth, dim=1).indices
+            best = scores.topk(depth, dim=1)
             wanted = torch.zeros(scores.shape, dtype=torch.bool)
             wanted[part.wanted] = True
-            hits = wanted.gather(1, best).numpy()
+            # Of few videos a list ends in those that are not ranked.
+            hits = (wanted.gather(1, best.indices) & best.values.isfinite()).numpy()
             sums["ndcg@10"] += float(metrics.ndcg(hits, part.targets, 10).sum())
             sums["ndcg@100"] += float(metrics.ndcg(hits, part.targets, 100).sum())
             sums["recall@20"] += float(metrics.recall(hits, part.targets, 20).sum())
