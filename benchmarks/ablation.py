@@ -29,7 +29,6 @@ from two_tower.evaluate import evaluate
 from two_tower.factors import Factors, on_the_sphere, reduced
 from two_tower.fit import Fit
 from two_tower.layout import read_layout
-from two_tower.ridge_trial import choose_ridge
 from two_tower.solver import Solver
 from two_tower.towers import Towers, save_towers
 from two_tower.warehouse import open_warehouse
@@ -96,9 +95,7 @@ def train(config: TrainConfig, data: Data) -> tuple[Towers, Blend]:
     for _ in range(EPOCHS):
         fit.epoch(lambda _: None)
     solver = Solver(config, data)
-    ridge, _ = choose_ridge(
-        config, data, solver.tower, solver.short_base, data.validation, "ndcg@100"
-    )
+    ridge = solver.try_ridges(data.validation, "ndcg@100").ridge
     return fit.towers, Blend(config, data, fit.towers, solver.final(ridge, True, False), False)
 
 

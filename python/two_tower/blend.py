@@ -35,14 +35,15 @@ from two_tower.towers import Towers, weigher
 from two_tower.validation import Lists, least_gain, validate
 
 # Shares of the trained towers that are tried, of the sittings, and of the transitions. The first is
-# taken unless another gains more than chance. Where there is nobody to try on the trained towers
-# count SHARE, and the others nothing.
+# taken unless another gains more than chance; of towers that were taught all is. Where there is
+# nobody to try on the trained towers count SHARE, and the others nothing.
 SHARE = 0.8
 SHARES = (SHARE, 0.0, 0.4, 0.6, 1.0)
 SITTING_SHARES = (0.15, 0.0, 0.3)
 TRANSITION_SHARES = (0.0, 0.2, 0.4, 0.6)
-# Transitions have a block to themselves, of a slot a video, and have to be worth it.
-LEAST_TRANSITION_GAIN = 0.01
+# Transitions have a block to themselves, of a slot a video, and towers that were taught have what
+# the closed form says: there the other part has to be worth it.
+LEAST_PART_GAIN = 0.01
 # What content is worth is tried up to so many videos, on so many users at most.
 MAX_TRIED_ITEMS = 20_000
 MAX_TRIED_USERS = 1_000
@@ -145,11 +146,15 @@ class Blend:
         """Return the sum at the rank that the embeddings have; the last column is the sphere's."""
         return reduced(self.at(choice), self.users, self.known, self.config.dim - 1)
 
-    def choose(self, rows: NDArray[np.int64], metric: str) -> tuple[float, dict[str, float]]:
+    def choose(
+        self, rows: NDArray[np.int64], metric: str, taught: bool
+    ) -> tuple[float, dict[str, float]]:
         """Try all shares on these users' validation likes; return the best and its metrics."""
-        shares = SHARES if len(self.parts) > 1 else (1.0,)
+        first = 1.0 if taught or len(self.parts) == 1 else SHARE
+        shares = [first] if len(self.parts) == 1 else sorted(SHARES, key=lambda x: x != first)
         found = [self._try(Choice(share), rows) for share in shares]
-        best = _first_or_best([each[metric] for each in found], least_gain(len(rows)))
+        least = LEAST_PART_GAIN if taught else least_gain(len(rows))
+        best = _first_or_best([each[metric] for each in found], least)
         return shares[best], found[best]
 
     def try_sittings(self, choice: Choice, rows: NDArray[np.int64], metric: str) -> Choice:
@@ -164,7 +169,7 @@ class Blend:
         if self.transitions is None:
             return choice
         tried = [replace(choice, transition_share=each) for each in TRANSITION_SHARES]
-        return self._best(tried, LEAST_TRANSITION_GAIN, rows, metric)
+        return self._best(tried, LEAST_PART_GAIN, rows, metric)
 
     def _best(
         self, choices: list[Choice], least: float, rows: NDArray[np.int64], metric: str

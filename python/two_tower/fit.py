@@ -16,6 +16,7 @@ from two_tower.batches import Hiding, draw, take_items
 from two_tower.config import TrainConfig
 from two_tower.dataset import VALIDATION_FOLD, Data
 from two_tower.losses import BinaryCrossEntropy, Loss, Softmax
+from two_tower.teacher import Teacher
 from two_tower.towers import Bags, SparseTower, Towers
 
 Advance = Callable[[int], None]
@@ -30,22 +31,28 @@ class Fit:
         withhold: whether the validation fold is kept from the model.
         epochs: the number of epochs that the learning rate falls over; ``None`` for the first
             schedule of the settings.
+        teacher: whom the towers follow beside the reviews.
     """
 
     def __init__(
-        self, config: TrainConfig, data: Data, withhold: bool, epochs: int | None = None
+        self,
+        config: TrainConfig,
+        data: Data,
+        withhold: bool,
+        epochs: int | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         self.config = config
         # What comes next is not asked here: hidden reviews lie between those that are left.
         self.data = data = data.without(("recency",))
         self.withhold = withhold
         self.rows = data.search_likers if withhold else data.likers
-        self.steps = math.ceil(len(self.rows) / config.batch_size)
-        first = math.ceil(config.steps / max(self.steps, 1))
-        self.epochs = epochs or min(config.epochs, first)
+        first, self.steps = first_schedule(config, len(self.rows))
+        self.epochs = epochs or first
         self.towers = Towers(data.layout, config.dim, config.hidden, config.seed)
         self.adam = Adam(self.towers.parameters())
-        self.loss = make_loss(config, data)
+        self.teacher = teacher
+        self.loss = make_loss(config, data, teacher)
         self.bags: tuple[NDArray[np.int64], Bags] | None = None
         self.done = 0
 
@@ -131,10 +138,16 @@ class Fit:
         self.adam.restore(state["adam"])
 
 
-def make_loss(config: TrainConfig, data: Data) -> Loss:
+def first_schedule(config: TrainConfig, users: int) -> tuple[int, int]:
+    """Return the epochs of the first schedule for so many users, and the steps of each."""
+    steps = math.ceil(users / config.batch_size)
+    return min(config.epochs, math.ceil(config.steps / max(steps, 1))), steps
+
+
+def make_loss(config: TrainConfig, data: Data, teacher: Teacher | None = None) -> Loss:
     """Return the loss of the settings; softmax samples where the full one would not fit."""
     if config.loss == "bce":
         return BinaryCrossEntropy(data.seen, config.negatives, config.scale)
     fits = int(data.seen.sum()) <= config.max_full_softmax_items
     sample = None if fits else config.sampled_items
-    return Softmax(data.review_counts, config.temperature, sample)
+    return Softmax(data.review_counts, config.temperature, sample, teacher)

@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from two_tower.batches import Batch
+from two_tower.teacher import SHARE, Teacher
 
 EncodeItems = Callable[[NDArray[np.int64]], Tensor]
 
@@ -53,6 +54,7 @@ class LogLikelihood(torch.autograd.Function):
         never: Tensor,
         found: Tensor,
         weights: Tensor,
+        taught: Tensor | None,
     ) -> Tensor:
         """Return the sum, a scalar.
 
@@ -64,17 +66,25 @@ class LogLikelihood(torch.autograd.Function):
             never: rows and columns of the cells that cannot be, int64 ``[2, n]``.
             found: rows and columns of the cells whose likelihood counts, int64 ``[2, m]``.
             weights: how much each of these counts, ``[m]``.
+            taught: how likely a teacher finds each cell, ``[users, items]``, rows that add up to 1
+                and 0 where it cannot be: so much of ``SHARE`` of a row's weight counts there.
         """
         table = users @ items.T
         if correction is not None:
             table -= correction
         table[never[0], never[1]] = NEVER
         scores = table[found[0], found[1]]
+        mean = None if taught is None else torch.linalg.vecdot(taught, table)
         highest = table.amax(1, keepdim=True)
         sums = table.sub_(highest).exp_().sum(1)
         ctx.save_for_backward(users, items, found, weights, sums)
-        ctx.table = table
-        return weights.to(users.dtype) @ (scores - (highest[:, 0] + sums.log())[found[0]])
+        ctx.table, ctx.taught = table, taught
+        weights, whole = weights.to(users.dtype), highest[:, 0] + sums.log()
+        likelihood = weights @ (scores - whole[found[0]])
+        if mean is None:
+            return likelihood
+        total = torch.zeros_like(sums).index_add_(0, found[0], weights)
+        return (1 - SHARE) * likelihood + SHARE * (total @ (mean - whole))
 
     @staticmethod
     @once_differentiable
@@ -82,12 +92,15 @@ class LogLikelihood(torch.autograd.Function):
         """Return the gradients of users and items; nothing else has one."""
         users, items, found, weights, sums = ctx.saved_tensors
         # Written over: there is no second way back.
-        table, ctx.table = ctx.table, None
+        (table, ctx.table), (taught, ctx.taught) = (ctx.table, None), (ctx.taught, None)
         weights = weights.to(users.dtype) * gradients[0]
         total = torch.zeros_like(sums).index_add_(0, found[0], weights)
         table *= -(total / sums)[:, None]
+        if taught is not None:
+            table.addcmul_(taught, (SHARE * total)[:, None])
+            weights = (1 - SHARE) * weights
         table.index_put_((found[0], found[1]), weights, accumulate=True)
-        return table @ items, table.T @ users, None, None, None, None
+        return table @ items, table.T @ users, None, None, None, None, None
 
 
 class Softmax:
@@ -105,6 +118,7 @@ class Softmax:
             Those without any are not ranked: nobody could have found one.
         temperature: cosines are divided by it.
         sample: uniform negatives a batch; ``None`` for all videos.
+        teacher: whom the towers follow beside the reviews, where all videos are ranked.
     """
 
     def __init__(
@@ -112,6 +126,7 @@ class Softmax:
         counts: NDArray[np.int64],
         temperature: float,
         sample: int | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         self.seen = np.flatnonzero(counts)
         self.share = counts[self.seen] / max(int(counts.sum()), 1)
@@ -119,6 +134,7 @@ class Softmax:
         self.place[self.seen] = np.arange(len(self.seen))
         self.temperature = temperature
         self.sample = None if sample is None else min(sample, len(self.seen))
+        self.teacher = teacher
 
     def __call__(
         self, users: Tensor, encode: EncodeItems, batch: Batch, rng: np.random.Generator
@@ -141,6 +157,11 @@ class Softmax:
         inside = shown >= 0
         cells = torch.from_numpy(np.stack([rows_of_shown[inside], shown[inside]]))
         found = torch.from_numpy(np.stack([batch.rows, targets]))
+        taught = None
+        if self.teacher is not None:
+            taught = self.teacher.scores(batch, self.place, len(self.seen))
+            taught[cells[0], cells[1]] = NEVER
+            taught = taught.softmax(1)
         likelihood: Tensor = LogLikelihood.apply(
             users / self.temperature,
             encode(logits_of),
@@ -148,6 +169,7 @@ class Softmax:
             cells,
             found,
             torch.from_numpy(batch.weights / batch.weights.sum()),
+            taught,
         )
         return -likelihood
 

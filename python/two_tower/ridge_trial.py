@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from two_tower.closed_form import Base, add_up, as_factors, solve
+from two_tower.closed_form import Base, Floats, add_up, as_factors, solve
 from two_tower.config import TrainConfig
 from two_tower.dataset import Data
 from two_tower.factors import Factors, encoder
@@ -24,6 +26,20 @@ LOWER = (2.0, 0.8)
 FEW = 3
 
 
+class Tried(NamedTuple):
+    """A penalty, and the closed form with it, the validation fold withheld.
+
+    Attributes:
+        ridge: the penalty.
+        closed: of the rank of the embeddings; None where there is nothing to solve.
+        solution: of full rank, as :func:`two_tower.closed_form.solve` returns it; None as well.
+    """
+
+    ridge: float
+    closed: Factors | None = None
+    solution: Floats | None = None
+
+
 def choose_ridge(
     config: TrainConfig,
     data: Data,
@@ -31,10 +47,8 @@ def choose_ridge(
     base: Base,
     rows: NDArray[np.int64],
     metric: str,
-) -> tuple[float, Factors | None]:
+) -> Tried:
     """Return the penalty under which the closed form ranks these users' validation likes best.
-
-    And that closed form, with the validation fold withheld; None where it was not tried.
 
     Args:
         config: ``ridge``, where it is set, is not chosen.
@@ -44,32 +58,37 @@ def choose_ridge(
         rows: users with a like in the validation fold, int64 ``[n]``, rising.
         metric: of :func:`two_tower.validation.validate`.
     """
-    if config.ridge is not None or not len(rows) or not base:
-        return config.ridge or RIDGE, None
+    if not len(rows) or not base:
+        return Tried(config.ridge or RIDGE)
     sums = add_up(config, data, tower, True, base.head)
     known = np.zeros(len(data.items), dtype=np.bool_)
     known[base.head.items] = True
 
-    def solved(ridge: float) -> tuple[float, Factors]:
-        return ridge, as_factors(config, data, base.head, sums, solve(sums, ridge, base.prior))
+    def solved(ridge: float) -> Tried:
+        solution = solve(sums, ridge, base.prior)
+        return Tried(ridge, as_factors(config, data, base.head, sums, solution), solution)
 
-    def measured(factors: Factors, few: int | None = None) -> float:
+    def measured(tried: Tried, few: int | None = None) -> float:
+        factors = tried.closed
+        assert factors is not None
         vectors = torch.from_numpy(factors.item.astype(np.float32))
         return validate(encoder(tower, factors), vectors, data, rows, known, few)[metric]
 
+    if config.ridge is not None:
+        return solved(config.ridge)
     best = solved(RIDGE)
-    value = measured(best[1])
+    value = measured(best)
     for side in (HIGHER, LOWER):
         for ridge in side:
             other = solved(ridge)
-            found = measured(other[1])
+            found = measured(other)
             if found <= value * (1 + least_gain(len(rows))):
                 break  # what lies further on this side is worse still
             if side is LOWER:
-                before, after = (measured(each[1], FEW) for each in (best, other))
+                before, after = (measured(each, FEW) for each in (best, other))
                 if found * after <= value * before:
                     break
             best, value = other, found
-        if best[0] != RIDGE:
+        if best.ridge != RIDGE:
             break
     return best

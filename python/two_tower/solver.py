@@ -26,8 +26,9 @@ from two_tower.config import TrainConfig
 from two_tower.dataset import Data
 from two_tower.factors import Factors
 from two_tower.layout import Block
-from two_tower.ridge_trial import RIDGE, choose_ridge
+from two_tower.ridge_trial import RIDGE, Tried, choose_ridge
 from two_tower.sharpen import MAX_CELLS, sharpened, weighted_users
+from two_tower.teacher import MAX_ITEMS, Teacher, loses, teach
 from two_tower.towers import SparseTower, weigher
 from two_tower.transitions import transitions
 
@@ -92,20 +93,36 @@ class Solver:
     def _histories(self) -> list[Block]:
         return [block for block in self.data.layout.user if block.kind == "history"]
 
-    def search(self, rows: NDArray[np.int64], metric: str) -> Solved:
-        """Solve all of them with the validation fold withheld.
+    def try_ridges(self, rows: NDArray[np.int64], metric: str) -> Tried:
+        """Choose the penalty of the closed form.
 
         Args:
             rows: users with a like in the validation fold, int64 ``[n]``, rising.
-            metric: of :func:`two_tower.validation.validate`, by which the penalty is chosen.
+            metric: of :func:`two_tower.validation.validate`, by which it is chosen.
         """
+        return choose_ridge(self.config, self.data, self.tower, self.short_base, rows, metric)
+
+    def teacher(self, withhold: bool, ridge: float) -> Teacher:
+        """Return the closed form at full rank, for the towers to follow."""
+        # The towers do not know what comes next.
+        return teach(self.config, self.data.without(("recency",)), ridge, withhold)
+
+    def teacher_if_needed(self, tried: Tried, rows: NDArray[np.int64]) -> Teacher | None:
+        """Return the search's where these users' lists lose much by its low rank; else None."""
+        config = self.config
+        most = min(MAX_ITEMS, config.max_full_softmax_items)
+        if config.loss != "softmax" or int(self.data.seen.sum()) > most:
+            return None
+        needed = loses(self.data, self.tower, self.short_base, tried, rows)
+        return self.teacher(True, tried.ridge) if needed else None
+
+    def search(self, tried: Tried) -> Solved:
+        """Solve all of them with the validation fold withheld."""
         # What comes next says nothing of likes that came before.
         coming = ahead(
             lambda: transitions(self.config, self.data, True) if self.data.asks_next else None
         )
-        ridge, closed = choose_ridge(
-            self.config, self.data, self.tower, self.short_base, rows, metric
-        )
+        ridge, closed = tried.ridge, tried.closed
         together = ahead(lambda: self.sittings(True, ridge))
         if closed is None or self.base is not self.short_base:
             closed = self.closed(True, ridge)

@@ -54,6 +54,7 @@ class TrainResult:
         best_epoch: the number of epochs the model was trained for.
         valid_metric: NDCG@100 of the validation fold after so many, joined with the closed form
             alone; None where nobody could be ranked.
+        taught: whether the towers followed the closed form at full rank while they trained.
         share: how much the trained towers count beside the closed form, 0..1.
         sitting_share: how much what goes together in one sitting counts beside both, 0..1.
         transition_share: how much what was reviewed last counts beside these, 0..1.
@@ -73,6 +74,7 @@ class TrainResult:
     epochs: int
     best_epoch: int
     valid_metric: float | None
+    taught: bool
     share: float
     sitting_share: float
     transition_share: float
@@ -183,14 +185,16 @@ def _open(run: Path, layout: Layout) -> Data:
 
 
 def _result(run: Path, training: Training, layout: Layout, seconds: float) -> TrainResult:
-    data, history = training.data, training.history
+    data, history, best = training.data, training.history, training.best
+    assert best is not None
     return TrainResult(
         version=run.name,
         run_dir=run,
         loss=training.config.loss,
-        epochs=len(history) or training.best,
-        best_epoch=training.best,
+        epochs=len(history) or best.epochs,
+        best_epoch=best.epochs,
         valid_metric=training.best_value,
+        taught=best.taught,
         share=training.choice.share if training.joins else 1.0,
         sitting_share=training.choice.sitting_share,
         transition_share=training.choice.transition_share,

@@ -22,11 +22,12 @@ from two_tower.blend import Blend, Choice
 from two_tower.config import TrainConfig
 from two_tower.dataset import Data
 from two_tower.errors import InputError
-from two_tower.fit import Fit
+from two_tower.fit import Fit, first_schedule
 from two_tower.progress import Bar
 from two_tower.ridge_trial import RIDGE
 from two_tower.runs import package_checksum
 from two_tower.solver import Solved, Solver
+from two_tower.teacher import Teacher
 from two_tower.towers import Towers
 from two_tower.validation import least_gain, validate_towers
 
@@ -47,10 +48,24 @@ GLANCED = 300
 SAVE_EVERY = 2.0
 
 
+class Schedule(NamedTuple):
+    """How the towers are trained.
+
+    Attributes:
+        epochs: passes over the users.
+        temperature: cosines are divided by it.
+        taught: whether they also follow the closed form at full rank.
+    """
+
+    epochs: int
+    temperature: float
+    taught: bool = False
+
+
 class Judged(NamedTuple):
     """What a schedule is worth: its row of the history, its blend, and the best share's metrics."""
 
-    fit: Fit
+    schedule: Schedule
     row: dict[str, float]
     blend: Blend | None
     share: float
@@ -60,23 +75,25 @@ class Judged(NamedTuple):
 class Training:
     """A run between two epochs; everything that a checkpoint holds.
 
-    The towers are tried on a schedule, and on a longer one at a lower temperature, each ending with
-    a learning rate of zero: an epoch in the middle of a schedule says little about how good the
-    towers are at its end. There they are joined with the models that have no epochs, which are
-    solved meanwhile, and judged together. Then all are fitted anew, on all training reviews, on the
-    better one; what content is worth is tried meanwhile.
+    The towers are tried on a schedule, and on a longer one at a lower temperature, on which they
+    also follow the closed form where its low rank loses much; each ends with a learning rate of
+    zero: an epoch in the middle of a schedule says little about how good the towers are at its end.
+    There they are joined with the models that have no epochs, which are solved meanwhile, and
+    judged together. Then all are fitted anew, on all training reviews, on the better one; what
+    content is worth is tried meanwhile.
 
     Attributes:
-        history: a row an epoch of the search: epoch, schedule, temperature, loss, ndcg@100, …; at
-            the end of a schedule the metrics are those of the towers joined with the closed form.
+        history: a row an epoch of the search: epoch, schedule, temperature, taught, loss, ndcg@100,
+            …; at the end of a schedule the metrics are those of the towers joined with the closed
+            form.
         refitting: whether the search is over and the final fit is on its way.
-        best: epochs of the best schedule, 0 before there is one.
-        temperature: of the best schedule.
+        best: the best schedule; None before there is one.
         best_value: its validation metric.
         joins: whether the towers are joined with a closed form.
         choice: the shares of the models in their sum, and what content is worth.
         ridge: the penalty of the closed form: chosen at the end of the search.
         solved: the models of this phase that have no epochs, on their way.
+        teacher: whom the towers follow on the other schedule, on its way.
         judged: what the first schedule is worth, on its way while the other one trains.
         chosen: the whole choice, on its way since the search ended.
     """
@@ -87,8 +104,7 @@ class Training:
         self.data = data
         self.history: list[dict[str, float]] = []
         self.refitting = not (len(data.validation) and len(data.search_likers))
-        self.best = 0
-        self.temperature = config.temperature
+        self.best: Schedule | None = None
         self.best_value: float | None = None
         # The closed form goes from histories to the videos: without either there is none.
         kinds = {block.kind for block in (*data.layout.user, *data.layout.item) if block.width}
@@ -112,23 +128,38 @@ class Training:
         self.judged: Future[Judged] | None = None
         self.chosen: Future[Choice] | None = None
         self.solved: Future[Solved] | None = None
+        self.teacher: Future[Teacher | None] | None = None
+        users = data.likers if self.refitting else data.search_likers
+        schedule = Schedule(first_schedule(config, len(users))[0], config.temperature)
+        if saved is not None:
+            schedule = Schedule(*saved["schedule"])
         if self.joins:
-            self.solver = Solver(config, data)
-            self.solved = ahead(self._final if self.refitting else self._search)
-        if saved is None:
-            self.fit = self._fit(None, config.temperature)
-        else:
-            self.fit = self._fit(*saved["schedule"])
+            self._solve(schedule)
+        self.fit = self._fit(schedule)
+        if saved is not None:
             self.fit.restore(saved["fit"])
-        if saved is None and self.refitting:
-            self.best = self.fit.epochs
+        elif self.refitting:
+            self.best = schedule
 
-    def _fit(self, epochs: int | None, temperature: float) -> Fit:
-        config = self.config.changed(temperature=temperature)
-        return Fit(config, self.data, withhold=not self.refitting, epochs=epochs)
+    def _solve(self, schedule: Schedule) -> None:
+        """Begin with what needs no epochs."""
+        self.solver = solver = Solver(self.config, self.data)
+        if self.refitting:
+            self.solved = ahead(self._final)
+            if schedule.taught:
+                self.teacher = ahead(lambda: solver.teacher(False, self.ridge))
+            return
+        tried = ahead(lambda: solver.try_ridges(self.ranked, METRIC))
+        self.solved = ahead(lambda: solver.search(tried.result()))
+        if schedule.taught or self._longer():
+            self.teacher = ahead(lambda: solver.teacher_if_needed(tried.result(), self.ranked))
 
-    def _search(self) -> Solved:
-        return self.solver.search(self.ranked, METRIC)
+    def _fit(self, schedule: Schedule) -> Fit:
+        """Return the beginning of a schedule."""
+        self.schedule = schedule
+        config = self.config.changed(temperature=schedule.temperature)
+        teacher = self.teacher.result() if schedule.taught and self.teacher else None
+        return Fit(config, self.data, not self.refitting, schedule.epochs, teacher)
 
     def _final(self) -> Solved:
         with_sittings, with_transitions = self.choice.sitting_share, self.choice.transition_share
@@ -139,11 +170,11 @@ class Training:
         rows = len(self.fit.rows)
         shown.advance((len(self.history) + self.refitting * self.fit.done) * rows)
         while not self.refitting:
-            left = self.fit.epochs - self.fit.done + max(self.best, self.fit.epochs)
+            left = self.fit.epochs - self.fit.done + max(self._passes, self.fit.epochs)
             shown.total(float((len(self.history) + left) * rows))
             self._try(shown)
-        shown.total(float((len(self.history) + self.best) * rows))
-        while self.fit.done < self.best:
+        shown.total(float((len(self.history) + self._passes) * rows))
+        while self.fit.done < self._passes:
             self._epoch(shown)
             self._save()
         checkpoint.write_json(self.run / "history.json", self.history)
@@ -163,9 +194,13 @@ class Training:
             self._take(self.judged.result())
         if is_end:
             self._save(at_once=True)
-        epochs, temperature = self._schedule
-        number = {"epoch": len(self.history) + 1, "schedule": epochs, "temperature": temperature}
-        self.history.append({**number, **figures})
+        planned = {
+            "epoch": len(self.history) + 1,
+            "schedule": self.schedule.epochs,
+            "temperature": self.schedule.temperature,
+            "taught": self.schedule.taught,
+        }
+        self.history.append({**planned, **figures})
         if is_end:
             self._end(shown)
         else:
@@ -175,38 +210,53 @@ class Training:
 
     def _end(self, shown: Bar) -> None:
         """At the end of a schedule: begin the other one, or the final fit."""
-        fit, row, other = self.fit, self.history[-1], self._other()
-        if other is not None:
+        fit, schedule, row = self.fit, self.schedule, self.history[-1]
+        if longer := self._longer():
             # It comes whatever this one is found to be worth.
-            self.judged = ahead(lambda: self._judge(fit, row))
-            self.fit = other
+            self.judged = ahead(lambda: self._judge(fit, schedule, row))
+            temperature = SHARPER * schedule.temperature
+            self.fit = self._fit(Schedule(longer, temperature, self._is_taught(shown)))
             return
         self._note_joining(shown)
-        judged = self._judge(fit, row)
+        judged = self._judge(fit, schedule, row)
         self._take(judged)
+        assert self.best is not None
         self.refitting = True
-        self.fit = self._fit(self.best, self.temperature)
         if (blend := judged.blend) is not None:
             self.ridge = blend.solved.ridge
             # The final towers train meanwhile.
             self.chosen = ahead(lambda: self._choose_the_rest(blend))
+        if self.best.taught:
+            self.teacher = ahead(lambda: self.solver.teacher(False, self.ridge))
+            self._is_taught(shown)
+        self.fit = self._fit(self.best)
 
-    def _other(self) -> Fit | None:
-        """Return the beginning of the other schedule after the first one; None after that."""
-        first, most = self.fit.epochs, self.config.epochs
+    def _longer(self) -> int:
+        """Return the epochs of the other schedule; 0 where there is none, or no longer."""
+        config = self.config
+        first, steps = first_schedule(config, len(self.data.search_likers))
         # Of many users a single epoch may have more steps than the first schedule needs.
-        is_long = first * self.fit.steps >= LONG * self.config.steps
-        longer = min(LONGER * first, PASSES * most, MOST_READ // max(self.data.reviews, 1))
-        if self.best or first == most or is_long or longer <= first:
-            return None
-        return self._fit(longer, SHARPER * self.config.temperature)
+        is_long = first * steps >= LONG * config.steps
+        longest = min(PASSES * config.epochs, MOST_READ // max(self.data.reviews, 1))
+        longer = min(LONGER * first, longest)
+        no_more = self.best is not None or first == config.epochs or is_long or longer <= first
+        return 0 if no_more else longer
 
-    def _judge(self, fit: Fit, row: dict[str, float]) -> Judged:
+    def _is_taught(self, shown: Bar) -> bool:
+        """Return whether there is a teacher; it may have to be waited for."""
+        if self.teacher is None:
+            return False
+        if not self.teacher.done():
+            shown.note("solving what the towers are to follow")
+        return self.teacher.result() is not None
+
+    def _judge(self, fit: Fit, schedule: Schedule, row: dict[str, float]) -> Judged:
         """Measure the towers of a schedule, joined with what needs no epochs."""
         blend = self._blend(fit)
         if blend is None:
-            return Judged(fit, row, None, 1.0, validate_towers(fit.towers, fit.data, self.ranked))
-        return Judged(fit, row, blend, *blend.choose(self.ranked, METRIC))
+            metrics = validate_towers(fit.towers, fit.data, self.ranked)
+            return Judged(schedule, row, None, 1.0, metrics)
+        return Judged(schedule, row, blend, *blend.choose(self.ranked, METRIC, schedule.taught))
 
     def _take(self, judged: Judged) -> None:
         """Note what a schedule is worth: it is the best if it gains more than chance."""
@@ -215,7 +265,7 @@ class Training:
         value, least = judged.metrics[METRIC], 1 + least_gain(len(self.ranked))
         if self.best_value is None or value > self.best_value * least:
             self.best_value, self.choice = value, Choice(judged.share)
-            self.best, self.temperature = judged.fit.epochs, judged.fit.config.temperature
+            self.best = judged.schedule
 
     def _choose_the_rest(self, blend: Blend) -> Choice:
         """Choose the other shares, and what content is worth; the final models begin between."""
@@ -235,8 +285,9 @@ class Training:
             shown.note("solving what needs no epochs, and joining the towers with it")
 
     @property
-    def _schedule(self) -> tuple[int, float]:
-        return self.fit.epochs, self.fit.config.temperature
+    def _passes(self) -> int:
+        """Epochs of the best schedule so far."""
+        return 0 if self.best is None else self.best.epochs
 
     def _epoch(self, shown: Bar) -> dict[str, float]:
         figures = self.fit.epoch(shown.advance)
@@ -266,15 +317,14 @@ class Training:
             "package": package_checksum(),
             "history": self.history,
             "refitting": self.refitting,
-            "best": self.best,
-            "temperature": self.temperature,
+            "best": self.best and tuple(self.best),
             "best_value": self.best_value,
             "choice": asdict(self.choice),
             "ridge": self.ridge,
             "last": self.last,
             "reviews": self.reviews,
             "seconds": self.seconds,
-            "schedule": self._schedule,
+            "schedule": tuple(self.schedule),
             "fit": self.fit.state(),
         }
         checkpoint.save_checkpoint(self.run, state)
@@ -283,8 +333,7 @@ class Training:
     def _restore(self, saved: dict[str, Any]) -> None:
         self.refitting = saved["refitting"]
         self.history = saved["history"]
-        self.best = saved["best"]
-        self.temperature = saved["temperature"]
+        self.best = saved["best"] and Schedule(*saved["best"])
         self.best_value = saved["best_value"]
         self.choice = Choice(**saved["choice"])
         self.ridge = saved["ridge"]

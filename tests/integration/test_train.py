@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 import training_tables
-from two_tower import training
+from two_tower import teacher, training
 from two_tower.blend import Blend, Choice
 from two_tower.checkpoint import VERSION, load_checkpoint
 from two_tower.config import TrainConfig
@@ -25,6 +25,7 @@ from two_tower.errors import InputError, NotEnoughDataError
 from two_tower.fit import Fit
 from two_tower.layout import Layout
 from two_tower.settings import Settings
+from two_tower.solver import Solver
 from two_tower.towers import Towers, load_towers
 from two_tower.train import train
 from two_tower.warehouse import open_warehouse
@@ -106,7 +107,7 @@ def test_the_same_rows_and_settings_are_not_trained_on_twice(settings: Settings)
 
 PROGRAM = """
 import sys, time
-from two_tower import training
+from two_tower import teacher, training
 from two_tower.blend import Blend
 from two_tower.config import TrainConfig
 from two_tower.fit import Fit
@@ -125,22 +126,46 @@ def slow_trial(self, *given):
 
 Fit.epoch, Blend.try_content = slow_epoch, slow_trial
 training.SAVE_EVERY = 0.0
+if {teach}:
+    teacher.LEAST_LOST, training.least_gain = -9.0, lambda users: -1.0
 settings = Settings(_env_file=None, target="duckdb", duckdb_path=sys.argv[1], runs_dir=sys.argv[2])
 train(settings, TrainConfig(**{config}), version="20260101_000000")
 """
 
 
+def always_teach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a teacher asked whatever its rank loses, and the other schedule taken."""
+    monkeypatch.setattr(teacher, "LEAST_LOST", -9.0)
+    monkeypatch.setattr(training, "least_gain", lambda _users: -1.0)
+
+
 @pytest.mark.parametrize(
-    ("refitting", "done", "trial", "steps"),
+    ("refitting", "done", "trial", "steps", "teach"),
     # In the search; in its other schedule, when the first is judged; while all is judged, of which
     # nothing is known yet; in the final fit.
-    [(False, 2, 0, 10_000), (False, 5, 0, 60), (False, 12, 600, 10_000), (True, 2, 0, 10_000)],
+    [
+        (False, 2, 0, 10_000, False),
+        (False, 5, 0, 60, False),
+        (False, 5, 0, 60, True),
+        (False, 12, 600, 10_000, False),
+        (True, 2, 0, 10_000, False),
+        (True, 2, 0, 60, True),
+    ],
 )
 def test_a_killed_run_goes_on_to_the_same_model(
-    settings: Settings, refitting: bool, done: int, trial: int, steps: int
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    refitting: bool,
+    done: int,
+    trial: int,
+    steps: int,
+    teach: bool,
 ) -> None:
     config = TrainConfig(epochs=12, steps=steps, batch_size=8)
-    program = PROGRAM.replace("{config}", repr(config.model_dump())).replace("{trial}", str(trial))
+    given = {"config": repr(config.model_dump()), "trial": str(trial), "teach": str(teach)}
+    program = PROGRAM
+    for name, value in given.items():
+        program = program.replace(f"{{{name}}}", value)
     paths = [str(settings.duckdb_path), str(settings.runs_dir)]
     process = subprocess.Popen([sys.executable, "-c", program, *paths], env=dict(os.environ))
     run = settings.runs_dir / "20260101_000000"
@@ -156,8 +181,11 @@ def test_a_killed_run_goes_on_to_the_same_model(
     assert found is not None
     assert found["refitting"] == refitting
     assert not (run / "towers.pt").exists()
+    if teach:
+        always_teach(monkeypatch)
     resumed = train(settings, TrainConfig(seed=99), resume=True)
     assert resumed.run_dir == run
+    assert resumed.taught == teach
     assert same(run, train(settings, config).run_dir)
 
 
@@ -264,6 +292,37 @@ def test_the_longer_and_sharper_schedule_is_taken_where_it_is_better(
     assert [row["ndcg@100"] for row in history] == [0.9, figures[0], *[0.9] * 11, figures[1]]
     assert history[1]["learning_rate"] < history[0]["learning_rate"]
     assert begun == [0.2, 0.1, temperature]
+
+
+def test_on_the_other_schedule_the_towers_follow_a_closed_form_that_loses_by_its_rank(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the search one that does not know the validation fold, in the final fit one that does."""
+    teachers = []
+
+    class Watched(Fit):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            teachers.append(self.teacher)
+
+    monkeypatch.setattr(training, "Fit", Watched)
+    config = TWO_EPOCHS.model_copy(update={"start": "closed_form", "ridge": 2.0})
+    alone = train(settings, config)
+    assert teachers == [None, None, None]
+    assert not alone.taught
+    always_teach(monkeypatch)
+    result = train(settings, config)
+    assert result.taught
+    assert not same(alone.run_dir, result.run_dir)
+    history = json.loads((result.run_dir / "history.json").read_text())
+    assert [row["taught"] for row in history] == [False] * 2 + [True] * 12
+    first, search, final = teachers[3:]
+    assert first is None
+    with open_warehouse(settings) as warehouse:
+        data = training_tables.read(warehouse, settings.runs_dir / "again")
+    for found, withhold in ((search, True), (final, False)):
+        expected = Solver(config, data).teacher(withhold, 2.0)
+        np.testing.assert_array_equal(found.solution, expected.solution)
 
 
 @pytest.mark.parametrize(

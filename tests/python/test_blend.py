@@ -12,6 +12,7 @@ from two_tower.factors import design
 from two_tower.fit import Fit
 from two_tower.solver import Solver
 from two_tower.towers import Towers
+from two_tower.validation import least_gain
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +75,23 @@ def test_shares_are_measured_once(data, monkeypatch):
 
     monkeypatch.setattr(blend_module, "validate", validate)
     blend, rows = blend_of(data), data.validation
-    assert blend.choose(rows, "ndcg@100")[0] == SHARE
+    assert blend.choose(rows, "ndcg@100", False)[0] == SHARE
+    assert blend.choose(rows, "ndcg@100", True)[0] == 1
     choice = blend.try_sittings(Choice(SHARE), rows, "ndcg@100")
     assert choice.sitting_share == SITTING_SHARES[0]
     assert len(measured) == len(SHARES) + len(SITTING_SHARES) - 1
+
+
+@pytest.mark.parametrize("best", SHARES)
+@pytest.mark.parametrize("taught", [False, True])
+def test_another_share_is_taken_where_it_gains_more_than_chance(data, monkeypatch, best, taught):
+    blend, first = blend_of(data), 1.0 if taught else SHARE
+    least = 0.01 if taught else least_gain(len(data.validation))
+    for gain, expected in ((0.9 * least, first), (1.1 * least, best)):
+        for share in SHARES:
+            found = 0.5 * (1 + gain) if share == best != first else 0.5
+            blend.found[Choice(share)] = {"ndcg@100": found}
+        assert blend.choose(data.validation, "ndcg@100", taught)[0] == expected
 
 
 @pytest.mark.parametrize("is_small", [True, False])
@@ -92,7 +106,7 @@ def test_shares_of_many_videos_are_judged_at_the_embeddings_rank(data, monkeypat
     monkeypatch.setattr(blend_module, "validate", validate)
     blend = blend_of(data)
     blend.config = blend.config.model_copy(update={"dim": 6})
-    blend.choose(data.validation, "ndcg@100")
+    blend.choose(data.validation, "ndcg@100", False)
     assert all(rank == 5 for rank in ranks) is not is_small
 
 

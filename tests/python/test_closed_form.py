@@ -181,14 +181,20 @@ def test_the_penalty_is_the_one_that_validation_likes_best(data, monkeypatch):
         monkeypatch.setattr(ridge_trial, "RIDGE", first)
         monkeypatch.setattr(ridge_trial, "HIGHER", higher)
         monkeypatch.setattr(ridge_trial, "LOWER", lower)
-        ridge, factors = choose(data.validation)
+        ridge, factors, solution = choose(data.validation)
         assert ridge == 2.0
         expected = Solver(TrainConfig(), data).closed(True, 2.0)
         np.testing.assert_allclose(
             factors.user @ factors.item.T, expected.user @ expected.item.T, atol=1e-9
         )
-    assert choose(data.validation, ridge=5.0) == (5.0, None)
-    assert choose(np.empty(0, dtype=np.int64)) == (ridge_trial.RIDGE, None)
+        # Fifty videos have the rank of the embeddings.
+        places = base.head.columns.ravel()
+        np.testing.assert_allclose(factors.user[places] @ factors.item[:50].T, solution, atol=1e-9)
+    given = choose(data.validation, ridge=5.0)
+    assert given.ridge == 5.0
+    assert not np.allclose(given.solution, solution)
+    assert choose(np.empty(0, dtype=np.int64)) == (ridge_trial.RIDGE, None, None)
+    assert choose(np.empty(0, dtype=np.int64), ridge=7.0) == (7.0, None, None)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +245,7 @@ def chosen(data, monkeypatch, metrics, few_metrics) -> float:
     monkeypatch.setattr(ridge_trial, "validate", validate)
     base = Solver(TrainConfig(), data).base
     given = (TrainConfig(), data, tower_of(data), base, data.validation)
-    ridge, _ = ridge_trial.choose_ridge(*given, "ndcg@100")
+    ridge = ridge_trial.choose_ridge(*given, "ndcg@100").ridge
     assert tried == [each for each in (5, 15, 45, 2, 0.8) if each in metrics]
     return ridge
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from two_tower import losses
 from two_tower.batches import Batch
 from two_tower.layout import Slots
 from two_tower.losses import BinaryCrossEntropy, Softmax
@@ -37,11 +38,21 @@ def test_softmax_is_the_likelihood_among_the_videos_seen_in_training():
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("sample", [None, 12])
-def test_the_way_back_is_that_of_torch(sample):
+class FixedTeacher:
+    """Scores that are always the same."""
+
+    scored = torch.from_numpy(np.random.default_rng(7).normal(size=(USERS, 30)))
+
+    def scores(self, _batch, place, videos):
+        assert place[SEEN].tolist() == list(range(videos))
+        return self.scored.clone()
+
+
+@pytest.mark.parametrize(("sample", "teacher"), [(None, None), (12, None), (None, FixedTeacher())])
+def test_the_likelihood_and_its_way_back_are_those_of_torch(sample, teacher):
     """In double precision, with the likelihood written out."""
     people, vectors = (each.clone().requires_grad_() for each in (PEOPLE, VECTORS))
-    loss = Softmax(COUNTS, 0.2, sample)
+    loss = Softmax(COUNTS, 0.2, sample, teacher)
     one = batch()
     asked = []
 
@@ -49,7 +60,8 @@ def test_the_way_back_is_that_of_torch(sample):
         asked.append(numbers)
         return vectors[torch.from_numpy(numbers)]
 
-    loss(people, encode, one, np.random.default_rng(3)).backward()
+    value = loss(people, encode, one, np.random.default_rng(3))
+    value.backward()
     mine = [each.grad.clone() for each in (people, vectors)]
     people.grad = vectors.grad = None
     (chosen,) = asked
@@ -64,7 +76,16 @@ def test_the_way_back_is_that_of_torch(sample):
     chances = logits.masked_fill(never, -torch.inf).log_softmax(1)
     weights = torch.from_numpy(one.weights.astype(np.float64))
     found = chances[torch.from_numpy(one.rows), [column[item] for item in one.items.tolist()]]
-    (-(weights * found).sum() / weights.sum()).backward()
+    likelihood = (weights * found).sum()
+    if teacher:
+        likely = teacher.scored.masked_fill(never, -torch.inf).softmax(1)
+        followed = (likely * chances.masked_fill(never, 0)).sum(1)
+        of_people = torch.zeros(USERS, dtype=torch.float64)
+        of_people.index_add_(0, torch.from_numpy(one.rows), weights)
+        likelihood = (1 - losses.SHARE) * likelihood + losses.SHARE * (of_people @ followed)
+    expected = -likelihood / weights.sum()
+    expected.backward()
+    assert value.item() == pytest.approx(expected.item(), rel=1e-6)
     assert never.any()
     for found, expected in zip(mine, (people.grad, vectors.grad), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)

@@ -12,6 +12,7 @@ from two_tower.blend import Blend, Choice
 from two_tower.closed_form import find_head
 from two_tower.config import TrainConfig
 from two_tower.fit import Fit
+from two_tower.ridge_trial import Tried
 from two_tower.solver import Solver
 from two_tower.towers import Towers
 from two_tower.warehouse import DuckDBWarehouse
@@ -110,11 +111,11 @@ def test_reviews_of_unknown_order_are_in_no_sitting(tmp_path, monkeypatch):
 
 
 def blend_of(data):
-    config = TrainConfig(ridge=1.0)
+    config = TrainConfig()
     fit = Fit(config, data, withhold=True, epochs=4)
     for _ in range(4):
         fit.epoch(lambda _: None)
-    solved = Solver(config, data).search(data.validation, "ndcg@100")
+    solved = Solver(config, data).search(Tried(1.0))
     return Blend(config, data, fit.towers, solved, True)
 
 

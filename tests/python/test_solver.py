@@ -15,7 +15,8 @@ def test_of_a_large_catalogue_sittings_are_those_of_the_most_liked(tmp_path, mon
     solver = Solver(TrainConfig(), data)
     assert solver.short_base is solver.base
     monkeypatch.setattr(module, "MOST_LIKED", 20)
-    solved = Solver(TrainConfig(), data).search(data.validation, "ndcg@100")
+    solver = Solver(TrainConfig(), data)
+    solved = solver.search(solver.try_ridges(data.validation, "ndcg@100"))
     known = [np.flatnonzero(part.item.any(axis=1)) for part in (solved.closed, solved.sittings)]
     assert [len(part) for part in known] == [training_tables.WITH_ID, 20]
     others = np.setdiff1d(known[0], known[1])

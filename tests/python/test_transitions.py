@@ -12,6 +12,7 @@ from two_tower.closed_form import find_head
 from two_tower.config import TrainConfig
 from two_tower.factors import design, of_towers
 from two_tower.fit import Fit
+from two_tower.ridge_trial import Tried
 from two_tower.solver import Solver
 from two_tower.towers import weigher
 from two_tower.transitions import add_up, in_turn, profile, transitions
@@ -57,11 +58,11 @@ def recency_of(data):
 
 
 def blend_of(data):
-    config, rows = TrainConfig(ridge=1.0), data.validation
+    config = TrainConfig()
     fit = Fit(config, data, withhold=True, epochs=4)
     for _ in range(4):
         fit.epoch(lambda _: None)
-    return Blend(config, data, fit.towers, Solver(config, data).search(rows, "ndcg@100"), True)
+    return Blend(config, data, fit.towers, Solver(config, data).search(Tried(1.0)), True)
 
 
 def test_the_counts_are_read_off_the_slots(data):
@@ -134,8 +135,8 @@ def test_what_comes_next_is_not_asked_of_likes_that_came_before(data, tmp_path):
         )
     )
     assert [each.asks_next for each in (data, half, drawn, none)] == [True, True, False, False]
-    found = (Solver(TrainConfig(ridge=1.0), each) for each in (data, drawn))
-    searched = [each.search(data.validation, "ndcg@100").transitions for each in found]
+    found = (Solver(TrainConfig(), each) for each in (data, drawn))
+    searched = [each.search(Tried(1.0)).transitions for each in found]
     assert searched[0] is not None
     assert searched[1] is None
 

@@ -1,0 +1,125 @@
+"""What a low rank leaves out of the closed form, as targets that the towers follow in training.
+
+Where what goes with a video and no other is most of what there is to say, as in a shop, the nearest
+map of the embeddings' rank says little of it. Towers are of the same rank, but are trained to make
+lists: there they can say more of it than the nearest map does, and learn it from the scores of the
+whole regression beside the reviews that are hidden (distillation: Hinton, Vinyals & Dean 2015).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from two_tower.batches import Batch
+from two_tower.closed_form import Base, add_up, find_base, histories, placed, solve
+from two_tower.config import TrainConfig
+from two_tower.dataset import Data
+from two_tower.factors import Factors, design, encoder
+from two_tower.ridge_trial import Tried
+from two_tower.towers import SparseTower, weigher
+from two_tower.validation import validate
+
+Floats = NDArray[np.floating[Any]]
+
+# How much its scores count in the loss; the rest is the hidden reviews'.
+SHARE = 0.3
+# The softmax is of so much of a deviation of a user's scores; videos that it does not know are so
+# many deviations below the mean.
+SHARPNESS = 0.5
+UNKNOWN = -2.0
+# It is asked where the low rank loses so much of this metric, in whose places what goes with one
+# video and no other is; and of so many videos at most: a matrix of them each is 400 MB, and half a
+# minute's work.
+METRIC = "ndcg@10"
+LEAST_LOST = 0.05
+MAX_ITEMS = 10_000
+# Users who say how far its scores are spread.
+SPREAD_USERS = 300
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The closed form at full rank.
+
+    Attributes:
+        tower: a user tower of the towers' layout, for how it weighs slots.
+        base: the videos.
+        solution: from histories to scores, ``SHARPNESS`` of a deviation each, float32
+            ``[videos, videos]``.
+    """
+
+    tower: SparseTower
+    base: Base
+    solution: Floats
+
+    def scores(self, batch: Batch, place: NDArray[np.int64], videos: int) -> Tensor:
+        """Return how it ranks videos for users as the model sees them, float32 ``[users, videos]``.
+
+        Args:
+            batch: the users.
+            place: the column of each video, int64 ``[items]``; all of the base's have one.
+            videos: columns.
+        """
+        seen = design(self.tower, batch.slots).tocsr()[:, self.base.head.columns.ravel()]
+        found = np.full((seen.shape[0], videos), SHARPNESS * UNKNOWN, np.float32)
+        found[:, place[self.base.head.items]] = seen.astype(np.float32) @ self.solution
+        return torch.from_numpy(found)
+
+
+def teach(config: TrainConfig, data: Data, ridge: float, withhold: bool) -> Teacher:
+    """Solve the closed form of all reviewed videos.
+
+    Args:
+        config: the settings.
+        data: the training data, of the towers' layout.
+        ridge: the penalty.
+        withhold: whether the validation fold is kept from it.
+    """
+    tower = weigher(data.layout, "user")
+    blocks = [block for block in data.layout.user if block.kind == "history"]
+    base = find_base(data, MAX_ITEMS, blocks[:1])
+    sums = add_up(config, data, tower, withhold, base.head)
+    solution = solve(sums, ridge, base.prior).astype(np.float32)
+    rows = data.search_likers if withhold else data.likers
+    some = rows[:: 1 + len(rows) // SPREAD_USERS]
+    deviations = [
+        (inputs.astype(np.float32) @ solution).std(axis=1)
+        for _, _, inputs, _ in histories(data, tower, some, withhold, base.head)
+    ]
+    solution *= SHARPNESS / max(float(np.concatenate(deviations).mean()), 1e-12)
+    return Teacher(tower, base, solution)
+
+
+def loses(
+    data: Data,
+    tower: SparseTower,
+    base: Base,
+    tried: Tried,
+    rows: NDArray[np.int64],
+) -> bool:
+    """Return whether these users' lists lose much by the closed form's low rank.
+
+    Args:
+        data: the training data.
+        tower: a user tower, for how it weighs slots.
+        base: the videos that the penalty was tried on.
+        tried: what was found.
+        rows: users with a like in the validation fold, int64 ``[n]``, rising.
+    """
+    if tried.closed is None or tried.solution is None:
+        return False
+    known = np.zeros(len(data.items), dtype=np.bool_)
+    known[base.head.items] = True
+
+    def measured(factors: Factors) -> float:
+        vectors = torch.from_numpy(factors.item.astype(np.float32))
+        return validate(encoder(tower, factors), vectors, data, rows, known)[METRIC]
+
+    whole = placed(data, base.head, tried.solution, np.eye(len(base.head.items)))
+    return measured(tried.closed) < (1 - LEAST_LOST) * measured(whole)
