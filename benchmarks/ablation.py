@@ -96,7 +96,8 @@ def train(config: TrainConfig, data: Data) -> tuple[Towers, Blend]:
         fit.epoch(lambda _: None)
     solver = Solver(config, data)
     ridge = solver.try_ridges(data.validation, "ndcg@100").ridge
-    return fit.towers, Blend(config, data, fit.towers, solver.final(ridge, True, False), False)
+    solved = solver.final(ridge, True, True, False)
+    return fit.towers, Blend(config, data, fit.towers, solved, False)
 
 
 def parts(project: Scratch, data: Data) -> dict[str, dict[str, float]]:

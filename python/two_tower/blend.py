@@ -35,8 +35,8 @@ from two_tower.towers import Towers, weigher
 from two_tower.validation import Lists, least_gain, validate
 
 # Shares of the trained towers that are tried, of the sittings, and of the transitions. The first is
-# taken unless another gains more than chance; of towers that were taught all is. Where there is
-# nobody to try on the trained towers count SHARE, and the others nothing.
+# taken unless another gains more than chance; for towers that were taught the last one is first.
+# Where there is nobody to try on the trained towers count SHARE, and the others nothing.
 SHARE = 0.8
 SHARES = (SHARE, 0.0, 0.4, 0.6, 1.0)
 SITTING_SHARES = (0.15, 0.0, 0.3)
@@ -150,8 +150,9 @@ class Blend:
         self, rows: NDArray[np.int64], metric: str, taught: bool
     ) -> tuple[float, dict[str, float]]:
         """Try all shares on these users' validation likes; return the best and its metrics."""
-        first = 1.0 if taught or len(self.parts) == 1 else SHARE
-        shares = [first] if len(self.parts) == 1 else sorted(SHARES, key=lambda x: x != first)
+        shares = [1.0]
+        if len(self.parts) > 1:
+            shares = sorted(SHARES, key=lambda each: each != (1.0 if taught else SHARE))
         found = [self._try(Choice(share), rows) for share in shares]
         least = LEAST_PART_GAIN if taught else least_gain(len(rows))
         best = _first_or_best([each[metric] for each in found], least)

@@ -25,6 +25,7 @@ from two_tower.batches import hide, past_blocks
 from two_tower.config import TrainConfig
 from two_tower.dataset import VALIDATION_FOLD, Data, UserRows
 from two_tower.factors import Factors, design
+from two_tower.lapack import inverted
 from two_tower.layout import Block
 from two_tower.towers import SparseTower
 
@@ -196,6 +197,8 @@ def precision(data: Data, items: NDArray[np.int64]) -> Floats:
         is_token[block.offset : block.offset + block.width] = block.kind in kinds
     slots = data.items.slots.take(items)
     kept = is_token[slots.positions]
+    if not kept.any():
+        return np.eye(len(items), dtype=accuracy(len(items)))
     shape = (len(items), width)
     places = (slots.rows[kept], slots.positions[kept])
     tokens = sparse.csr_array((np.ones(int(kept.sum())), places), shape=shape)
@@ -239,18 +242,6 @@ def solve(sums: Sums, ridge: float, precision: Floats) -> Floats:
     for columns in own:
         solution[columns, here] = 0  # but for rounding it is
     return solution
-
-
-def inverted(matrix: Floats) -> Floats:
-    """Return the inverse of a symmetric positive definite matrix, which is overwritten."""
-    factorise, invert = linalg.get_lapack_funcs(("potrf", "potri"), (matrix,))
-    factor, failed = factorise(matrix, lower=True, overwrite_a=True)
-    if not failed:
-        factor, failed = invert(factor, lower=True, overwrite_c=True)
-    if failed:
-        raise linalg.LinAlgError(f"a Gram matrix with a ridge is not positive definite ({failed})")
-    lower = np.tril(factor)
-    return np.asarray(lower + np.tril(lower, -1).T)
 
 
 def leading(solution: Floats, gram: Floats, rank: int) -> Floats:

@@ -15,8 +15,7 @@ from two_tower.adam import Adam
 from two_tower.batches import Hiding, draw, take_items
 from two_tower.config import TrainConfig
 from two_tower.dataset import VALIDATION_FOLD, Data
-from two_tower.losses import BinaryCrossEntropy, Loss, Softmax
-from two_tower.teacher import Teacher
+from two_tower.losses import BinaryCrossEntropy, Loss, Softmax, Teacher
 from two_tower.towers import Bags, SparseTower, Towers
 
 Advance = Callable[[int], None]
@@ -31,16 +30,10 @@ class Fit:
         withhold: whether the validation fold is kept from the model.
         epochs: the number of epochs that the learning rate falls over; ``None`` for the first
             schedule of the settings.
-        teacher: whom the towers follow beside the reviews.
     """
 
     def __init__(
-        self,
-        config: TrainConfig,
-        data: Data,
-        withhold: bool,
-        epochs: int | None = None,
-        teacher: Teacher | None = None,
+        self, config: TrainConfig, data: Data, withhold: bool, epochs: int | None = None
     ) -> None:
         self.config = config
         # What comes next is not asked here: hidden reviews lie between those that are left.
@@ -51,10 +44,13 @@ class Fit:
         self.epochs = epochs or first
         self.towers = Towers(data.layout, config.dim, config.hidden, config.seed)
         self.adam = Adam(self.towers.parameters())
-        self.teacher = teacher
-        self.loss = make_loss(config, data, teacher)
+        self.loss = make_loss(config, data)
         self.bags: tuple[NDArray[np.int64], Bags] | None = None
         self.done = 0
+
+    def follow(self, teacher: Teacher) -> None:
+        """Have the towers follow it beside the reviews."""
+        self.loss = make_loss(self.config, self.data, teacher)
 
     def epoch(self, advance: Advance) -> dict[str, float]:
         """Pass over the users once.

@@ -13,12 +13,27 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from two_tower.batches import Batch
-from two_tower.teacher import SHARE, Teacher
 
 EncodeItems = Callable[[NDArray[np.int64]], Tensor]
 
 # The logit of what cannot be: finite, so that a row of nothing else still has a gradient.
 NEVER = -1e9
+# How much of each user's weight goes to what a teacher says; the rest is the hidden reviews'.
+TEACHER_SHARE = 0.3
+
+
+class Teacher(Protocol):
+    """A model that the towers follow."""
+
+    def scores(self, batch: Batch, place: NDArray[np.int64], videos: int) -> Tensor:
+        """Return logits of videos for the users of a batch, ``[users, videos]``.
+
+        Args:
+            batch: the users.
+            place: the column of each video, int64 ``[items]``.
+            videos: columns.
+        """
+        ...
 
 
 class Loss(Protocol):
@@ -27,7 +42,7 @@ class Loss(Protocol):
     def __call__(
         self, users: Tensor, encode: EncodeItems, batch: Batch, rng: np.random.Generator
     ) -> Tensor:
-        """Return the mean loss of a target, a scalar.
+        """Return the mean loss of a target, with what a teacher says of it; a scalar.
 
         Args:
             users: unit vectors ``[users, dim]``.
@@ -67,7 +82,8 @@ class LogLikelihood(torch.autograd.Function):
             found: rows and columns of the cells whose likelihood counts, int64 ``[2, m]``.
             weights: how much each of these counts, ``[m]``.
             taught: how likely a teacher finds each cell, ``[users, items]``, rows that add up to 1
-                and 0 where it cannot be: so much of ``SHARE`` of a row's weight counts there.
+                and 0 where it cannot be: so much of a row's weight times ``TEACHER_SHARE`` counts
+                there.
         """
         table = users @ items.T
         if correction is not None:
@@ -84,7 +100,7 @@ class LogLikelihood(torch.autograd.Function):
         if mean is None:
             return likelihood
         total = torch.zeros_like(sums).index_add_(0, found[0], weights)
-        return (1 - SHARE) * likelihood + SHARE * (total @ (mean - whole))
+        return (1 - TEACHER_SHARE) * likelihood + TEACHER_SHARE * (total @ (mean - whole))
 
     @staticmethod
     @once_differentiable
@@ -97,8 +113,8 @@ class LogLikelihood(torch.autograd.Function):
         total = torch.zeros_like(sums).index_add_(0, found[0], weights)
         table *= -(total / sums)[:, None]
         if taught is not None:
-            table.addcmul_(taught, (SHARE * total)[:, None])
-            weights = (1 - SHARE) * weights
+            table.addcmul_(taught, (TEACHER_SHARE * total)[:, None])
+            weights = (1 - TEACHER_SHARE) * weights
         table.index_put_((found[0], found[1]), weights, accumulate=True)
         return table @ items, table.T @ users, None, None, None, None, None
 

@@ -18,6 +18,7 @@ from scipy import linalg, sparse
 from two_tower.ahead import go_on
 from two_tower.closed_form import Head, histories
 from two_tower.dataset import Data
+from two_tower.lapack import factorised
 from two_tower.towers import SparseTower
 
 Floats = NDArray[np.floating[Any]]
@@ -58,7 +59,7 @@ def sharpened(
     # Low rank and a list take no more than single precision; a low penalty does.
     normal = gram.astype(np.float64)
     normal[np.diag_indices_from(normal)] += ridge
-    normal = linalg.cho_factor(normal, overwrite_a=True, check_finite=False)
+    factor = factorised(normal)
     solution, item = solution.astype(np.float32), basis.astype(np.float32)
     users = users.astype(np.float32)
     scores = users @ solution
@@ -72,5 +73,5 @@ def sharpened(
         near += (scores - near) * counts
         item = linalg.qr(near.T @ (near @ item), mode="economic", check_finite=False)[0]
         rest = users.T @ ((near - scores) @ item)
-        user = solution @ item + linalg.cho_solve(normal, rest, check_finite=False)
+        user = solution @ item + linalg.cho_solve((factor, False), rest, check_finite=False)
     return user, item

@@ -28,7 +28,7 @@ from two_tower.factors import Factors
 from two_tower.layout import Block
 from two_tower.ridge_trial import RIDGE, Tried, choose_ridge
 from two_tower.sharpen import MAX_CELLS, sharpened, weighted_users
-from two_tower.teacher import MAX_ITEMS, Teacher, loses, teach
+from two_tower.teacher import Teacher, loses, teach
 from two_tower.towers import SparseTower, weigher
 from two_tower.transitions import transitions
 
@@ -36,6 +36,9 @@ from two_tower.transitions import transitions
 # penalty is tried, and for sittings, in which few others are, with a block for each history. Up to
 # so many, the nearest map of the embeddings' rank ranks as the whole regression does.
 MOST_LIKED = 2_000
+# Videos that there may be a teacher of: it is a matrix of them each, of 400 MB, and solving it
+# takes ten times that.
+MAX_TAUGHT = 10_000
 AddUp = Callable[[TrainConfig, Data, SparseTower, bool, Head], Sums]
 
 
@@ -68,6 +71,9 @@ class Solver:
         self.config = config
         self.data = data
         self.tower = weigher(data.layout, "user")
+        # The trained towers do not know what comes next.
+        self.taught_data = data.without(("recency",))
+        self.taught_tower = weigher(self.taught_data.layout, "user")
 
     @cached_property
     def base(self) -> Base:
@@ -75,23 +81,25 @@ class Solver:
 
         In the sum another adds nothing to it that the trained towers and the sittings do not.
         """
-        return find_base(self.data, self.config.closed_form_items, self._histories[:1])
+        return find_base(self.data, self.config.closed_form_items, _histories(self.data)[:1])
 
     @cached_property
     def short_base(self) -> Base:
         """What the penalty is tried on."""
         if len(self.base.head.items) <= MOST_LIKED:
             return self.base
-        return find_base(self.data, MOST_LIKED, self._histories[:1])
+        return find_base(self.data, MOST_LIKED, _histories(self.data)[:1])
 
     @cached_property
     def sittings_base(self) -> Base:
         """What the sittings are on: all histories."""
-        return find_base(self.data, min(self.config.closed_form_items, MOST_LIKED), self._histories)
+        most = min(self.config.closed_form_items, MOST_LIKED)
+        return find_base(self.data, most, _histories(self.data))
 
-    @property
-    def _histories(self) -> list[Block]:
-        return [block for block in self.data.layout.user if block.kind == "history"]
+    @cached_property
+    def taught_base(self) -> Base:
+        """What a teacher is on: all videos."""
+        return find_base(self.taught_data, MAX_TAUGHT, _histories(self.taught_data)[:1])
 
     def try_ridges(self, rows: NDArray[np.int64], metric: str) -> Tried:
         """Choose the penalty of the closed form.
@@ -102,17 +110,19 @@ class Solver:
         """
         return choose_ridge(self.config, self.data, self.tower, self.short_base, rows, metric)
 
+    @property
+    def may_teach(self) -> bool:
+        """Whether towers could follow the closed form at full rank: of all videos."""
+        most = min(MAX_TAUGHT, self.config.max_full_softmax_items)
+        return self.config.loss == "softmax" and len(self.data.items) <= most
+
     def teacher(self, withhold: bool, ridge: float) -> Teacher:
         """Return the closed form at full rank, for the towers to follow."""
-        # The towers do not know what comes next.
-        return teach(self.config, self.data.without(("recency",)), ridge, withhold)
+        base, tower = self.taught_base, self.taught_tower
+        return teach(self.config, self.taught_data, tower, base, ridge, withhold)
 
     def teacher_if_needed(self, tried: Tried, rows: NDArray[np.int64]) -> Teacher | None:
         """Return the search's where these users' lists lose much by its low rank; else None."""
-        config = self.config
-        most = min(MAX_ITEMS, config.max_full_softmax_items)
-        if config.loss != "softmax" or int(self.data.seen.sum()) > most:
-            return None
         needed = loses(self.data, self.tower, self.short_base, tried, rows)
         return self.teacher(True, tried.ridge) if needed else None
 
@@ -128,13 +138,16 @@ class Solver:
             closed = self.closed(True, ridge)
         return Solved(ridge, closed, together.result(), coming.result())
 
-    def final(self, ridge: float, with_sittings: bool, with_transitions: bool) -> Solved:
-        """Solve them on all training reviews: the closed form, and the others where they count."""
+    def final(
+        self, ridge: float, with_closed: bool, with_sittings: bool, with_transitions: bool
+    ) -> Solved:
+        """Solve those that count on all training reviews."""
         together = ahead(lambda: self.sittings(False, ridge) if with_sittings else None)
         coming = ahead(
             lambda: transitions(self.config, self.data, False) if with_transitions else None
         )
-        return Solved(ridge, self.closed(False, ridge), together.result(), coming.result())
+        closed = self.closed(False, ridge) if with_closed else None
+        return Solved(ridge, closed, together.result(), coming.result())
 
     def closed(self, withhold: bool, ridge: float) -> Factors | None:
         """Regress the reviews of users on their histories; None without histories.
@@ -170,3 +183,7 @@ class Solver:
         if not sums.cross.any():
             return None
         return sums, solve(sums, ridge, base.prior)
+
+
+def _histories(data: Data) -> list[Block]:
+    return [block for block in data.layout.user if block.kind == "history"]

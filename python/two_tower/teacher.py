@@ -9,36 +9,30 @@ whole regression beside the reviews that are hidden (distillation: Hinton, Vinya
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from two_tower.ahead import go_on
 from two_tower.batches import Batch
-from two_tower.closed_form import Base, add_up, find_base, histories, placed, solve
+from two_tower.closed_form import Base, Floats, Head, add_up, histories, placed, solve
 from two_tower.config import TrainConfig
 from two_tower.dataset import Data
 from two_tower.factors import Factors, design, encoder
 from two_tower.ridge_trial import Tried
-from two_tower.towers import SparseTower, weigher
+from two_tower.towers import SparseTower
 from two_tower.validation import validate
 
-Floats = NDArray[np.floating[Any]]
-
-# How much its scores count in the loss; the rest is the hidden reviews'.
-SHARE = 0.3
-# The softmax is of so much of a deviation of a user's scores; videos that it does not know are so
-# many deviations below the mean.
+# Its scores are so much of their mean deviation; a video that it does not know has as much as so
+# many deviations below nothing.
 SHARPNESS = 0.5
 UNKNOWN = -2.0
 # It is asked where the low rank loses so much of this metric, in whose places what goes with one
-# video and no other is; and of so many videos at most: a matrix of them each is 400 MB, and half a
-# minute's work.
-METRIC = "ndcg@10"
+# video and no other is.
+LOST_METRIC = "ndcg@10"
 LEAST_LOST = 0.05
-MAX_ITEMS = 10_000
 # Users who say how far its scores are spread.
 SPREAD_USERS = 300
 
@@ -49,13 +43,12 @@ class Teacher:
 
     Attributes:
         tower: a user tower of the towers' layout, for how it weighs slots.
-        base: the videos.
-        solution: from histories to scores, ``SHARPNESS`` of a deviation each, float32
-            ``[videos, videos]``.
+        head: the videos.
+        solution: from histories to scores, float32 ``[videos, videos]``.
     """
 
     tower: SparseTower
-    base: Base
+    head: Head
     solution: Floats
 
     def scores(self, batch: Batch, place: NDArray[np.int64], videos: int) -> Tensor:
@@ -63,29 +56,33 @@ class Teacher:
 
         Args:
             batch: the users.
-            place: the column of each video, int64 ``[items]``; all of the base's have one.
+            place: the column of each video, int64 ``[items]``; all that it knows have one.
             videos: columns.
         """
-        seen = design(self.tower, batch.slots).tocsr()[:, self.base.head.columns.ravel()]
+        seen = design(self.tower, batch.slots).tocsr()[:, self.head.columns.ravel()]
         found = np.full((seen.shape[0], videos), SHARPNESS * UNKNOWN, np.float32)
-        found[:, place[self.base.head.items]] = seen.astype(np.float32) @ self.solution
+        found[:, place[self.head.items]] = seen.astype(np.float32) @ self.solution
         return torch.from_numpy(found)
 
 
-def teach(config: TrainConfig, data: Data, ridge: float, withhold: bool) -> Teacher:
-    """Solve the closed form of all reviewed videos.
+def teach(
+    config: TrainConfig, data: Data, tower: SparseTower, base: Base, ridge: float, withhold: bool
+) -> Teacher:
+    """Solve the closed form of these videos.
 
     Args:
         config: the settings.
         data: the training data, of the towers' layout.
+        tower: a user tower of that layout, for how it weighs slots.
+        base: the videos.
         ridge: the penalty.
         withhold: whether the validation fold is kept from it.
     """
-    tower = weigher(data.layout, "user")
-    blocks = [block for block in data.layout.user if block.kind == "history"]
-    base = find_base(data, MAX_ITEMS, blocks[:1])
     sums = add_up(config, data, tower, withhold, base.head)
-    solution = solve(sums, ridge, base.prior).astype(np.float32)
+    go_on()
+    solution = solve(sums, ridge, base.prior).astype(np.float32, copy=False)
+    del sums
+    go_on()
     rows = data.search_likers if withhold else data.likers
     some = rows[:: 1 + len(rows) // SPREAD_USERS]
     deviations = [
@@ -93,15 +90,11 @@ def teach(config: TrainConfig, data: Data, ridge: float, withhold: bool) -> Teac
         for _, _, inputs, _ in histories(data, tower, some, withhold, base.head)
     ]
     solution *= SHARPNESS / max(float(np.concatenate(deviations).mean()), 1e-12)
-    return Teacher(tower, base, solution)
+    return Teacher(tower, base.head, solution)
 
 
 def loses(
-    data: Data,
-    tower: SparseTower,
-    base: Base,
-    tried: Tried,
-    rows: NDArray[np.int64],
+    data: Data, tower: SparseTower, base: Base, tried: Tried, rows: NDArray[np.int64]
 ) -> bool:
     """Return whether these users' lists lose much by the closed form's low rank.
 
@@ -119,7 +112,7 @@ def loses(
 
     def measured(factors: Factors) -> float:
         vectors = torch.from_numpy(factors.item.astype(np.float32))
-        return validate(encoder(tower, factors), vectors, data, rows, known)[METRIC]
+        return validate(encoder(tower, factors), vectors, data, rows, known)[LOST_METRIC]
 
     whole = placed(data, base.head, tried.solution, np.eye(len(base.head.items)))
     return measured(tried.closed) < (1 - LEAST_LOST) * measured(whole)

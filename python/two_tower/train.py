@@ -58,7 +58,8 @@ class TrainResult:
         share: how much the trained towers count beside the closed form, 0..1.
         sitting_share: how much what goes together in one sitting counts beside both, 0..1.
         transition_share: how much what was reviewed last counts beside these, 0..1.
-        train_loss: mean loss of a target in the model's last epoch.
+        train_loss: mean loss of a target in the model's last epoch; where the towers were taught,
+            with what they followed.
         seconds: training time, without reading the database.
         rows_per_second: training reviews passed over a second.
         users: users trained on.

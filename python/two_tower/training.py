@@ -93,7 +93,8 @@ class Training:
         choice: the shares of the models in their sum, and what content is worth.
         ridge: the penalty of the closed form: chosen at the end of the search.
         solved: the models of this phase that have no epochs, on their way.
-        teacher: whom the towers follow on the other schedule, on its way.
+        teacher: whom the towers follow on the other schedule, and in the final fit where that is
+            the best, on its way.
         judged: what the first schedule is worth, on its way while the other one trains.
         chosen: the whole choice, on its way since the search ended.
     """
@@ -151,23 +152,27 @@ class Training:
             return
         tried = ahead(lambda: solver.try_ridges(self.ranked, METRIC))
         self.solved = ahead(lambda: solver.search(tried.result()))
-        if schedule.taught or self._longer():
+        if schedule.taught:
+            self.teacher = ahead(lambda: solver.teacher(True, tried.result().ridge))
+        elif self._longer() and solver.may_teach:
             self.teacher = ahead(lambda: solver.teacher_if_needed(tried.result(), self.ranked))
 
     def _fit(self, schedule: Schedule) -> Fit:
         """Return the beginning of a schedule."""
         self.schedule = schedule
         config = self.config.changed(temperature=schedule.temperature)
-        teacher = self.teacher.result() if schedule.taught and self.teacher else None
-        return Fit(config, self.data, not self.refitting, schedule.epochs, teacher)
+        return Fit(config, self.data, withhold=not self.refitting, epochs=schedule.epochs)
 
     def _final(self) -> Solved:
-        with_sittings, with_transitions = self.choice.sitting_share, self.choice.transition_share
-        return self.solver.final(self.ridge, bool(with_sittings), bool(with_transitions))
+        choice = self.choice
+        others = bool(choice.sitting_share), bool(choice.transition_share)
+        return self.solver.final(self.ridge, choice.share < 1, *others)
 
     def finish(self, shown: Bar) -> Towers:
         """Train to the end, with checkpoints, and return the model."""
         rows = len(self.fit.rows)
+        if self.schedule.taught and self.fit.done < self.fit.epochs:
+            self._follow(shown)
         shown.advance((len(self.history) + self.refitting * self.fit.done) * rows)
         while not self.refitting:
             left = self.fit.epochs - self.fit.done + max(self._passes, self.fit.epochs)
@@ -210,15 +215,18 @@ class Training:
 
     def _end(self, shown: Bar) -> None:
         """At the end of a schedule: begin the other one, or the final fit."""
-        fit, schedule, row = self.fit, self.schedule, self.history[-1]
+        schedule, row = self.schedule, self.history[-1]
         if longer := self._longer():
+            first = self.fit
             # It comes whatever this one is found to be worth.
-            self.judged = ahead(lambda: self._judge(fit, schedule, row))
-            temperature = SHARPER * schedule.temperature
-            self.fit = self._fit(Schedule(longer, temperature, self._is_taught(shown)))
+            self.judged = ahead(lambda: self._judge(first, schedule, row))
+            taught = self._awaited(shown) is not None
+            self.fit = self._fit(Schedule(longer, SHARPER * schedule.temperature, taught))
+            if taught:
+                self._follow(shown)
             return
         self._note_joining(shown)
-        judged = self._judge(fit, schedule, row)
+        judged = self._judge(self.fit, schedule, row)
         self._take(judged)
         assert self.best is not None
         self.refitting = True
@@ -226,10 +234,26 @@ class Training:
             self.ridge = blend.solved.ridge
             # The final towers train meanwhile.
             self.chosen = ahead(lambda: self._choose_the_rest(blend))
+        # Nobody needs the search's any more, which takes as much room as the final one's.
+        self.teacher = None
+        self.fit = self._fit(self.best)
         if self.best.taught:
             self.teacher = ahead(lambda: self.solver.teacher(False, self.ridge))
-            self._is_taught(shown)
-        self.fit = self._fit(self.best)
+            self._follow(shown)
+
+    def _follow(self, shown: Bar) -> None:
+        """Have the towers follow their teacher."""
+        teacher = self._awaited(shown)
+        assert teacher is not None
+        self.fit.follow(teacher)
+
+    def _awaited(self, shown: Bar) -> Teacher | None:
+        """Return the teacher, if there is one, once it is there."""
+        if self.teacher is None:
+            return None
+        if not self.teacher.done():
+            shown.note("solving what the towers are to follow")
+        return self.teacher.result()
 
     def _longer(self) -> int:
         """Return the epochs of the other schedule; 0 where there is none, or no longer."""
@@ -241,14 +265,6 @@ class Training:
         longer = min(LONGER * first, longest)
         no_more = self.best is not None or first == config.epochs or is_long or longer <= first
         return 0 if no_more else longer
-
-    def _is_taught(self, shown: Bar) -> bool:
-        """Return whether there is a teacher; it may have to be waited for."""
-        if self.teacher is None:
-            return False
-        if not self.teacher.done():
-            shown.note("solving what the towers are to follow")
-        return self.teacher.result() is not None
 
     def _judge(self, fit: Fit, schedule: Schedule, row: dict[str, float]) -> Judged:
         """Measure the towers of a schedule, joined with what needs no epochs."""

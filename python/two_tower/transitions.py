@@ -20,11 +20,11 @@ from two_tower.closed_form import (
     as_factors,
     chunks,
     find_head,
-    inverted,
 )
 from two_tower.config import TrainConfig
 from two_tower.dataset import VALIDATION_FOLD, Data, UserRows
 from two_tower.factors import Factors
+from two_tower.lapack import inverted
 from two_tower.layout import Block
 
 # The penalty of a review before: high, since most of what came before has nothing to do with it.

@@ -148,6 +148,7 @@ def always_teach(monkeypatch: pytest.MonkeyPatch) -> None:
         (False, 5, 0, 60, False),
         (False, 5, 0, 60, True),
         (False, 12, 600, 10_000, False),
+        (False, 24, 600, 60, True),
         (True, 2, 0, 10_000, False),
         (True, 2, 0, 60, True),
     ],
@@ -301,14 +302,14 @@ def test_on_the_other_schedule_the_towers_follow_a_closed_form_that_loses_by_its
     teachers = []
 
     class Watched(Fit):
-        def __init__(self, *given: Any) -> None:
-            super().__init__(*given)
-            teachers.append(self.teacher)
+        def follow(self, teacher: Any) -> None:
+            teachers.append(teacher)
+            super().follow(teacher)
 
     monkeypatch.setattr(training, "Fit", Watched)
     config = TWO_EPOCHS.model_copy(update={"start": "closed_form", "ridge": 2.0})
     alone = train(settings, config)
-    assert teachers == [None, None, None]
+    assert not teachers
     assert not alone.taught
     always_teach(monkeypatch)
     result = train(settings, config)
@@ -316,8 +317,7 @@ def test_on_the_other_schedule_the_towers_follow_a_closed_form_that_loses_by_its
     assert not same(alone.run_dir, result.run_dir)
     history = json.loads((result.run_dir / "history.json").read_text())
     assert [row["taught"] for row in history] == [False] * 2 + [True] * 12
-    first, search, final = teachers[3:]
-    assert first is None
+    search, final = teachers
     with open_warehouse(settings) as warehouse:
         data = training_tables.read(warehouse, settings.runs_dir / "again")
     for found, withhold in ((search, True), (final, False)):

@@ -31,7 +31,7 @@ def blend_of(data, **settings):
     config = TrainConfig(**settings)
     fit = Fit(config, data, withhold=False, epochs=2)
     fit.epoch(lambda _: None)
-    solved = Solver(config, data).final(1.0, True, False)
+    solved = Solver(config, data).final(1.0, True, True, False)
     return Blend(config, data, fit.towers, solved, False)
 
 

@@ -82,7 +82,8 @@ def test_the_likelihood_and_its_way_back_are_those_of_torch(sample, teacher):
         followed = (likely * chances.masked_fill(never, 0)).sum(1)
         of_people = torch.zeros(USERS, dtype=torch.float64)
         of_people.index_add_(0, torch.from_numpy(one.rows), weights)
-        likelihood = (1 - losses.SHARE) * likelihood + losses.SHARE * (of_people @ followed)
+        share = losses.TEACHER_SHARE
+        likelihood = (1 - share) * likelihood + share * (of_people @ followed)
     expected = -likelihood / weights.sum()
     expected.backward()
     assert value.item() == pytest.approx(expected.item(), rel=1e-6)

@@ -9,7 +9,7 @@ from two_tower.config import TrainConfig
 from two_tower.factors import Factors
 from two_tower.ridge_trial import Tried
 from two_tower.solver import Solver
-from two_tower.teacher import SHARPNESS, UNKNOWN, loses, teach
+from two_tower.teacher import SHARPNESS, UNKNOWN, loses
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,9 @@ def test_it_ranks_by_the_whole_regression_on_what_the_towers_see(data):
     batch = drawn(data, rows)
     # Columns in another order than the videos'; those of too new an id are behind.
     place = np.argsort(np.random.default_rng(1).permutation(training_tables.VIDEOS))
-    found = teach(TrainConfig(), data, 2.0, False).scores(batch, place, training_tables.VIDEOS)
-    closed = Solver(TrainConfig(), data).closed(False, 2.0)  # of so few videos the rank is full
+    solver = Solver(TrainConfig(), data)
+    found = solver.teacher(False, 2.0).scores(batch, place, training_tables.VIDEOS)
+    closed = solver.closed(False, 2.0)  # of so few videos the rank is full
     flat = np.zeros((len(rows), data.layout.feature_dim("user") + 1))
     history = data.layout.user[2]
     for row in range(len(rows)):
@@ -54,25 +55,30 @@ def test_its_scores_are_spread_by_half_a_deviation(data):
     hiding, rng = Hiding((0.0, 0.0), 0.0), np.random.default_rng(0)
     batch = draw(data.layout, data.items, whole, nothing, whole.weights, hiding, rng)
     batch.slots.values[:] = whole.slots.values
-    found = teach(TrainConfig(), data, 2.0, False).scores(
-        batch, np.arange(training_tables.VIDEOS), training_tables.VIDEOS
+    found = (
+        Solver(TrainConfig(), data)
+        .teacher(False, 2.0)
+        .scores(batch, np.arange(training_tables.VIDEOS), training_tables.VIDEOS)
     )
     spread = found.numpy()[:, : training_tables.WITH_ID].std(axis=1).mean()
     assert spread == pytest.approx(SHARPNESS, rel=1e-3)
 
 
 def test_the_search_does_not_tell_it_of_the_validation_fold(data, tmp_path):
-    """Other labels in the fold change nothing of it, and something of the final one."""
+    """Other stars in the fold change nothing of it, and something of the final one."""
     other = open_data(
         tmp_path,
         "create table rest as select * replace ([case when x[2] = 0 then 0.9 else x[1] end"
-        " for x in list_zip(relevances, folds)] as relevances)"
+        " for x in list_zip(relevances, folds)] as relevances,"
+        # A history has the stars of each review with an id, in the same order.
+        " [case when x[1] = 3 and folds[list_position(item_numbers, x[2])] = 0 then 0.9"
+        ' else x[3] end for x in list_zip(feature_ids, indices, "values")] as "values")'
         " from two_tower.training_users",
         "delete from two_tower.training_users",
         "insert into two_tower.training_users from rest",
     )
     mine, theirs = (
-        [teach(TrainConfig(), each, 2.0, withhold) for withhold in (True, False)]
+        [Solver(TrainConfig(), each).teacher(withhold, 2.0) for withhold in (True, False)]
         for each in (data, other)
     )
     np.testing.assert_allclose(mine[0].solution, theirs[0].solution, atol=1e-6)
@@ -105,18 +111,21 @@ def test_a_map_that_says_nothing_loses_to_the_whole(data):
 
 
 @pytest.mark.parametrize(
-    ("settings", "most", "is_asked"),
+    ("settings", "most", "may"),
     [
-        ({}, 59, True),
-        ({}, 58, False),
-        ({"max_full_softmax_items": 58}, 59, False),
-        ({"loss": "bce"}, 59, False),
+        ({}, 60, True),
+        ({}, 59, False),
+        ({"max_full_softmax_items": 59}, 60, False),
+        ({"loss": "bce"}, 60, False),
     ],
 )
-def test_it_teaches_a_full_softmax_of_videos_that_fit(data, monkeypatch, settings, most, is_asked):
-    """All but the very last video are reviewed."""
-    monkeypatch.setattr(solver, "MAX_ITEMS", most)
-    monkeypatch.setattr(solver, "loses", lambda *_given: True)
-    found = Solver(TrainConfig(**settings), data)
-    asked = found.teacher_if_needed(Tried(2.0), data.validation)
-    assert (asked is not None) == is_asked
+def test_it_teaches_a_full_softmax_of_videos_that_fit(data, monkeypatch, settings, most, may):
+    monkeypatch.setattr(solver, "MAX_TAUGHT", most)
+    assert Solver(TrainConfig(**settings), data).may_teach == may
+
+
+def test_it_is_solved_where_it_is_needed(data, monkeypatch):
+    for needed in (False, True):
+        monkeypatch.setattr(solver, "loses", lambda *_given, needed=needed: needed)
+        found = Solver(TrainConfig(), data).teacher_if_needed(Tried(2.0), data.validation)
+        assert (found is not None) == needed

@@ -1,0 +1,73 @@
+"""Symmetric positive definite matrices, factorised and inverted while other threads go on.
+
+scipy's wrappers of LAPACK hold Python's lock: while a matrix is inverted on one thread, the steps
+of the towers on another, the progress bar and Ctrl-C stand still. Called by the addresses that
+scipy hands to Cython the same routines do not hold it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cython_lapack
+
+Floats = NDArray[np.floating[Any]]
+
+PREFIXES = {np.dtype(np.float32): "s", np.dtype(np.float64): "d"}
+# Which triangle, the size, the matrix, its leading dimension, and what went wrong.
+_INT = ctypes.POINTER(ctypes.c_int)
+_ROUTINE = ctypes.CFUNCTYPE(None, ctypes.c_char_p, _INT, ctypes.c_void_p, _INT, _INT)
+_SIGNATURE = b"void (char *, int *, "
+
+
+def factorised(matrix: Floats) -> Floats:
+    """Return the Cholesky factor of a matrix, which is overwritten.
+
+    Args:
+        matrix: symmetric, of single or double precision, ``[n, n]``.
+
+    Returns:
+        ``U`` with ``U'U`` the matrix in the upper triangle; what is below it means nothing.
+
+    Raises:
+        LinAlgError: the matrix is not positive definite.
+    """
+    return _call("potrf", np.ascontiguousarray(matrix))
+
+
+def inverted(matrix: Floats) -> Floats:
+    """Return the inverse of such a matrix, which is overwritten.
+
+    Raises:
+        LinAlgError: the matrix is not positive definite.
+    """
+    upper = np.triu(_call("potri", factorised(matrix)))
+    return np.asarray(upper + np.triu(upper, 1).T)
+
+
+def _call(name: str, matrix: Floats) -> Floats:
+    """Have a routine overwrite a matrix."""
+    size, failed = ctypes.c_int(len(matrix)), ctypes.c_int()
+    # By rows the upper triangle is what the routines, which read by columns, take for the lower.
+    _routine(PREFIXES[matrix.dtype] + name)(
+        b"L", ctypes.byref(size), matrix.ctypes.data, ctypes.byref(size), ctypes.byref(failed)
+    )
+    if failed.value:
+        raise LinAlgError(f"a matrix is not positive definite ({name}: {failed.value})")
+    return matrix
+
+
+@cache
+def _routine(name: str) -> Callable[..., None]:
+    capsule = ctypes.py_object(cython_lapack.__pyx_capi__[name])
+    name_of, address_of = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer
+    name_of.restype, address_of.restype = ctypes.c_char_p, ctypes.c_void_p
+    signature = name_of(capsule)
+    if not signature.startswith(_SIGNATURE):
+        raise RuntimeError(f"scipy's {name} is called otherwise than known here: {signature!r}")
+    return _ROUTINE(address_of(capsule, ctypes.c_char_p(signature)))
