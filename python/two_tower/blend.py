@@ -41,9 +41,8 @@ SHARE = 0.8
 SHARES = (SHARE, 0.0, 0.4, 0.6, 1.0)
 SITTING_SHARES = (0.15, 0.0, 0.3)
 TRANSITION_SHARES = (0.0, 0.2, 0.4, 0.6)
-# Transitions have a block to themselves, of a slot a video, and towers that were taught have what
-# the closed form says: there the other part has to be worth it.
-LEAST_PART_GAIN = 0.01
+# Transitions have a block to themselves, of a slot a video, and have to be worth it.
+LEAST_TRANSITION_GAIN = 0.01
 # What content is worth is tried up to so many videos, on so many users at most.
 MAX_TRIED_ITEMS = 20_000
 MAX_TRIED_USERS = 1_000
@@ -154,8 +153,13 @@ class Blend:
         if len(self.parts) > 1:
             shares = sorted(SHARES, key=lambda each: each != (1.0 if taught else SHARE))
         found = [self._try(Choice(share), rows) for share in shares]
-        least = LEAST_PART_GAIN if taught else least_gain(len(rows))
-        best = _first_or_best([each[metric] for each in found], least)
+        values = [each[metric] for each in found]
+        if taught:
+            # What the closed form says is in these towers: joined with it they must not lose by
+            # any metric.
+            is_no_worse = [all(each[name] >= found[0][name] for name in each) for each in found]
+            values = [value * kept for value, kept in zip(values, is_no_worse, strict=True)]
+        best = _first_or_best(values, least_gain(len(rows)))
         return shares[best], found[best]
 
     def try_sittings(self, choice: Choice, rows: NDArray[np.int64], metric: str) -> Choice:
@@ -170,7 +174,7 @@ class Blend:
         if self.transitions is None:
             return choice
         tried = [replace(choice, transition_share=each) for each in TRANSITION_SHARES]
-        return self._best(tried, LEAST_PART_GAIN, rows, metric)
+        return self._best(tried, LEAST_TRANSITION_GAIN, rows, metric)
 
     def _best(
         self, choices: list[Choice], least: float, rows: NDArray[np.int64], metric: str

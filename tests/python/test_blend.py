@@ -86,12 +86,22 @@ def test_shares_are_measured_once(data, monkeypatch):
 @pytest.mark.parametrize("taught", [False, True])
 def test_another_share_is_taken_where_it_gains_more_than_chance(data, monkeypatch, best, taught):
     blend, first = blend_of(data), 1.0 if taught else SHARE
-    least = 0.01 if taught else least_gain(len(data.validation))
+    least = least_gain(len(data.validation))
     for gain, expected in ((0.9 * least, first), (1.1 * least, best)):
         for share in SHARES:
             found = 0.5 * (1 + gain) if share == best != first else 0.5
             blend.found[Choice(share)] = {"ndcg@100": found}
         assert blend.choose(data.validation, "ndcg@100", taught)[0] == expected
+
+
+@pytest.mark.parametrize(("others", "share"), [(0.3, SHARE), (0.29, 1.0)])
+def test_taught_towers_are_joined_where_no_metric_loses(data, others, share):
+    blend = blend_of(data)
+    for each in SHARES:
+        blend.found[Choice(each)] = {"ndcg@100": 0.5, "recall@20": 0.3}
+    blend.found[Choice(SHARE)] = {"ndcg@100": 0.52, "recall@20": others}
+    assert blend.choose(data.validation, "ndcg@100", True)[0] == share
+    assert blend.choose(data.validation, "ndcg@100", False)[0] == SHARE
 
 
 @pytest.mark.parametrize("is_small", [True, False])
