@@ -40,7 +40,7 @@ class PrefectServer:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.home = home
-        self.api = httpx.Client(base_url=f"http://127.0.0.1:{self.port}/api/", timeout=30)
+        self.api = httpx.Client(base_url=f"http://127.0.0.1:{self.port}/api/", timeout=120)
         others = ("PREFECT_", "TWO_TOWER_", "DATABASE_URL")  # the developer's own
         kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         self.environment = {
