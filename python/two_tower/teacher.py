@@ -32,7 +32,7 @@ UNKNOWN = -2.0
 # It is asked where the low rank loses so much of this metric, in whose places what goes with one
 # video and no other is.
 LOST_METRIC = "ndcg@10"
-LEAST_LOST = 0.05
+LEAST_LOST = 0.065
 # Users who say how far its scores are spread.
 SPREAD_USERS = 300
 
