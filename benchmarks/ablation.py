@@ -96,7 +96,7 @@ def train(config: TrainConfig, data: Data) -> tuple[Towers, Blend]:
         fit.epoch(lambda _: None)
     solver = Solver(config, data)
     ridge = solver.try_ridges(data.validation, "ndcg@100").ridge
-    solved = solver.final(ridge, True, True, False)
+    solved = solver.final(ridge)
     return fit.towers, Blend(config, data, fit.towers, solved, False)
 
 

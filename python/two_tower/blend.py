@@ -239,14 +239,14 @@ class Blend:
         places = [np.arange(block.offset, block.offset + block.width) for block in kept]
         content = read_content(data.layout, data.items, self.item_tower)
         rows = np.flatnonzero(self.known)
-        placing = place(content, factors.item, rows, self._weights[rows], choice.penalty)
+        placing = place(content, factors.item, rows, self._weights[rows])(choice.penalty)
         placing = placing.at(choice.level, content, rows)
         weight = placing.weight / content.scale[:, None]
         bias = placing.mean - content.centre @ weight
         identity = data.items.identity
         own = rows[identity[rows] >= 0]
         offset = np.flatnonzero(data.items.is_identity)
-        weight[offset[identity[own]]] = factors.item[own] - placing.of(content)[own]
+        weight[offset[identity[own]]] = factors.item[own] - placing.of(content, own)
         towers = Towers(layout, self.config.dim)
         with torch.no_grad():
             for name, values, constant in (

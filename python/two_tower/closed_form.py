@@ -44,7 +44,7 @@ LIKENESS = 0.3
 USER_POWER = 0.5
 # The reduction to a low rank: columns beyond the rank, and rounds of its subspace iteration.
 OVERSAMPLED = 32
-ROUNDS = 4
+ROUNDS = 2
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+from scipy import linalg, sparse
 
 from two_tower.dataset import Items
+from two_tower.lapack import factorised
 from two_tower.layout import Layout
 from two_tower.towers import SparseTower
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
+# Systems of so many rows are factorised; larger ones would take too much room and time.
+MAX_FACTORISED = 2_000
 # Steps of the conjugate gradients at most, and the share of the first residual they end at.
 STEPS = 50
 TOLERANCE = 1e-3
@@ -74,26 +77,35 @@ def read_content(layout: Layout, items: Items, tower: SparseTower) -> Content:
     return Content(matrix, centre, scale, blocks)
 
 
-def ridge(matrix: sparse.csr_array, target: Floats, weights: Floats, penalty: float) -> Floats:
-    """Return the weighted ridge regression of ``target`` on ``matrix``, ``[columns, dim]``.
+def ridge(matrix: sparse.csr_array, target: Floats, weights: Floats) -> Callable[[float], Floats]:
+    """Return the weighted ridge regression of ``target`` on ``matrix``, by its penalty.
 
-    ``(A'A + penalty)^-1 A'b`` where ``A`` and ``b`` are the two times the roots of the weights; the
-    same is ``A'(AA' + penalty)^-1 b``, which is the smaller system where videos are fewer than
-    columns. By conjugate gradients: that of a large catalogue is too large to be factorised.
+    It is ``[columns, dim]``: ``(A'A + penalty)^-1 A'b`` where ``A`` and ``b`` are the two times the
+    roots of the weights; the same is ``A'(AA' + penalty)^-1 b``, which is the smaller system where
+    videos are fewer than columns. That of a large catalogue is solved by conjugate gradients.
     """
     root = np.sqrt(weights)[:, None]
     used = np.unique(matrix.indices)
     scaled = sparse.csr_array((matrix[:, used] * root).astype(np.float32))
     turned = scaled.T.tocsr()
     goal = np.asarray(target * root, dtype=np.float32)
-    if scaled.shape[0] < scaled.shape[1]:
-        found = turned @ conjugate_gradients(lambda x: scaled @ (turned @ x) + penalty * x, goal)
-    else:
+    by_video = scaled.shape[0] < scaled.shape[1]
+    left, right = (scaled, turned) if by_video else (turned, scaled)
+    if not by_video:
         goal = turned @ goal
-        found = conjugate_gradients(lambda x: turned @ (scaled @ x) + penalty * x, goal)
-    solution = np.zeros((matrix.shape[1], target.shape[1]))
-    solution[used] = found
-    return solution
+    gram = (left @ right).toarray() if left.shape[0] <= MAX_FACTORISED else None
+
+    def solved(penalty: float) -> Floats:
+        if gram is None:
+            found = conjugate_gradients(lambda x: left @ (right @ x) + penalty * x, goal)
+        else:
+            factor = factorised(gram + penalty * np.eye(len(gram), dtype=gram.dtype))
+            found = linalg.cho_solve((factor, False), goal, check_finite=False)
+        solution = np.zeros((matrix.shape[1], target.shape[1]))
+        solution[used] = turned @ found if by_video else found
+        return solution
+
+    return solved
 
 
 def conjugate_gradients(apply: Callable[[Singles], Singles], goal: Singles) -> Singles:
@@ -132,9 +144,9 @@ class Placing:
     mean: Floats
     weight: Floats
 
-    def of(self, content: Content) -> Floats:
-        """Return the vectors of all videos by their content alone, ``[items, dim]``."""
-        return np.asarray(self.mean + content.matrix @ self.weight)
+    def of(self, content: Content, rows: NDArray[np.int64] | slice = slice(None)) -> Floats:
+        """Return the vectors of these videos by their content alone, ``[rows, dim]``."""
+        return np.asarray(self.mean + content.matrix[rows] @ self.weight)
 
     def at(self, level: float, content: Content, rows: NDArray[np.int64]) -> Placing:
         """Return the same with all scores times ``level``, some videos being as long as 1."""
@@ -146,9 +158,9 @@ class Placing:
 
 
 def place(
-    content: Content, vectors: Floats, rows: NDArray[np.int64], weights: Floats, penalty: float
-) -> Placing:
-    """Regress the vectors of some videos, ``rows``, on their content.
+    content: Content, vectors: Floats, rows: NDArray[np.int64], weights: Floats
+) -> Callable[[float], Placing]:
+    """Regress the vectors of some videos, ``rows``, on their content; by the penalty of the ridge.
 
     All tokens of a block may have a part in common, which is penalised once and not by token: a
     video of which a maker, a series and ten performers are known is rarely one like any other,
@@ -159,7 +171,6 @@ def place(
         vectors: of all videos, ``[items, dim]``.
         rows: item numbers of the videos to learn from.
         weights: how much each of them counts, ``[rows]``.
-        penalty: of the ridge.
     """
     weights = weights / max(weights.mean(), 1e-12)
     mean = np.average(vectors[rows], axis=0, weights=weights)
@@ -167,9 +178,13 @@ def place(
     totals = (matrix @ content.blocks).toarray()
     centre = np.average(totals, axis=0, weights=weights)
     wide = sparse.hstack([matrix, sparse.csr_array(totals - centre)]).tocsr()
-    solved = ridge(wide, vectors[rows] - mean, weights, penalty)
-    own, common = np.split(solved, [matrix.shape[1]])
-    return Placing(mean - centre @ common, own + content.blocks @ common)
+    solved = ridge(wide, vectors[rows] - mean, weights)
+
+    def placing(penalty: float) -> Placing:
+        own, common = np.split(solved(penalty), [matrix.shape[1]])
+        return Placing(mean - centre @ common, own + content.blocks @ common)
+
+    return placing
 
 
 def unit(vectors: Floats) -> Floats:

@@ -68,16 +68,14 @@ class ContentTrial:
         parts = [part for part in parts if 0 < len(part) < len(numbers)]
         if not parts:
             return PENALTY, LEVEL
-        placed = {
-            penalty: [self._placed(np.setdiff1d(numbers, part), penalty) for part in parts]
-            for penalty in PENALTIES
-        }
+        placings = [self._place(np.setdiff1d(numbers, part)) for part in parts]
+        placed = {penalty: [each(penalty) for each in placings] for penalty in PENALTIES}
         among = np.zeros_like(self.known)
         among[np.concatenate(parts)] = True
         found = {}
-        for penalty, placings in placed.items():
+        for penalty, each_part in placed.items():
             vectors = np.zeros_like(self.factors.item)
-            for placing, part in zip(placings, parts, strict=True):
+            for placing, part in zip(each_part, parts, strict=True):
                 vectors[part] = self._at(placing, 1.0, part)
             found[penalty] = self.validate(vectors, among)
         penalty = max(found, key=lambda each: found[each])
@@ -91,7 +89,7 @@ class ContentTrial:
         level = _highest(if_new, (1 - freshness) * max(if_new.values()))
         unknown = np.flatnonzero(~self.known)
         if len(unknown) and self._are_less_popular(unknown, parts, penalty):
-            placing = self._placed(numbers, penalty)
+            placing = self._place(numbers)(penalty)
             everything = np.ones_like(self.known)
             today = {each: self._with(placing, each, unknown, everything) for each in LEVELS}
             without = self.validate(self.factors.item, self.known)
@@ -111,7 +109,7 @@ class ContentTrial:
         theirs, others = [], []
         for part in parts:
             rest = np.setdiff1d(numbers, part)
-            placing = place(self.content, popularity, rest, np.ones(len(rest)), penalty)
+            placing = place(self.content, popularity, rest, np.ones(len(rest)))(penalty)
             predicted = placing.of(self.content)[:, 0]
             theirs.append(predicted[unknown].mean())
             others.append(predicted[part])
@@ -119,11 +117,11 @@ class ContentTrial:
         error = tenths.std() * np.sqrt(1 / len(tenths) + 1 / len(unknown))
         return bool(np.mean(theirs) < tenths.mean() - ERRORS * error)
 
-    def _placed(self, rest: NDArray[np.int64], penalty: float) -> Placing:
-        return place(self.content, self.factors.item, rest, self.weights[rest], penalty)
+    def _place(self, rest: NDArray[np.int64]) -> Callable[[float], Placing]:
+        return place(self.content, self.factors.item, rest, self.weights[rest])
 
     def _at(self, placing: Placing, level: float, rows: NDArray[np.int64]) -> Floats:
-        return unit(placing.at(level, self.content, rows).of(self.content)[rows])
+        return unit(placing.at(level, self.content, rows).of(self.content, rows))
 
     def _with(
         self,

@@ -25,6 +25,10 @@ _ROUTINE = ctypes.CFUNCTYPE(None, ctypes.c_char_p, _INT, ctypes.c_void_p, _INT, 
 _SIGNATURE = b"void (char *, int *, "
 
 
+# Columns that are copied at a time.
+STRIP = 256
+
+
 def factorised(matrix: Floats) -> Floats:
     """Return the Cholesky factor of a matrix, which is overwritten.
 
@@ -46,8 +50,14 @@ def inverted(matrix: Floats) -> Floats:
     Raises:
         LinAlgError: the matrix is not positive definite.
     """
-    upper = np.triu(_call("potri", factorised(matrix)))
-    return np.asarray(upper + np.triu(upper, 1).T)
+    found = _call("potri", factorised(matrix))
+    # The lower triangle from the upper one, a strip of columns at a time.
+    for start in range(0, len(found), STRIP):
+        stop = start + STRIP
+        corner = np.triu(found[start:stop, start:stop])
+        found[start:stop, start:stop] = corner + np.triu(corner, 1).T
+        found[stop:, start:stop] = found[start:stop, stop:].T
+    return found
 
 
 def _call(name: str, matrix: Floats) -> Floats:

@@ -128,25 +128,20 @@ class Solver:
 
     def search(self, tried: Tried) -> Solved:
         """Solve all of them with the validation fold withheld."""
+        is_solved = self.base is self.short_base
+        return self._solved(True, tried.ridge, tried.closed if is_solved else None)
+
+    def final(self, ridge: float) -> Solved:
+        """Solve all of them on all training reviews."""
+        return self._solved(False, ridge)
+
+    def _solved(self, withhold: bool, ridge: float, closed: Factors | None = None) -> Solved:
         # What comes next says nothing of likes that came before.
         coming = ahead(
-            lambda: transitions(self.config, self.data, True) if self.data.asks_next else None
+            lambda: transitions(self.config, self.data, withhold) if self.data.asks_next else None
         )
-        ridge, closed = tried.ridge, tried.closed
-        together = ahead(lambda: self.sittings(True, ridge))
-        if closed is None or self.base is not self.short_base:
-            closed = self.closed(True, ridge)
-        return Solved(ridge, closed, together.result(), coming.result())
-
-    def final(
-        self, ridge: float, with_closed: bool, with_sittings: bool, with_transitions: bool
-    ) -> Solved:
-        """Solve those that count on all training reviews."""
-        together = ahead(lambda: self.sittings(False, ridge) if with_sittings else None)
-        coming = ahead(
-            lambda: transitions(self.config, self.data, False) if with_transitions else None
-        )
-        closed = self.closed(False, ridge) if with_closed else None
+        together = ahead(lambda: self.sittings(withhold, ridge))
+        closed = closed or self.closed(withhold, ridge)
         return Solved(ridge, closed, together.result(), coming.result())
 
     def closed(self, withhold: bool, ridge: float) -> Factors | None:

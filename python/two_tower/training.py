@@ -43,7 +43,7 @@ LONG = 1.5
 # Reviews that it may read: of a million a pass takes long, and the sum gains little by the last.
 MOST_READ = 16_000_000
 # Users who are ranked after an epoch in the middle of a schedule, for the curve alone.
-GLANCED = 300
+GLANCED = 150
 # Seconds between checkpoints: an epoch may be shorter than writing one.
 SAVE_EVERY = 2.0
 
@@ -92,7 +92,10 @@ class Training:
         joins: whether the towers are joined with a closed form.
         choice: the shares of the models in their sum, and what content is worth.
         ridge: the penalty of the closed form: chosen at the end of the search.
-        solved: the models of this phase that have no epochs, on their way.
+        searched: the models without epochs that the validation fold is withheld from, on their
+            way; None in the final fit.
+        final: those of all training reviews, on their way as soon as the others are solved: of two
+            cores the steps of a search take one.
         teacher: whom the towers follow on the other schedule, and in the final fit where that is
             the best, on its way.
         judged: what the first schedule is worth, on its way while the other one trains.
@@ -128,7 +131,8 @@ class Training:
             self._restore(saved)
         self.judged: Future[Judged] | None = None
         self.chosen: Future[Choice] | None = None
-        self.solved: Future[Solved] | None = None
+        self.searched: Future[Solved] | None = None
+        self.final: Future[Solved] | None = None
         self.teacher: Future[Teacher | None] | None = None
         users = data.likers if self.refitting else data.search_likers
         schedule = Schedule(first_schedule(config, len(users))[0], config.temperature)
@@ -146,12 +150,13 @@ class Training:
         """Begin with what needs no epochs."""
         self.solver = solver = Solver(self.config, self.data)
         if self.refitting:
-            self.solved = ahead(self._final)
+            self.final = ahead(lambda: solver.final(self.ridge))
             if schedule.taught:
                 self.teacher = ahead(lambda: solver.teacher(False, self.ridge))
             return
         tried = ahead(lambda: solver.try_ridges(self.ranked, METRIC))
-        self.solved = ahead(lambda: solver.search(tried.result()))
+        self.searched = searched = ahead(lambda: solver.search(tried.result()))
+        self.final = ahead(lambda: solver.final(searched.result().ridge))
         if schedule.taught:
             self.teacher = ahead(lambda: solver.teacher(True, tried.result().ridge))
         elif self._longer() and solver.may_teach:
@@ -162,11 +167,6 @@ class Training:
         self.schedule = schedule
         config = self.config.changed(temperature=schedule.temperature)
         return Fit(config, self.data, withhold=not self.refitting, epochs=schedule.epochs)
-
-    def _final(self) -> Solved:
-        choice = self.choice
-        others = bool(choice.sitting_share), bool(choice.transition_share)
-        return self.solver.final(self.ridge, choice.share < 1, *others)
 
     def finish(self, shown: Bar) -> Towers:
         """Train to the end, with checkpoints, and return the model."""
@@ -182,10 +182,10 @@ class Training:
         while self.fit.done < self._passes:
             self._epoch(shown)
             self._save()
-        checkpoint.write_json(self.run / "history.json", self.history)
         self._note_joining(shown)
         if self.chosen is not None:
             self.choice = self.chosen.result()
+        checkpoint.write_json(self.run / "history.json", self.history)
         blend = self._blend(self.fit)
         return self.fit.towers if blend is None else blend.towers(self.choice)
 
@@ -225,15 +225,22 @@ class Training:
             if taught:
                 self._follow(shown)
             return
-        self._note_joining(shown)
-        judged = self._judge(self.fit, schedule, row)
-        self._take(judged)
-        assert self.best is not None
+        fit = self.fit
+
+        def judge() -> Judged:
+            judged = self._judge(fit, schedule, row)
+            self._take(judged)
+            return judged
+
+        if self.best is None:
+            # The only one is the best whatever it is found to be worth: nobody waits for that.
+            self.best = schedule
+            self.chosen = ahead(lambda: self._conclude(judge()))
+        else:
+            self._note_joining(shown)
+            judged = judge()
+            self.chosen = ahead(lambda: self._conclude(judged))
         self.refitting = True
-        if (blend := judged.blend) is not None:
-            self.ridge = blend.solved.ridge
-            # The final towers train meanwhile.
-            self.chosen = ahead(lambda: self._choose_the_rest(blend))
         # Nobody needs the search's any more, which takes as much room as the final one's.
         self.teacher = None
         self.fit = self._fit(self.best)
@@ -282,19 +289,24 @@ class Training:
         if self.best_value is None or value > self.best_value * least:
             self.best_value, self.choice = value, Choice(judged.share)
             self.best = judged.schedule
+        if judged.blend is not None:
+            self.ridge = judged.blend.solved.ridge
 
-    def _choose_the_rest(self, blend: Blend) -> Choice:
-        """Choose the other shares, and what content is worth; the final models begin between."""
+    def _conclude(self, judged: Judged) -> Choice:
+        """Choose the other shares, and what content is worth."""
+        blend = judged.blend
+        if blend is None:
+            return self.choice
         choice = blend.try_sittings(self.choice, self.ranked, METRIC)
         self.choice = blend.try_transitions(choice, self.ranked, METRIC)
-        self.solved = ahead(self._final)
         return blend.try_content(self.choice, self.ranked, METRIC)
 
     def _blend(self, fit: Fit) -> Blend | None:
         """Return the towers of a fit beside the other models of the same reviews."""
-        if self.solved is None:
+        solved = self.searched if fit.withhold else self.final
+        if solved is None:
             return None
-        return Blend(self.config, self.data, fit.towers, self.solved.result(), fit.withhold)
+        return Blend(self.config, self.data, fit.towers, solved.result(), fit.withhold)
 
     def _note_joining(self, shown: Bar) -> None:
         if self.joins:

@@ -101,7 +101,7 @@ class Lists:
             go_on()
             scores = part.vectors @ vectors.T
             if known is not None:
-                scores[:, torch.from_numpy(~known)] = -torch.inf
+                scores.masked_fill_(torch.from_numpy(~known), -torch.inf)
             scores[part.shown] = -torch.inf
             best = scores.topk(depth, dim=1)
             wanted = torch.zeros(scores.shape, dtype=torch.bool)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +81,29 @@ def test_a_finished_run_has_its_files_and_no_others(settings: Settings) -> None:
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
     assert {"loss", "ndcg@10", "ndcg@100", "recall@20", "learning_rate"} <= history[0].keys()
     assert result.valid_metric == history[-1]["ndcg@100"]
+
+
+def test_nobody_waits_for_what_the_only_schedule_is_worth(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is judged once all epochs of the final fit are done, and in the history all the same."""
+    expected = train(settings, SMALL)
+    trained, (judge, epoch) = threading.Event(), (training.Training._judge, Fit.epoch)
+    monkeypatch.setattr(
+        training.Training, "_judge", lambda *given: trained.wait(60) and judge(*given)
+    )
+
+    def noted(fit: Fit, *given: Any) -> dict[str, float]:
+        found = epoch(fit, *given)
+        if not fit.withhold and fit.done == fit.epochs:
+            trained.set()
+        return found
+
+    monkeypatch.setattr(Fit, "epoch", noted)
+    result = train(settings, SMALL)
+    assert result.valid_metric == expected.valid_metric
+    assert json.loads((result.run_dir / "history.json").read_text())[-1]["ndcg@100"]
+    assert same(result.run_dir, expected.run_dir)
 
 
 def test_a_seed_trains_the_same_model_bit_by_bit(settings: Settings) -> None:

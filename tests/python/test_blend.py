@@ -5,6 +5,7 @@ from scipy import sparse
 from test_closed_form import open_data
 
 from two_tower import blend as blend_module
+from two_tower import content as content_module
 from two_tower.blend import SHARE, SHARES, SITTING_SHARES, Blend, Choice
 from two_tower.config import TrainConfig
 from two_tower.content import Content, place, read_content, ridge, unit
@@ -31,22 +32,26 @@ def blend_of(data, **settings):
     config = TrainConfig(**settings)
     fit = Fit(config, data, withhold=False, epochs=2)
     fit.epoch(lambda _: None)
-    solved = Solver(config, data).final(1.0, True, True, False)
+    solved = Solver(config, data).final(1.0)
     return Blend(config, data, fit.towers, solved, False)
 
 
 @pytest.mark.parametrize("columns", [12, 90])
-def test_ridge_is_the_solution_of_the_normal_equations(columns):
+@pytest.mark.parametrize(("factorised", "tolerance"), [(100, 1e-6), (0, 5e-3)])
+def test_ridge_is_the_solution_of_the_normal_equations(columns, factorised, tolerance, monkeypatch):
     """With fewer columns than rows, and with more; one has nothing in it."""
+    monkeypatch.setattr(content_module, "MAX_FACTORISED", factorised)
     rng = np.random.default_rng(0)
     matrix = (rng.random((40, columns)) < 0.3) * rng.random((40, columns))
     matrix[:, 5] = 0
     target, weights = rng.normal(size=(40, 3)), rng.random(40)
-    found = ridge(sparse.csr_array(matrix), target, weights, 0.7)
-    left = matrix.T @ (weights[:, None] * matrix) + 0.7 * np.eye(columns)
-    expected = np.linalg.solve(left, matrix.T @ (weights[:, None] * target))
-    np.testing.assert_allclose(found, expected, atol=5e-3)
-    assert not found[5].any()
+    solved = ridge(sparse.csr_array(matrix), target, weights)
+    for penalty in (0.7, 7.0):
+        found = solved(penalty)
+        left = matrix.T @ (weights[:, None] * matrix) + penalty * np.eye(columns)
+        expected = np.linalg.solve(left, matrix.T @ (weights[:, None] * target))
+        np.testing.assert_allclose(found, expected, atol=tolerance)
+        assert not found[5].any()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
@@ -150,7 +155,7 @@ def test_a_number_far_from_zero_does_not_drown_the_rest(data):
     assert column.std() == pytest.approx(1, abs=1e-6)
     assert not content.matrix[:, np.flatnonzero(data.items.is_identity)].count_nonzero()
     vectors = unit(np.random.default_rng(0).normal(size=(60, 8)))
-    placing = place(content, vectors, np.arange(50), np.ones(50), 3.0).at(
+    placing = place(content, vectors, np.arange(50), np.ones(50))(3.0).at(
         1.0, content, np.arange(50)
     )
     lengths = np.linalg.norm(placing.of(content), axis=1)
@@ -162,7 +167,7 @@ def test_tokens_of_a_block_have_a_part_in_common():
     makers = sparse.csr_array(np.repeat(np.eye(20), 2, axis=0) * (np.arange(40) % 2)[:, None])
     content = Content(makers, np.zeros(20), np.ones(20), sparse.csr_array(np.ones((20, 1))))
     vectors = (np.arange(40.0) % 2)[:, None]
-    found = place(content, vectors, np.arange(38), np.ones(38), 1.0).of(content)
+    found = place(content, vectors, np.arange(38), np.ones(38))(1.0).of(content)
     assert found[38] < 0.2
     assert found[39] > 0.8
 

@@ -252,5 +252,5 @@ def chosen(data, monkeypatch, metrics, few_metrics) -> float:
 
 def test_without_histories_there_is_no_closed_form(tmp_path):
     data = open_data(tmp_path, "delete from two_tower.feature_layout where kind = 'history'")
-    solved = Solver(TrainConfig(), data).final(1.0, True, True, True)
+    solved = Solver(TrainConfig(), data).final(1.0)
     assert (solved.closed, solved.sittings, solved.transitions) == (None, None, None)

@@ -3,7 +3,7 @@ import pytest
 from scipy import linalg, sparse
 from test_closed_form import open_data
 
-from two_tower import sharpen, solver
+from two_tower import closed_form, sharpen, solver
 from two_tower.closed_form import add_up, as_factors, leading, solve
 from two_tower.config import TrainConfig
 from two_tower.sharpen import sharpened, weighted_users
@@ -47,6 +47,7 @@ def test_the_highest_scores_of_each_user_are_nearer_than_those_of_the_nearest_ma
 
 def test_where_all_scores_count_the_same_it_is_the_nearest_map(problem, monkeypatch):
     monkeypatch.setattr(sharpen, "OTHERS", 1.0)
+    monkeypatch.setattr(closed_form, "ROUNDS", 8)
     solution, gram, users = problem
     basis = leading(solution, gram, RANK)
     user, item = sharpened(solution, basis, gram, 2.0, users)
