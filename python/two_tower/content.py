@@ -86,18 +86,23 @@ def ridge(matrix: sparse.csr_array, target: Floats, weights: Floats) -> Callable
     """
     root = np.sqrt(weights)[:, None]
     used = np.unique(matrix.indices)
-    scaled = sparse.csr_array((matrix[:, used] * root).astype(np.float32))
+    videos, columns = matrix.shape[0], len(used)
+    by_video = videos < columns
+    is_small = 0 < min(videos, columns) <= MAX_FACTORISED
+    # Sums over hundreds of thousands of videos are not factorised in single precision.
+    exact = np.float64 if is_small and not by_video else np.float32
+    scaled = sparse.csr_array((matrix[:, used] * root).astype(exact))
     turned = scaled.T.tocsr()
-    goal = np.asarray(target * root, dtype=np.float32)
-    by_video = scaled.shape[0] < scaled.shape[1]
+    goal = np.asarray(target * root, dtype=exact)
     left, right = (scaled, turned) if by_video else (turned, scaled)
     if not by_video:
         goal = turned @ goal
-    gram = (left @ right).toarray() if left.shape[0] <= MAX_FACTORISED else None
+    gram = (left @ right).toarray() if is_small else None
 
     def solved(penalty: float) -> Floats:
         if gram is None:
-            found = conjugate_gradients(lambda x: left @ (right @ x) + penalty * x, goal)
+            single = goal.astype(np.float32, copy=False)
+            found = conjugate_gradients(lambda x: left @ (right @ x) + penalty * x, single)
         else:
             factor = factorised(gram + penalty * np.eye(len(gram), dtype=gram.dtype))
             found = linalg.cho_solve((factor, False), goal, check_finite=False)

@@ -18,15 +18,13 @@ from scipy.linalg import LinAlgError, cython_lapack
 
 Floats = NDArray[np.floating[Any]]
 
+# Columns that are copied at a time.
+STRIP = 256
 PREFIXES = {np.dtype(np.float32): "s", np.dtype(np.float64): "d"}
 # Which triangle, the size, the matrix, its leading dimension, and what went wrong.
 _INT = ctypes.POINTER(ctypes.c_int)
 _ROUTINE = ctypes.CFUNCTYPE(None, ctypes.c_char_p, _INT, ctypes.c_void_p, _INT, _INT)
 _SIGNATURE = b"void (char *, int *, "
-
-
-# Columns that are copied at a time.
-STRIP = 256
 
 
 def factorised(matrix: Floats) -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from two_tower import closed_form, sittings
-from two_tower.ahead import ahead
+from two_tower.ahead import ahead, go_on
 from two_tower.closed_form import (
     Base,
     Floats,
@@ -136,6 +136,7 @@ class Solver:
         return self._solved(False, ridge)
 
     def _solved(self, withhold: bool, ridge: float, closed: Factors | None = None) -> Solved:
+        go_on()
         # What comes next says nothing of likes that came before.
         coming = ahead(
             lambda: transitions(self.config, self.data, withhold) if self.data.asks_next else None

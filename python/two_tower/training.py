@@ -88,12 +88,12 @@ class Training:
             form.
         refitting: whether the search is over and the final fit is on its way.
         best: the best schedule; None before there is one.
-        best_value: its validation metric.
+        best_value: its validation metric; None while that is on its way.
         joins: whether the towers are joined with a closed form.
         choice: the shares of the models in their sum, and what content is worth.
-        ridge: the penalty of the closed form: chosen at the end of the search.
+        ridge: the penalty of the closed form: of the schedules that were judged.
         searched: the models without epochs that the validation fold is withheld from, on their
-            way; None in the final fit.
+            way; None where the final fit is gone on with.
         final: those of all training reviews, on their way as soon as the others are solved: of two
             cores the steps of a search take one.
         teacher: whom the towers follow on the other schedule, and in the final fit where that is
@@ -225,21 +225,22 @@ class Training:
             if taught:
                 self._follow(shown)
             return
-        fit = self.fit
-
-        def judge() -> Judged:
-            judged = self._judge(fit, schedule, row)
-            self._take(judged)
-            return judged
-
         if self.best is None:
             # The only one is the best whatever it is found to be worth: nobody waits for that.
-            self.best = schedule
-            self.chosen = ahead(lambda: self._conclude(judge()))
+            self.best, fit = schedule, self.fit
+            judging = ahead(lambda: self._judge(fit, schedule, row))
+
+            def conclude() -> Choice:
+                judged = judging.result()
+                self._take(judged)
+                return self._choose_the_rest(judged.blend)
+
+            self.chosen = ahead(conclude)
         else:
             self._note_joining(shown)
-            judged = judge()
-            self.chosen = ahead(lambda: self._conclude(judged))
+            judged = self._judge(self.fit, schedule, row)
+            self._take(judged)
+            self.chosen = ahead(lambda: self._choose_the_rest(judged.blend))
         self.refitting = True
         # Nobody needs the search's any more, which takes as much room as the final one's.
         self.teacher = None
@@ -292,9 +293,8 @@ class Training:
         if judged.blend is not None:
             self.ridge = judged.blend.solved.ridge
 
-    def _conclude(self, judged: Judged) -> Choice:
+    def _choose_the_rest(self, blend: Blend | None) -> Choice:
         """Choose the other shares, and what content is worth."""
-        blend = judged.blend
         if blend is None:
             return self.choice
         choice = blend.try_sittings(self.choice, self.ranked, METRIC)

@@ -54,6 +54,24 @@ def test_ridge_is_the_solution_of_the_normal_equations(columns, factorised, tole
         assert not found[5].any()
 
 
+def test_ridge_of_many_videos_is_exact():
+    """One token is all of a block of two: without the penalty there would be no inverse."""
+    rng = np.random.default_rng(0)
+    first = rng.random(100_000) < 0.3
+    matrix = np.stack([np.ones(len(first)), first, ~first], axis=1)
+    target, weights = rng.normal(size=(len(first), 2)), rng.pareto(1.5, len(first)) + 0.1
+    found = ridge(sparse.csr_array(matrix), target, weights)(3.0)
+    left = matrix.T @ (weights[:, None] * matrix) + 3 * np.eye(3)
+    expected = np.linalg.solve(left, matrix.T @ (weights[:, None] * target))
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_ridge_on_nothing_is_nothing():
+    found = ridge(sparse.csr_array((4, 3)), np.ones((4, 2)), np.ones(4))(3.0)
+    assert not found.any()
+    assert found.shape == (3, 2)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
 def test_towers_score_as_the_sum_of_the_maps(data, share):
     blend = blend_of(data)
