@@ -22,6 +22,9 @@ from two_tower.release import ReleaseResult, release, rollback
 from two_tower.settings import Settings
 from two_tower.warehouse import PostgresWarehouse
 
+# The releases are made once and not by each worker.
+pytestmark = pytest.mark.xdist_group("release")
+
 RELEASES = 5
 USERS, VIDEOS = 1000, 1200  # both are enough for a vector index
 VERSIONS = [f"20260101_00000{number}" for number in range(1, RELEASES + 1)]
