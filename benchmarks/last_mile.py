@@ -38,8 +38,8 @@ from benchmarks.quality.protocols import PROTOCOLS
 from benchmarks.quality.scratch import Scratch, postgres, scratch_folder
 from benchmarks.quality.split import split
 from two_tower import embedded
-from two_tower.cli import guarded
 from two_tower.encoder import Encoder
+from two_tower.failures import guarded
 from two_tower.layout import Tower
 from two_tower.ragged import Ragged, slots
 from two_tower.registry import Registry

@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from two_tower import present
-from two_tower.errors import ExitCode, NotEnoughDataError, TwoTowerError
+from two_tower import __version__, present
+from two_tower.errors import NotEnoughDataError
+from two_tower.failures import INTERRUPTED, guarded
 from two_tower.targets import Target
 
 if TYPE_CHECKING:
@@ -53,12 +53,24 @@ Version = Annotated[
 Limit = Annotated[int, typer.Option("--limit", "-k", min=1, help="How many videos.")]
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"two-tower {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def common(
     target: Annotated[
         Target | None,
         typer.Option(help="Where the data lives. Default: $TWO_TOWER_TARGET, else embedded."),
     ] = None,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and end."
+        ),
+    ] = False,
 ) -> None:
     """Options of every command."""
     if target is not None:
@@ -70,7 +82,7 @@ def _settings() -> Settings:
     from two_tower.settings import read_settings
 
     settings = read_settings()
-    logs.configure(settings)
+    logs.configure(settings.log_format)
     return settings
 
 
@@ -491,19 +503,11 @@ def db_url() -> None:
 
 def main() -> None:
     """Run the command line."""
-    guarded(app)
+    guarded(_command_line)
 
 
-def guarded(command: Callable[[], Any]) -> None:
-    """Run a command; turn errors into messages and exit codes."""
-    try:
-        command()
-    except TwoTowerError as error:
-        present.error(str(error), error.hint)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        present.error("interrupted", "")
-        sys.exit(130)
-    except Exception:
-        traceback.print_exc()
-        sys.exit(ExitCode.UNEXPECTED)
+def _command_line() -> None:
+    code = app(standalone_mode=False)
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    sys.exit(code or 0)

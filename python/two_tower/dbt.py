@@ -137,6 +137,7 @@ def _shown(command: list[str], env: dict[str, str], folder: Path) -> tuple[int, 
         env=env,
         cwd=folder,
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,  # where the log is JSON, its lines are records like any other
         text=True,
         errors="replace",
     ) as process:

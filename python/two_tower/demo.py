@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from rich.markup import escape
 
-from two_tower import cli, present, warehouse
+from two_tower import present, warehouse
+from two_tower.failures import guarded
 from two_tower.recommend import Recommender
 from two_tower.settings import Settings, read_settings
 
@@ -74,4 +75,4 @@ def _next(user_id: str) -> None:
 
 
 if __name__ == "__main__":
-    cli.guarded(tour)
+    guarded(tour)

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from two_tower import pipeline
-from two_tower.cli import guarded
 from two_tower.errors import BusyError, TwoTowerError, UnavailableError
+from two_tower.failures import guarded
 from two_tower.progress import console
 from two_tower.settings import Settings, read_settings
 

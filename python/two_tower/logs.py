@@ -1,13 +1,20 @@
-"""Where the package's log goes: stderr, as lines for people or as JSON for programs."""
+"""Where the package's log goes: stderr, as lines for people or as JSON for programs.
+
+In JSON nothing else is on stderr: what dbt, a library or a progress line writes there becomes the
+``message`` of a record of its own.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import sys
 import traceback
 from datetime import UTC, datetime
+from typing import Literal, TextIO
 
-from two_tower.settings import Settings
+LogFormat = Literal["text", "json"]
 
 
 class JsonFormatter(logging.Formatter):
@@ -29,17 +36,52 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def configure(settings: Settings) -> None:
-    """Send the log of the package to stderr, in the format of ``settings.log_format``."""
+class Handler(logging.Handler):
+    """Writes each record to stderr as it is now, beneath what :class:`Wrapped` makes of it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        stream = sys.stderr.beneath if isinstance(sys.stderr, Wrapped) else sys.stderr
+        try:
+            stream.write(self.format(record) + "\n")
+            stream.flush()
+        except Exception:
+            self.handleError(record)
+
+
+class Wrapped(io.TextIOBase):
+    """A stderr whose lines are records: they are written to ``beneath``, one JSON object each."""
+
+    def __init__(self, beneath: TextIO) -> None:
+        self.beneath = beneath
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        """Log the lines that ``text`` ends; keep the rest until its own end comes."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            if line.strip():
+                logging.getLogger("two_tower.stderr").info("%s", line.rstrip())
+        return len(text)
+
+    def writable(self) -> bool:
+        """See :class:`io.TextIOBase`."""
+        return True
+
+
+def configure(log_format: LogFormat) -> None:
+    """Send the log of the package to stderr, in this format."""
     logger = logging.getLogger("two_tower")
-    if any(isinstance(handler, logging.StreamHandler) for handler in logger.handlers):
-        return  # somebody has seen to it: a flow, say
-    handler = logging.StreamHandler()
-    handler.setFormatter(
-        JsonFormatter()
-        if settings.log_format == "json"
-        else logging.Formatter("%(levelname)s: %(message)s")
-    )
+    for handler in [h for h in logger.handlers if isinstance(h, Handler)]:
+        logger.removeHandler(handler)
+    handler = Handler()
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO if settings.log_format == "json" else logging.WARNING)
     logger.propagate = False
+    if log_format == "text":
+        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        logger.setLevel(logging.WARNING)
+        return
+    handler.setFormatter(JsonFormatter())
+    logger.setLevel(logging.INFO)
+    if not isinstance(sys.stderr, Wrapped):
+        sys.stderr = Wrapped(sys.stderr)

@@ -56,12 +56,20 @@ def notice(message: str, hint: str) -> None:
 
 
 def summary(title: str, values: Mapping[str, Any]) -> None:
-    """Print a result as a table of names and values; its warnings were shown when they arose."""
-    table = _table(title, show_header=False)
-    for name, value in values.items():
-        if name != "warnings" or not isinstance(value, list):
-            table.add_row(name.replace("_", " "), escape(_text(value)))
-    stdout.print(table)
+    """Print a result as names and values; its warnings were shown when they arose.
+
+    A value is never cut or broken: a path or a URL is there to be copied.
+    """
+    shown = {
+        name.replace("_", " "): _text(value).split("\n")
+        for name, value in values.items()
+        if name != "warnings" or not isinstance(value, list)
+    }
+    width = max(map(len, shown), default=0)
+    stdout.print(f"\n[bold]{escape(title)}[/bold]")
+    for name, (first, *others) in shown.items():
+        for begin, line in ((name, first), *(("", other) for other in others)):
+            stdout.out(f" {begin:<{width}}  {line}", highlight=False)
 
 
 def brief(values: Mapping[str, Any]) -> None:
@@ -88,7 +96,10 @@ def releases(rows: Iterable[Version]) -> None:
     table = _table("Versions")
     for name in ("version", "state", "NDCG@10", "Recall@20", "released (UTC)", "kept", "note"):
         table.add_column(
-            name, justify="right" if "@" in name else "left", no_wrap=name in ("version", "state")
+            name,
+            justify="right" if "@" in name else "left",
+            no_wrap=name in ("version", "state"),
+            overflow="fold",
         )
     for row in rows:
         figures = (row.metrics.get(name) for name in ("ndcg@10", "recall@20"))
@@ -134,7 +145,7 @@ def comparison(result: Comparison) -> None:
         table = _table(f"{name} · {result.split} split, seed {result.split_seed}")
         table.add_column("", no_wrap=True)
         for title in ("first", "second", "second - first", "95 %", "p"):
-            table.add_column(title, justify="right", no_wrap=True)
+            table.add_column(title, justify="right", overflow="fold")
         for row, label in ((rows[metric], METRICS[metric]) for metric in METRICS if metric in rows):
             table.add_row(
                 label,
@@ -160,7 +171,7 @@ def _figures(
         table = _table(escape(title if name == OVERALL else f"{title} · {name}"))
         table.add_column("", no_wrap=True)
         for model in metrics:
-            table.add_column(model, no_wrap=True)
+            table.add_column(model, overflow="fold")
         for metric, label in METRICS.items():
             found = [
                 "–"

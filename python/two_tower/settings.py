@@ -5,16 +5,16 @@ import re
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from two_tower.config import TrainConfig
 from two_tower.errors import InputError
+from two_tower.logs import LogFormat
 from two_tower.targets import Target
 
-__all__ = ["Settings", "Target", "find_project_dir", "read_settings"]
+__all__ = ["Settings", "Target", "find_project_dir", "read_log_format", "read_settings"]
 
 
 def find_project_dir(start: Path | None = None) -> Path:
@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     )
     threads: int = Field(default=2, ge=1, description="dbt threads")
     memory_limit: str = Field(default="4GB", description="DuckDB's memory limit")
-    log_format: Literal["text", "json"] = Field(
+    log_format: LogFormat = Field(
         default="text", description="of what is logged on stderr: for people, or a JSON line each"
     )
     reindex_share: float = Field(
@@ -154,3 +154,16 @@ def read_settings() -> Settings:
         field = re.search(r'field "(\w+)"', str(error))
         name = field[1].upper() if field else "…"
         raise InputError(f"setting TWO_TOWER_{name} is not JSON", hint) from None
+
+
+class _LogFormat(BaseSettings):
+    model_config = Settings.model_config
+    log_format: LogFormat = "text"
+
+
+def read_log_format() -> LogFormat:
+    """Return how to log, also where another setting is wrong: its error is to be logged so."""
+    try:
+        return _LogFormat().log_format
+    except (ValidationError, SettingsError):
+        return "text"

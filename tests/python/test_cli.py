@@ -15,6 +15,8 @@ import pytest
 import typer.main
 
 from conftest import PROJECT_DIR, MakeDataDir
+from two_tower import __version__ as two_tower_version
+from two_tower import pipeline
 from two_tower.cli import app, main
 from two_tower.errors import ExitCode
 
@@ -38,15 +40,16 @@ class Shell:
     monkeypatch: pytest.MonkeyPatch
     capsys: pytest.CaptureFixture[str]
 
-    def __call__(self, *arguments: str, **environment: str) -> Done:
+    def __call__(self, *arguments: str, is_defect: bool = False, **environment: str) -> Done:
         with self.monkeypatch.context() as patch:
             for name, value in environment.items():
                 patch.setenv(name, value)
             patch.setattr(sys, "argv", ["two-tower", *arguments])
+            patch.setattr(sys, "stderr", sys.stderr)  # which a log in JSON wraps
             with pytest.raises(SystemExit) as ended:
                 main()
         out, err = self.capsys.readouterr()
-        assert "Traceback" not in err, err
+        assert is_defect or "Traceback" not in err, err
         assert SECRET not in out + err
         return Done(ended.value.code or 0, out, err)
 
@@ -79,6 +82,13 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ..
     return found
 
 
+def told(done: Done) -> dict[str, Any]:
+    """The object that `--json` puts on stdout of a command that failed."""
+    error: dict[str, Any] = json.loads(done.stdout).pop("error")
+    assert error["exit_code"] == done.returncode
+    return error
+
+
 COMMANDS = commands(typer.main.get_command(app))
 NAMES = [" ".join(path) for path, _ in COMMANDS]
 
@@ -101,6 +111,10 @@ def test_the_commands_are_those_that_were_promised() -> None:
         *("recommend", "similar", "status"),
         *("db start", "db stop", "db url"),
     }
+
+
+def test_the_version_is_the_one_of_the_package(two_tower: Shell) -> None:
+    assert two_tower("--version").stdout == f"two-tower {two_tower_version}\n"
 
 
 def test_help_loads_no_driver_and_no_torch() -> None:
@@ -130,6 +144,74 @@ def test_wrong_arguments_exit_2(two_tower: Shell, arguments: tuple[str, ...]) ->
     assert two_tower(*arguments).returncode == ExitCode.USAGE
 
 
+JSON_COMMANDS = [
+    path for path, command in COMMANDS if any("--json" in option.opts for option in command.params)
+]
+
+
+@pytest.mark.parametrize("path", JSON_COMMANDS, ids=" ".join)
+def test_json_is_an_object_also_where_the_arguments_are_wrong(
+    two_tower: Shell, path: tuple[str, ...]
+) -> None:
+    done = two_tower(*path, "--json", "--no-such-option")
+
+    assert done.returncode == ExitCode.USAGE
+    assert "--no-such-option" in told(done)["message"]
+    assert told(done)["hint"] == f"two-tower {' '.join(path)} --help"
+
+
+def test_behind_two_dashes_json_is_a_name_like_any_other(two_tower: Shell) -> None:
+    done = two_tower("recommend", "--", "--json")
+
+    assert done.returncode == ExitCode.NOT_ENOUGH_DATA
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_defect_is_told_without_the_secrets_in_it(
+    two_tower: Shell, monkeypatch: pytest.MonkeyPatch, log_format: str
+) -> None:
+    password, key = f"{SECRET}/w:rd", f"{SECRET}-key"
+    url = f"postgresql://app:{SECRET}%2Fw%3Ard@127.0.0.1:9/app"
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError(f"of {url}, {password} and {key}")
+
+    monkeypatch.setattr(pipeline, "run_step", broken)
+    done = two_tower(
+        *("load", "--json"),
+        TWO_TOWER_TARGET="postgres",
+        DATABASE_URL=url,
+        TWO_TOWER_REGISTRY_OPTIONS=json.dumps({"secret": key}),
+        TWO_TOWER_LOG_FORMAT=log_format,
+        is_defect=True,
+    )
+
+    assert done.returncode == ExitCode.UNEXPECTED
+    assert told(done)["message"] == "ZeroDivisionError: of ***, *** and ***"
+    assert "in broken" in told(done)["exception"]
+    assert "in broken" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code"),
+    [
+        (("load",), {"TWO_TOWER_TARGET": "mysql"}, ExitCode.BAD_INPUT),
+        (("load", "--nonsense"), {}, ExitCode.USAGE),
+        (("train",), {}, ExitCode.NOT_ENOUGH_DATA),
+    ],
+)
+def test_a_log_in_json_holds_the_error_as_its_last_line_and_nothing_but_json(
+    two_tower: Shell, arguments: tuple[str, ...], environment: dict[str, str], code: ExitCode
+) -> None:
+    done = two_tower(*arguments, "--json", TWO_TOWER_LOG_FORMAT="json", **environment)
+
+    *_, last = [json.loads(line) for line in done.stderr.splitlines()]
+    assert done.returncode == last["exit_code"] == code
+    assert last["level"] == "error"
+    assert (last["message"], last["hint"]) == (told(done)["message"], told(done)["hint"])
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -155,7 +237,7 @@ def test_a_bad_setting_is_named_and_its_value_kept_quiet(
 
     assert done.returncode == ExitCode.BAD_INPUT
     assert name in done.stderr
-    assert done.stdout == ""
+    assert name in told(done)["message"]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +255,7 @@ def test_a_database_that_does_not_answer_exits_4_without_its_password(
 
     assert done.returncode == ExitCode.UNAVAILABLE
     assert "127.0.0.1/app" in done.stderr
-    assert done.stdout == ""
+    assert done.stdout == "" or "127.0.0.1/app" in told(done)["message"]
 
 
 def test_a_database_that_refuses_exits_3_without_its_password(
@@ -185,8 +267,7 @@ def test_a_database_that_refuses_exits_3_without_its_password(
 
     assert done.returncode == ExitCode.BAD_INPUT
     assert "refuses the connection" in done.stderr
-    assert "nobody" in done.stderr
-    assert done.stdout == ""
+    assert "nobody" in told(done)["message"]
 
 
 def test_postgres_without_an_address_says_what_to_set(two_tower: Shell) -> None:
@@ -228,15 +309,14 @@ def test_a_step_before_its_time_says_which_comes_first(
 
     assert done.returncode == ExitCode.NOT_ENOUGH_DATA
     assert mend in done.stderr
-    assert done.stdout == ""
+    assert mend in told(done)["hint"]
 
 
 def test_runs_that_were_not_evaluated_cannot_be_compared(two_tower: Shell) -> None:
     done = two_tower("compare", "temporal/20260101_000000", "temporal/20260102_000000", "--json")
 
     assert done.returncode == ExitCode.BAD_INPUT
-    assert "two-tower evaluate" in done.stderr
-    assert done.stdout == ""
+    assert "two-tower evaluate" in told(done)["hint"]
 
 
 def test_json_is_all_that_stands_on_stdout(two_tower: Shell, make_data_dir: MakeDataDir) -> None:
