@@ -346,7 +346,7 @@ def forget_user(
     A salted hash of the id is recorded, so that the files the person's reviews came from bring
     nothing back. Build and train anew to take their reviews out of counts and weights.
 
-    Example: `two-tower forget-user user_00042`
+    Example: `two-tower forget-user r00364274`
     """
     from two_tower import pipeline
     from two_tower.forget import forget
@@ -421,7 +421,7 @@ def recommend(
 ) -> None:
     """Recommend videos for a user: what the app gets from recommend_videos().
 
-    Example: `two-tower recommend user_00042 -k 5`
+    Example: `two-tower recommend r00364274 -k 5`
     """
     from two_tower.recommend import Recommender
 
@@ -438,7 +438,7 @@ def similar(
 ) -> None:
     """List the videos most like one: what the app gets from similar_videos().
 
-    Example: `two-tower similar 0f8fad5b-d9cb-469f-a165-70867728950e -k 5`
+    Example: `two-tower similar 738a8344-047b-57a7-9ddc-b4fb57351bf8 -k 5`
     """
     from two_tower.recommend import Recommender
 
