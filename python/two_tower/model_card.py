@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,7 +44,8 @@ def model_card(
     parts += ["## Steps", as_markdown(summaries, steps)]
     report = summaries.get("evaluate", {}).get("report")
     if report:
-        parts.append(f"Plots and every slice: [{report}](file://{report})")
+        # No link: a browser follows none to a file, and the file is the worker's.
+        parts.append(f"Plots and every slice: `{report}` on {socket.gethostname()}")
     return "\n\n".join(parts)
 
 
