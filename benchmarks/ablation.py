@@ -1,9 +1,11 @@
 """What each part of the recipe gives, and what an index finds of its vectors.
 
     python -m benchmarks.ablation
+    python -m benchmarks.ablation --dataset data/raw --epochs 10     # on your own data
 
-MovieLens-100k, one split, on DuckDB. The parts are put together by the package's own functions and
-measured on the held-out likes as `two-tower evaluate` does. Writes results/ablation.json.
+By default MovieLens-100k; one split, on DuckDB. The parts are put together by the package's own
+functions and measured on the held-out likes as `two-tower evaluate` does. Writes
+results/ablation.json.
 """
 
 from __future__ import annotations
@@ -89,10 +91,10 @@ def found_by_lists(blend: Blend, factors: Factors) -> float:
     return float((member[top][:, :, None] == read[:, None, :]).any(axis=2).mean())
 
 
-def train(config: TrainConfig, data: Data) -> tuple[Towers, Blend]:
+def train(config: TrainConfig, data: Data, epochs: int) -> tuple[Towers, Blend]:
     """Return trained towers, and what joins them with the closed form."""
-    fit = Fit(config, data, withhold=False, epochs=EPOCHS)
-    for _ in range(EPOCHS):
+    fit = Fit(config, data, withhold=False, epochs=epochs)
+    for _ in range(epochs):
         fit.epoch(lambda _: None)
     solver = Solver(config, data)
     ridge = solver.try_ridges(data.validation, "ndcg@100").ridge
@@ -100,15 +102,15 @@ def train(config: TrainConfig, data: Data) -> tuple[Towers, Blend]:
     return fit.towers, Blend(config, data, fit.towers, solved, False)
 
 
-def parts(project: Scratch, data: Data) -> dict[str, dict[str, float]]:
+def parts(project: Scratch, data: Data, epochs: int) -> dict[str, dict[str, float]]:
     """Measure the recipe and its parts; what the index finds under each rank."""
-    towers, blend = train(TrainConfig(), data)
+    towers, blend = train(TrainConfig(), data, epochs)
     rows = {name: measure(project, blend.towers(choice)) for name, choice in CHOICES.items()}
     rows["trained towers alone"] = measure(project, towers)
     liked = property(lambda users: users.liked.astype(np.float32), lambda *_: None)
     with patch.object(UserRows, "relevances", liked, create=True):
         rows["fitted to find likes alone"] = measure(
-            project, train(TrainConfig(), data)[1].towers(ALL)
+            project, train(TrainConfig(), data, epochs)[1].towers(ALL)
         )
     # As with catalogues that are too large for either: the steps of the recipe that go by counts.
     half = len(data.items) // 2
@@ -121,7 +123,7 @@ def parts(project: Scratch, data: Data) -> dict[str, dict[str, float]]:
             "sampled_items": half,
         },
     }.items():
-        _, small = train(TrainConfig().changed(**steps), data)
+        _, small = train(TrainConfig().changed(**steps), data, epochs)
         rows[name] = measure(project, small.towers(ALL))
     for rank in RANKS:
         factors = reduced(blend.at(ALL), blend.users, blend.known, rank)
@@ -134,16 +136,19 @@ def parts(project: Scratch, data: Data) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     """Measure and print."""
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    )
+    parser.add_argument("--dataset", type=data.named, default="ml-100k")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    given = parser.parse_args()
     torch.set_num_threads(1)
     with scratch_folder() as folder:
         project = Scratch(folder, "duckdb")
-        data.write("ml-100k", project)
+        data.write(given.dataset, project)
         project.two_tower("load")
         project.dbt("run")
-        rows = parts(project, open_data(project))
+        rows = parts(project, open_data(project), given.epochs)
     RESULTS.mkdir(exist_ok=True)
     Path(RESULTS / "ablation.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     for name, row in rows.items():

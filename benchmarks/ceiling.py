@@ -1,6 +1,7 @@
 """How much of the oracle's quality the reviews of generated data can tell at all.
 
-    python -m benchmarks.ceiling     # some minutes
+    python -m benchmarks.ceiling                                # some minutes
+    python -m benchmarks.ceiling --reviews 2000 --sweeps 20     # a small world, in seconds
 
 The oracle of `two-tower sample-data` knows every user's tastes; a model has their training reviews.
 This one has those too, and knows how the data are generated: each video's niche, performers, series
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,11 +51,12 @@ Floats = NDArray[np.float64]
 REVIEWS = 60_000  # the default of `two-tower sample-data`
 SEED = 7
 RANKED_USERS = 1_000
-# Sweeps before samples are taken, the likelihood rising over the first of them; then a sample every
-# so many sweeps.
-BURN_IN, RISING, APART = 300, 180, 5
-# Users that the linear map is fitted on, at a time, and the penalties that it is fitted with.
-FITTED_USERS, AT_A_TIME = (2_000, 128_000), 8_000
+# Sweeps before samples are taken, the likelihood rising over the first share of them; then a sample
+# every so many sweeps.
+BURN_IN, RISING, APART = 300, 0.6, 5
+# Users that the linear map is fitted on, as many times those who are sampled; how many are drawn at
+# a time, and the penalties that it is fitted with.
+FITTED_TIMES, AT_A_TIME = (1, 64), 8_000
 RIDGES = (20.0, 60.0, 200.0, 600.0, 2_000.0)
 QUALITIES = np.linspace(-1.4, 1.4, 57)
 
@@ -104,14 +106,25 @@ def _mean(log_weights: Floats, values: Floats) -> Floats:
     return np.asarray(weights @ values / weights.sum(axis=1))
 
 
-def scored(world: World, users: Users, counts: Ints, seen: Seen, samples: int, note: str) -> Floats:
+@dataclass(frozen=True)
+class Chain:
+    """How long to sample: sweeps before the first sample, and samples."""
+
+    burn_in: int
+    samples: int
+
+
+def scored(
+    world: World, users: Users, counts: Ints, seen: Seen, length: Chain, note: str
+) -> Floats:
     """Return the posterior mean chance of a held-out like, ``[users, videos]``."""
     chain = Posterior(world, users, seen, np.random.default_rng(SEED))
     total = np.zeros((len(users), world.size.videos))
-    with bar(note, BURN_IN + APART * samples) as shown:
-        for number in range(1, BURN_IN + APART * samples + 1):
-            chain.sweep(min(1.0, 0.2 + number / RISING))
-            if number > BURN_IN and number % APART == 0:
+    sweeps = length.burn_in + APART * length.samples
+    with bar(note, sweeps) as shown:
+        for number in range(1, sweeps + 1):
+            chain.sweep(min(1.0, 0.2 + number / (RISING * length.burn_in)))
+            if number > length.burn_in and number % APART == 0:
                 drawn = chain.tastes()
                 for user in range(len(users)):
                     total[user] += oracle.scores(world, drawn, user, int(counts[user]))
@@ -151,10 +164,10 @@ def of_first(users: Users, n: int) -> Users:
     return Users(*(getattr(users, name)[:n] for name in Users.__dataclass_fields__))
 
 
-def measure(samples: int) -> dict[str, dict[str, float]]:
+def measure(reviews_count: int, length: Chain) -> dict[str, dict[str, float]]:
     """Return the metrics by what is known."""
     rng = np.random.default_rng(SEED)
-    world = build(Size.of(REVIEWS), rng)
+    world = build(Size.of(reviews_count), rng)
     users = tastes.draw_users(world, tastes.review_counts(world, rng), rng)
     reviews = tastes.draw_reviews(world, users, rng)
     counts = np.bincount(reviews.user, minlength=len(users))
@@ -165,7 +178,7 @@ def measure(samples: int) -> dict[str, dict[str, float]]:
     everybody = Seen(*(column[~held] for column in columns))
     ranked = reviews.user < RANKED_USERS
     seen = Seen(*(column[ranked & ~held] for column in columns))
-    some = of_first(users, RANKED_USERS)
+    some = of_first(users, min(RANKED_USERS, len(users)))
     witness = oracle.Witness(
         some,
         tastes.Reviews(
@@ -174,9 +187,9 @@ def measure(samples: int) -> dict[str, dict[str, float]]:
     )
     from_reviews = estimated(world, users, counts, everybody)
     known = {
-        "tastes of the posterior": scored(world, some, counts, seen, samples, "true videos"),
+        "tastes of the posterior": scored(world, some, counts, seen, length, "true videos"),
         "popularity and quality too": scored(
-            from_reviews, some, counts, seen, samples, "estimated videos"
+            from_reviews, some, counts, seen, length, "estimated videos"
         ),
     }
     own = list(oracle.asked(witness, held[ranked]))
@@ -187,7 +200,7 @@ def measure(samples: int) -> dict[str, dict[str, float]]:
 
     found = {"oracle": figures(truth), **{name: figures(each) for name, each in known.items()}}
     past = histories(seen, len(some), world.size.videos)
-    for number in FITTED_USERS:
+    for number in (len(users) * times for times in FITTED_TIMES):
         tried = [figures(scores) for scores in linear(world, past, number)]
         found[f"linear, {number:,} users"] = max(tried, key=lambda each: each["ndcg@100"])
     return found
@@ -198,8 +211,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--reviews", type=int, default=REVIEWS, help="of the generated world")
+    parser.add_argument("--sweeps", type=int, default=BURN_IN, help="before the first sample")
     parser.add_argument("--samples", type=int, default=60, help="of the posterior")
-    found = measure(parser.parse_args().samples)
+    given = parser.parse_args()
+    found = measure(given.reviews, Chain(given.sweeps, given.samples))
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "ceiling.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(f"{'':28}" + "".join(f"{name:>20}" for name in found["oracle"]))

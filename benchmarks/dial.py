@@ -1,9 +1,10 @@
 """What `two-tower train --novelty` trades: NDCG@10 against novelty, coverage and popularity lift.
 
     python -m benchmarks.dial
+    python -m benchmarks.dial --dataset data/raw --values 0 0.3     # on your own data
 
-MovieLens-100k, one split, a model a value of the dial, each measured on the held-out likes by
-`two-tower evaluate`. Writes results/dial.json and results/dial.svg.
+By default MovieLens-100k: one split, a model a value of the dial, each measured on the held-out
+likes by `two-tower evaluate`. Writes results/dial.json and results/dial.svg.
 """
 
 from __future__ import annotations
@@ -34,15 +35,18 @@ def measure(project: Scratch, value: float) -> dict[str, float]:
 
 def main() -> None:
     """Measure all values and draw the curve."""
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    )
+    parser.add_argument("--dataset", type=data.named, default="ml-100k")
+    parser.add_argument("--values", type=float, nargs="+", default=VALUES, help="of --novelty")
+    given = parser.parse_args()
     with scratch_folder() as folder:
         project = Scratch(folder, "duckdb")
-        data.write("ml-100k", project)
+        data.write(given.dataset, project)
         project.two_tower("load")
         project.dbt("run")
-        rows = [measure(project, value) for value in VALUES]
+        rows = [measure(project, value) for value in given.values]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "dial.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     drawing = plots.dial("dial", rows).replace("<svg ", f'<svg style="{COLOURS}" ', 1)

@@ -51,6 +51,8 @@ from two_tower.warehouse import Warehouse, open_warehouse
 Vectors = NDArray[np.float32]
 # Reviews of a generated catalogue: the generator's own proportion would take 2 billion for 300,000.
 REVIEWS = {3_000: 240_000, 30_000: 1_000_000, 300_000: 3_000_000}
+# Of a catalogue of another size, a video.
+REVIEWS_A_VIDEO = 10
 SMALL = "ml-100k"
 USERS = 2_000
 PAGE = 20
@@ -111,14 +113,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = [SMALL, *map(str, REVIEWS)]
-    parser.add_argument("--sizes", nargs="+", choices=names, default=names)
+    parser.add_argument(
+        "--sizes",
+        nargs="+",
+        type=_size,
+        default=[SMALL, *map(str, REVIEWS)],
+        help=f"{SMALL}, or a number of videos",
+    )
     stages: list[Stage] = []
     for name in parser.parse_args().sizes:
         stages += run(name)
         save(RESULTS / "last_mile.json", stages)
     show(stages)
     print(f"written to {(RESULTS / 'last_mile.json').relative_to(ROOT)}")
+
+
+def _size(text: str) -> str:
+    """Return the name of a catalogue."""
+    if text == SMALL or text.isdigit():
+        return text
+    raise argparse.ArgumentTypeError(f"{text} is neither {SMALL} nor a number of videos")
 
 
 def run(name: str) -> list[Stage]:
@@ -131,7 +145,9 @@ def run(name: str) -> list[Stage]:
             data.write(SMALL, source)
         else:
             path = source.settings.path(source.settings.data_dir)
-            generate(path, reviews=REVIEWS[int(name)], videos=int(name))
+            videos = int(name)
+            reviews = REVIEWS.get(videos, REVIEWS_A_VIDEO * videos)
+            generate(path, reviews=reviews, videos=videos)
         source.two_tower("load")
         cut = split(source, "random", "last-mile")
         with postgres(folder / "ours") as project:

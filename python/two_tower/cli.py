@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from two_tower import __version__, present
-from two_tower.errors import NotEnoughDataError
+from two_tower.errors import NotEnoughDataError, TwoTowerError
 from two_tower.failures import INTERRUPTED, guarded
 from two_tower.targets import Target
 
@@ -37,7 +37,8 @@ The whole way: **init** → **sample-data** (or **import**, or your own CSVs) �
 Settings come from the environment, then `.env` (see `.env.example`). Exit codes: 0 done, 2 wrong
 arguments, 3 bad input or setting, 4 a server or bucket did not answer (worth retrying), 5 an audit
 refused (serving is untouched), 6 not enough data, 7 another run is at work and this one has written
-nothing, 8 a test of the data failed (nothing was trained), 1 a defect in this program.
+nothing, 8 a test of the data failed (nothing was trained), 9 and 10 a warning and worse of `status
+--check`, 1 a defect in this program.
 """,
 )
 db = typer.Typer(
@@ -457,15 +458,60 @@ def _videos(title: str, rows: list[Any], as_json: bool) -> None:
 
 
 @app.command()
-def status(as_json: Json = False) -> None:
+def status(
+    check: Annotated[
+        bool, typer.Option("--check", help="Say how well it is: exit 0, 9 a warning, 10 critical.")
+    ] = False,
+    prometheus: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write metrics for node_exporter; - for stdout."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Show what is loaded, trained and serving.
 
-    Example: `two-tower status`
+    For monitors: `--check` gives a verdict by thresholds (`TWO_TOWER_MONITOR__…`), `--prometheus`
+    writes a file for node_exporter's textfile collector. See docs/monitoring.md.
+
+    Example: `two-tower status`, or `two-tower status --check`
     """
     from two_tower import pipeline
-    from two_tower.status import status as read_status
 
-    _show("Status", pipeline.plain(read_status(_settings())), as_json)
+    if prometheus is not None and (check or as_json):
+        raise typer.BadParameter("--prometheus is alone: --check and --json print something else")
+    settings = _settings()
+    if prometheus is not None:
+        _write_metrics(settings, prometheus)
+    elif check:
+        _check(settings, as_json)
+    else:
+        from two_tower.status import status as read_status
+
+        _show("Status", pipeline.plain(read_status(settings)), as_json)
+
+
+def _write_metrics(settings: Settings, place: str) -> None:
+    from two_tower.health import health
+    from two_tower.prometheus import write
+
+    try:
+        found = health(settings)
+    except TwoTowerError:
+        write(place, None)  # or what was written before would still say that all is well
+        raise
+    write(place, found)
+
+
+def _check(settings: Settings, as_json: bool) -> None:
+    from two_tower import monitor
+    from two_tower.health import health
+
+    found = monitor.verdicts(health(settings), settings.monitor, monitor.utc_now())
+    if as_json:
+        _show("", monitor.summary(found), True)
+    else:
+        present.verdicts(found)
+    raise typer.Exit(monitor.exit_code(found))
 
 
 @db.command("start")

@@ -15,6 +15,8 @@ class ExitCode(IntEnum):
     NOT_ENOUGH_DATA = 6  # nothing to train on or to recommend yet
     BUSY = 7  # another run is at work; this one has written nothing
     DATA_FAILED = 8  # a test of the data failed; nothing was trained on them
+    WARNING = 9  # of `status --check`: somebody should look
+    CRITICAL = 10  # of `status --check`: somebody should look now
 
 
 class TwoTowerError(Exception):

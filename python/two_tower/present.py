@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -15,6 +15,7 @@ from two_tower.progress import console as stderr
 if TYPE_CHECKING:
     from two_tower.comparison import Comparison
     from two_tower.evaluate import EvaluationResult
+    from two_tower.monitor import Verdict
     from two_tower.protocols import ProtocolResult
     from two_tower.recommend import TitledRecommendation
     from two_tower.releases import Version
@@ -70,6 +71,17 @@ def summary(title: str, values: Mapping[str, Any]) -> None:
     for name, (first, *others) in shown.items():
         for begin, line in ((name, first), *(("", other) for other in others)):
             stdout.out(f" {begin:<{width}}  {line}", highlight=False)
+
+
+def verdicts(found: Sequence[Verdict]) -> None:
+    """Print what a monitor shows: one line of all checks, then one a check."""
+    state = max(verdict.state for verdict in found)
+    named = ", ".join(v.check for v in found if v.state) or f"{len(found)} checks"
+    stdout.out(f"two-tower {state.name}: {named}", highlight=False)
+    for verdict in found:
+        stdout.out(
+            f" {verdict.state.name:<9} {verdict.check:<9} {verdict.message}", highlight=False
+        )
 
 
 def brief(values: Mapping[str, Any]) -> None:

@@ -23,7 +23,9 @@ create table if not exists two_tower.pipeline_runs (
     run_id text primary key, steps text not null, started_at timestamp not null,
     ended_at timestamp, state text not null, version text, message text
 )"""
-RUNNING, CUT_SHORT = "running", "cut short"
+RUNNING, DONE, CUT_SHORT = "running", "done", "cut short"
+REFUSED, SHORT_OF_DATA, STOPPED, FAILED = "refused", "not enough data", "stopped", "failed"
+STATES = (RUNNING, DONE, REFUSED, SHORT_OF_DATA, STOPPED, FAILED, CUT_SHORT)
 
 
 @contextmanager
@@ -44,7 +46,7 @@ def recorded(
         lambda: _begin(settings, run_id, steps, is_alone),
         settings.retry_seconds,
     )
-    state, message = "done", None
+    state, message = DONE, None
     try:
         yield
     except BaseException as error:
@@ -87,10 +89,10 @@ def _begin(settings: Settings, run_id: str, steps: str, is_alone: bool) -> None:
 
 def _state(error: BaseException) -> str:
     if isinstance(error, GateError):
-        return "refused"
+        return REFUSED
     if isinstance(error, NotEnoughDataError):
-        return "not enough data"
-    return "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+        return SHORT_OF_DATA
+    return STOPPED if isinstance(error, KeyboardInterrupt) else FAILED
 
 
 def _end(

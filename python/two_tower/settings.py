@@ -13,6 +13,7 @@ from two_tower.config import TrainConfig
 from two_tower.errors import InputError
 from two_tower.logs import LogFormat
 from two_tower.targets import Target
+from two_tower.thresholds import Thresholds
 
 __all__ = ["Settings", "Target", "find_project_dir", "read_log_format", "read_settings"]
 
@@ -106,6 +107,10 @@ class Settings(BaseSettings):
     )
     threads: int = Field(default=2, ge=1, description="dbt threads")
     memory_limit: str = Field(default="4GB", description="DuckDB's memory limit")
+    monitor: Thresholds = Field(
+        default_factory=Thresholds,
+        description="from where on `status --check` warns: TWO_TOWER_MONITOR__FIELD",
+    )
     log_format: LogFormat = Field(
         default="text", description="of what is logged on stderr: for people, or a JSON line each"
     )

@@ -63,7 +63,7 @@ def status(settings: Settings) -> Status:
         latest = registry.latest()["version"]
     except NotEnoughDataError:
         latest = None
-    with _open_if_made(settings) as warehouse:
+    with opened_if_made(settings) as warehouse:
         releases = _rows(
             warehouse,
             "model_releases",
@@ -95,7 +95,7 @@ def status(settings: Settings) -> Status:
 
 
 @contextmanager
-def _open_if_made(settings: Settings) -> Iterator[Warehouse | None]:
+def opened_if_made(settings: Settings) -> Iterator[Warehouse | None]:
     """Open the database; None where nobody has made it yet, since looking should not."""
     made = {
         "duckdb": settings.path(settings.duckdb_path),
@@ -146,14 +146,18 @@ def _index(warehouse: Warehouse, release: dict[str, Any]) -> str:
     served = _count(warehouse, "public", "video_embeddings") or 0
     added = max(0, served - release["video_count"])
     came = f"{added:,} of {served:,} videos came since the release"
-    if release["lists"] is None or warehouse.dialect != "postgres":
-        return f"none, {came}"
+    return f"{index_state(warehouse, release['lists'])}, {came}"
+
+
+def index_state(warehouse: Warehouse, lists: int | None) -> str:
+    """Return ``whole``, ``missing`` or ``half built``; ``none`` where a release has no lists."""
+    if lists is None or warehouse.dialect != "postgres":
+        return "none"
     rows = warehouse.fetch(
         "select indisvalid from pg_index"
         " where indexrelid = to_regclass('public.idx_video_embeddings_cosine')"
     )
-    state = "missing" if not rows else "whole" if rows[0]["indisvalid"] else "half built"
-    return f"{state}, {came}"
+    return "missing" if not rows else "whole" if rows[0]["indisvalid"] else "half built"
 
 
 def _last_attempt(warehouse: Warehouse) -> str | None:

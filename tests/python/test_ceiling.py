@@ -87,12 +87,10 @@ def test_stars_have_the_chances_that_they_are_drawn_with(world: World) -> None:
 def test_what_reviews_tell_is_less_than_the_truth(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ceiling, "REVIEWS", 6_000)
     monkeypatch.setattr(ceiling, "RANKED_USERS", 100)
-    monkeypatch.setattr(ceiling, "BURN_IN", 60)
-    monkeypatch.setattr(ceiling, "RISING", 40)
-    monkeypatch.setattr(ceiling, "FITTED_USERS", (200, 2_000))
-    found = {name: each["ndcg@100"] for name, each in ceiling.measure(10).items()}
+    monkeypatch.setattr(ceiling, "FITTED_TIMES", (1, 10))
+    measured = ceiling.measure(6_000, ceiling.Chain(burn_in=60, samples=10))
+    found = {name: each["ndcg@100"] for name, each in measured.items()}
     truth, tastes_only, both, few, many = found.values()
     assert 0.7 * truth < both < truth
     assert 0.7 * truth < tastes_only < truth

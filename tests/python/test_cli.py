@@ -137,6 +137,7 @@ def test_help_loads_no_driver_and_no_torch() -> None:
         ("recommend", "u", "-k", "0"),
         ("evaluate", "--protocol", "future"),
         ("evaluate", "--split-seed", "a"),
+        ("status", "--check", "--prometheus", "-"),
         ("evaluate", "--protocol", "random", "--version", "20260101_000000"),
     ],
 )
@@ -331,14 +332,46 @@ def test_json_is_all_that_stands_on_stdout(two_tower: Shell, make_data_dir: Make
     assert status["metrics"] == {}
 
 
+def test_a_check_of_an_empty_project_is_critical_and_says_why(two_tower: Shell) -> None:
+    done = two_tower("status", "--check")
+    found = json.loads(two_tower("status", "--check", "--json").stdout)
+
+    assert done.returncode == ExitCode.CRITICAL
+    assert done.stdout.startswith("two-tower CRITICAL: answer, release, run\n")
+    assert found["state"] == "critical"
+    assert found["checks"][0]["message"] == "recommend_videos has no answer"
+
+
+def test_thresholds_of_a_check_are_settings(two_tower: Shell) -> None:
+    bad = two_tower("status", "--check", TWO_TOWER_MONITOR__RUN_AGE_DAYS="soon")
+
+    assert bad.returncode == ExitCode.BAD_INPUT
+    assert "TWO_TOWER_MONITOR" in bad.stderr
+
+
+def test_metrics_of_a_database_that_is_away_say_that_it_is_down(two_tower: Shell) -> None:
+    file = two_tower.folder / "two_tower.prom"
+    two_tower("status", "--prometheus", str(file))
+    assert "two_tower_up 1.0" in file.read_text()
+
+    url = "postgresql://app@127.0.0.1:9/app"
+    away = {"TWO_TOWER_TARGET": "postgres", "DATABASE_URL": url}
+    done = two_tower("status", "--prometheus", str(file), **away)
+
+    assert done.returncode == ExitCode.UNAVAILABLE
+    assert "two_tower_up 0.0" in file.read_text()
+
+
 @pytest.mark.parametrize("target", ["duckdb", "embedded"])
 def test_looking_at_an_empty_project_makes_nothing(two_tower: Shell, target: str) -> None:
     postgres = str(two_tower.folder / "pg")
 
-    done = two_tower("status", TWO_TOWER_TARGET=target, TWO_TOWER_POSTGRES_DIR=postgres)
-
-    assert done.returncode == ExitCode.OK
-    assert "None" not in done.stdout
+    for option in ((), ("--check",), ("--prometheus", "-")):
+        done = two_tower(
+            "status", *option, TWO_TOWER_TARGET=target, TWO_TOWER_POSTGRES_DIR=postgres
+        )
+        assert done.returncode == (ExitCode.CRITICAL if option == ("--check",) else ExitCode.OK)
+        assert "None" not in done.stdout
     assert list(two_tower.folder.iterdir()) == []
 
 

@@ -18,7 +18,9 @@ VIDEOS = re.compile(r"\b[0-9a-f]{8}-[0-9a-f…][0-9a-f-]*")
 
 
 def texts() -> dict[str, str]:
-    pages = [PROJECT_DIR / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")]
+    pages = [
+        PROJECT_DIR / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")
+    ]
     pages += (PROJECT_DIR / "docs").rglob("*.md")
     for ending in ("md", "py", "sql", "ts"):
         pages += (PROJECT_DIR / "examples").rglob(f"*.{ending}")
