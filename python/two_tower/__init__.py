@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from two_tower.model_api import load_model
 
 __all__ = ["load_model"]
-__version__ = "0.1.0"
+__version__ = "0.10.0.dev0"
 
 
 def __getattr__(name: str) -> Any:
