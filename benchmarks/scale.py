@@ -23,16 +23,16 @@ from benchmarks.quality.scratch import Scratch, scratch_folder
 LIMIT_GIB = 12
 TASTES, TAGS, MAKERS, KNOWN_VIDEOS = 200, 5_000, 5_000, 20_000
 # feature_id, tower, feature, kind, position, vocabulary, width
-LAYOUT = f"""
-    (1, 'user', 'preferred_tags', 'multi_hot', 1, 'tag', {TAGS}),
+LAYOUT = """
+    (1, 'user', 'preferred_tags', 'multi_hot', 1, 'tag', {tags}),
     (2, 'user', 'positive_ratio', 'numeric', 2, null, 1),
-    (3, 'user', 'relevant', 'history', 3, 'video', {KNOWN_VIDEOS}),
-    (4, 'user', 'reviewed', 'history', 4, 'video', {KNOWN_VIDEOS}),
-    (5, 'item', 'tags', 'multi_hot', 1, 'tag', {TAGS}),
-    (6, 'item', 'maker', 'one_hot', 2, 'maker', {MAKERS}),
+    (3, 'user', 'relevant', 'history', 3, 'video', {known}),
+    (4, 'user', 'reviewed', 'history', 4, 'video', {known}),
+    (5, 'item', 'tags', 'multi_hot', 1, 'tag', {tags}),
+    (6, 'item', 'maker', 'one_hot', 2, 'maker', {makers}),
     (7, 'item', 'price', 'numeric', 3, null, 1),
-    (8, 'item', 'video_id', 'identity', 4, 'video', {KNOWN_VIDEOS}),
-    (9, 'user', 'recent', 'recency', 5, 'video', {KNOWN_VIDEOS})
+    (8, 'item', 'video_id', 'identity', 4, 'video', {known}),
+    (9, 'user', 'recent', 'recency', 5, 'video', {known})
 """
 # A video's taste is its number modulo TASTES, and low numbers are popular: of each taste as of all.
 TABLES = """
@@ -100,9 +100,10 @@ from filled
 
 def plant(path: Path, users: int, videos: int) -> int:
     """Write the tables; return how many reviews they hold."""
+    known = min(KNOWN_VIDEOS, videos)
     statements = TABLES.format(
-        layout=LAYOUT,
-        known=min(KNOWN_VIDEOS, videos),
+        layout=LAYOUT.format(tags=TAGS, makers=MAKERS, known=known),
+        known=known,
         tastes=TASTES,
         makers=MAKERS,
         users=users,

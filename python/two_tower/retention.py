@@ -39,9 +39,22 @@ def prune(settings: Settings, warehouse: Warehouse) -> list[str]:
         (runs_dir / version).rename(runs_dir / TRASH / version)
     shutil.rmtree(runs_dir / TRASH, ignore_errors=True)
     gone = sorted({*removed, *old_runs})
-    for version in set(gone) - (set(published) - set(removed)):
+    left = set(published) - set(removed)
+    for version in set(gone) - left:
         warehouse.execute("delete from two_tower.evaluation_training where run_id = ?", (version,))
+    _prune_distributions(warehouse, left | kept)
     return gone
+
+
+def _prune_distributions(warehouse: Warehouse, kept: set[str]) -> None:
+    """Let the distributions go of versions that can no longer be served: a row a token each."""
+    if not warehouse.relation_exists("two_tower", "released_distributions"):
+        return
+    rows = warehouse.fetch("select distinct version from two_tower.released_distributions")
+    for version in {str(row["version"]) for row in rows} - kept:
+        warehouse.execute(
+            "delete from two_tower.released_distributions where version = ?", (version,)
+        )
 
 
 def _released(warehouse: Warehouse) -> set[str]:

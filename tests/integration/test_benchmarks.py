@@ -1,0 +1,77 @@
+"""Every benchmark runs, at a size that says nothing but that: as it is typed, in a project's copy.
+
+The figures of the repository stay as they are: a benchmark writes beside its own code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import PROJECT_DIR
+from two_tower.sample_data import generate
+
+pytestmark = pytest.mark.slow
+
+# The whole way is walked by most of them, and training is no part of what is asked here.
+QUICK = {"TWO_TOWER_TRAIN__EPOCHS": "1", "TWO_TOWER_TRAIN__STEPS": "1"}
+COMMANDS = {
+    "ablation": "--dataset small --epochs 1",
+    "ceiling": "--reviews 1000 --sweeps 5 --samples 1",
+    "dial": "--dataset small --values 0.1",
+    "growth": "--reviews 1000 --runs 1",
+    "last_mile": "--sizes 200",
+    "quality": "--datasets small --protocols random --seeds 1 --peers",
+    "retrieval": "--sizes 1500",
+    "scale": "--users 500 --videos 300",
+    "stages": "--sizes 1000",
+}
+NO_COMMANDS = {"__init__", "harness", "posterior"}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose benchmarks have no results yet, with a small data folder."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    for name in ("models", "macros", "tests", "python", "dbt_project.yml", "selectors.yml"):
+        (folder / name).symlink_to(PROJECT_DIR / name)
+    shutil.copyfile(PROJECT_DIR / "profiles.yml.example", folder / "profiles.yml")
+    shutil.copytree(
+        PROJECT_DIR / "benchmarks",
+        folder / "benchmarks",
+        ignore=shutil.ignore_patterns("results", "__pycache__"),
+    )
+    generate(folder / "small", reviews=1_000)
+    return folder
+
+
+def test_each_benchmark_has_a_size_here() -> None:
+    folder = PROJECT_DIR / "benchmarks"
+    names = {path.stem for path in folder.glob("*.py")} - NO_COMMANDS
+    assert names | {"quality"} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_benchmark_runs_and_leaves_its_figures(project: Path, name: str) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TWO_TOWER_")}
+
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *COMMANDS[name].split()],
+        cwd=project,
+        env=environment | QUICK,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert json.loads((project / f"benchmarks/results/{name}.json").read_text(encoding="utf-8"))
