@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from benchmarks.harness import RESULTS
+from benchmarks.harness import result_file
 from benchmarks.posterior import Posterior, Seen, log_chance
 from two_tower.closed_form import USER_POWER, Sums, solve
 from two_tower.progress import bar
@@ -216,8 +216,8 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=60, help="of the posterior")
     given = parser.parse_args()
     found = measure(given.reviews, Chain(given.sweeps, given.samples))
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "ceiling.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(found, indent=2) + "\n"
+    result_file("ceiling.json").write_text(text, encoding="utf-8")
     print(f"{'':28}" + "".join(f"{name:>20}" for name in found["oracle"]))
     for name, metrics in found.items():
         cells = [f"{v:.4f} ({v / found['oracle'][m]:.1%})" for m, v in metrics.items()]

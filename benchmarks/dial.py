@@ -13,7 +13,7 @@ import argparse
 import json
 from typing import Any
 
-from benchmarks.harness import RESULTS
+from benchmarks.harness import result_file
 from benchmarks.quality import data
 from benchmarks.quality.scratch import Scratch, scratch_folder
 from two_tower import plots
@@ -47,10 +47,9 @@ def main() -> None:
         project.two_tower("load")
         project.dbt("run")
         rows = [measure(project, value) for value in given.values]
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "dial.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    result_file("dial.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     drawing = plots.dial("dial", rows).replace("<svg ", f'<svg style="{COLOURS}" ', 1)
-    (RESULTS / "dial.svg").write_text(drawing, encoding="utf-8")
+    result_file("dial.svg").write_text(drawing, encoding="utf-8")
     print(" ".join(f"{name:>16}" for name in ("dial", *METRICS)))
     for row in rows:
         print(" ".join(f"{row[name]:16.4f}" for name in ("dial", *METRICS)))

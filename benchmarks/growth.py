@@ -14,13 +14,12 @@ import argparse
 import csv
 import json
 import random
-from pathlib import Path
 
 import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.harness import RESULTS, ROOT
+from benchmarks.harness import ROOT, result_file
 from benchmarks.quality.scratch import Scratch, postgres, scratch_folder
 from two_tower import embedded
 from two_tower.failures import guarded
@@ -118,8 +117,7 @@ def main() -> None:
     given = parser.parse_args()
     found = measure(given.reviews, given.runs)
     show(found)
-    RESULTS.mkdir(exist_ok=True)
-    path: Path = RESULTS / "growth.json"
+    path = result_file("growth.json")
     content = {
         "command": "python -m benchmarks.growth",
         "reviews": given.reviews,

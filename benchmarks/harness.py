@@ -47,6 +47,12 @@ class Timed:
     output: str
 
 
+def result_file(name: str) -> Path:
+    """Return the path of a result, in a folder that is there."""
+    RESULTS.mkdir(exist_ok=True)
+    return RESULTS / name
+
+
 def timed(command: list[str], env: dict[str, str]) -> Timed:
     """Run a command to its end; on failure show its output and stop."""
     started = time.perf_counter()
@@ -97,8 +103,7 @@ def report(name: str, figures: list[Figure]) -> Path:
             "" if figure.ratio is None else f"{figure.ratio:.1f}",
         )
     Console(width=140).print(table)
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    path = result_file(f"{name}.json")
     content = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cores": os.cpu_count(), "python": platform.python_version()},

@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import sparse
 
-from benchmarks.harness import RESULTS, ROOT
+from benchmarks.harness import ROOT, result_file
 from benchmarks.quality import data, lists, ours, problem
 from benchmarks.quality.exchange import DEPTH, NOBODY, Ints
 from benchmarks.quality.problem import Case
@@ -123,9 +123,9 @@ def main() -> None:
     stages: list[Stage] = []
     for name in parser.parse_args().sizes:
         stages += run(name)
-        save(RESULTS / "last_mile.json", stages)
+        save(result_file("last_mile.json"), stages)
     show(stages)
-    print(f"written to {(RESULTS / 'last_mile.json').relative_to(ROOT)}")
+    print(f"written to {result_file('last_mile.json').relative_to(ROOT)}")
 
 
 def _size(text: str) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness import RESULTS, ROOT
+from benchmarks.harness import ROOT, result_file
 from benchmarks.quality import data, lists, ours, problem, table
 from benchmarks.quality.exchange import Answer, load_answers
 from benchmarks.quality.problem import Case
@@ -65,9 +65,9 @@ def main() -> None:
                 for number in range(1, arguments.seeds + 1):
                     seed = f"quality-{number}"
                     figures += measure(source, Path(dataset).name, protocol, seed, arguments.peers)
-                    table.save(RESULTS / "quality.json", figures)
+                    table.save(result_file("quality.json"), figures)
     table.show(figures, {name: protocol.title for name, protocol in PROTOCOLS.items()})
-    print(f"written to {(RESULTS / 'quality.json').relative_to(ROOT)}")
+    print(f"written to {result_file('quality.json').relative_to(ROOT)}")
 
 
 def measure(source: Scratch, dataset: str, name: str, seed: str, wanted: list[str]) -> list[Figure]:

@@ -118,7 +118,6 @@ def save(path: Path, figures: list[Figure]) -> None:
         "note": "means over users; mrr counts a best target behind place 100 as 0",
         "figures": [*kept, *(asdict(figure) for figure in figures)],
     }
-    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
