@@ -456,6 +456,29 @@ def status(as_json: Json = False) -> None:
     _show("Status", pipeline.plain(read_status(_settings())), as_json)
 
 
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Look at all that a run needs, and say what to type where something is missing.
+
+    The server, its pgvector, what the role may do, the registry, the disks, Prefect: every check is
+    made, and what a run depends on is looked at again when it begins. Exit 3 where something has to
+    be mended, 4 where something did not answer.
+
+    Example: `two-tower doctor`
+    """
+    from two_tower import checks
+    from two_tower.doctor import examine
+
+    found = examine(_settings())
+    if as_json:
+        _show("", [check.as_dict() for check in found], True)
+    else:
+        present.checks(found)
+    error = checks.refusal(found)
+    if error is not None:
+        raise typer.Exit(error.exit_code)
+
+
 @db.command("start")
 def db_start() -> None:
     """Start the embedded Postgres and print its URL.
@@ -504,6 +527,19 @@ def guarded(command: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         present.error("interrupted", "")
         sys.exit(130)
-    except Exception:
-        traceback.print_exc()
-        sys.exit(ExitCode.UNEXPECTED)
+    except Exception as error:
+        told = _explained(error)
+        if told is None:
+            traceback.print_exc()
+            sys.exit(ExitCode.UNEXPECTED)
+        present.error(str(told), told.hint)
+        sys.exit(told.exit_code)
+
+
+def _explained(error: Exception) -> TwoTowerError | None:
+    """Return what a person can do about an error of the database, None about any other."""
+    if "psycopg" not in sys.modules:  # which takes as long to load as all else of the command line
+        return None
+    from two_tower.database_errors import explained
+
+    return explained(error)
