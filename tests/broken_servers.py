@@ -24,30 +24,23 @@ PUBLIC = "grant create on schema public to {role}"
 EXTENSIONS = "grant usage on schema extensions to {role}"
 
 
-def as_superuser(server: PostgresServer, database: str, *statements: str) -> None:
-    with psycopg.connect(server.superuser_dsn, dbname=database, autocommit=True) as connection:
-        for statement in statements:
-            connection.execute(statement)  # type: ignore[arg-type]
-
-
 def of_another(server: PostgresServer, name: str, *grants: str) -> str:
     """A database as an administrator makes one who grants only this much."""
     make_role(server)
-    as_superuser(server, "postgres", f"create database {name}")
-    as_superuser(
-        server,
-        name,
+    server.as_superuser(f"create database {name}")
+    server.as_superuser(
         "create schema extensions",
         "create extension vector schema extensions",
         f"revoke temporary on database {name} from public",
         *(grant.format(database=name, role=ROLE) for grant in grants),
+        database=name,
     )
     return server.dsn(name)
 
 
 def make_role(server: PostgresServer) -> None:
     with suppress(psycopg.errors.DuplicateObject):
-        as_superuser(server, "postgres", f"create role {ROLE} login password '{PASSWORD}'")
+        server.as_superuser(f"create role {ROLE} login password '{PASSWORD}'")
 
 
 @contextmanager
@@ -73,7 +66,7 @@ def no_usage_of_pgvector(server: PostgresServer) -> Iterator[str]:
 @contextmanager
 def pgvector_not_created(server: PostgresServer) -> Iterator[str]:
     url = server.prepare("not_created")
-    as_superuser(server, "not_created", "drop extension vector")
+    server.as_superuser("drop extension vector", database="not_created")
     yield url
 
 
@@ -90,7 +83,7 @@ def pgvector_not_installed(server: PostgresServer) -> Iterator[str]:
         path.unlink()
     with running_postgres(home / "bin") as bare:
         make_role(bare)
-        as_superuser(bare, "postgres", f"create database bare owner {ROLE}")
+        bare.as_superuser(f"create database bare owner {ROLE}")
         yield bare.dsn("bare")
 
 
@@ -106,14 +99,16 @@ def pgvector_of_2024(server: PostgresServer) -> Iterator[str]:
 def read_only_role(server: PostgresServer) -> Iterator[str]:
     url = server.prepare("read_only")
     setting = f"{READ_ONLY} = on"
-    as_superuser(server, "read_only", f"alter role {ROLE} in database read_only set {setting}")
+    server.as_superuser(
+        f"alter role {ROLE} in database read_only set {setting}", database="read_only"
+    )
     yield url
 
 
 @contextmanager
 def read_only_database(server: PostgresServer) -> Iterator[str]:
     url = server.prepare("read_only_too")
-    as_superuser(server, "postgres", f"alter database read_only_too set {READ_ONLY} = on")
+    server.as_superuser(f"alter database read_only_too set {READ_ONLY} = on")
     yield url
 
 
@@ -138,8 +133,8 @@ def in_encoding(server: PostgresServer, encoding: str) -> Iterator[str]:
     name = f"in_{encoding.lower()}"
     make_role(server)
     made = f"create database {name} owner {ROLE} encoding '{encoding}' template template0"
-    as_superuser(server, "postgres", made)
-    as_superuser(server, name, "create extension vector")
+    server.as_superuser(made)
+    server.as_superuser("create extension vector", database=name)
     yield server.dsn(name)
 
 
@@ -165,12 +160,11 @@ def transaction_pooler(server: PostgresServer) -> Iterator[str]:
 @contextmanager
 def tables_of_another(server: PostgresServer) -> Iterator[str]:
     url = server.prepare("of_another")
-    as_superuser(
-        server,
-        "of_another",
+    server.as_superuser(
         f"create schema raw authorization {ROLE}",
         "create table raw.reviews (reviewer_id text)",
         "create view raw.an_analysts_own as select 1 as one",
+        database="of_another",
     )
     yield url
 

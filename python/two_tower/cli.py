@@ -74,6 +74,15 @@ def _settings() -> Settings:
     return settings
 
 
+def _ready(step: str) -> Settings:
+    """Return the settings, once it is sure that the step has what it needs."""
+    from two_tower import doctor
+
+    settings = _settings()
+    doctor.preflight(settings, [step])
+    return settings
+
+
 def _show(title: str, result: Any, as_json: bool) -> None:
     """Print a result: JSON for programs, a table for people."""
     if as_json:
@@ -191,7 +200,7 @@ def train(
     from two_tower import pipeline
     from two_tower.train import train as train_towers
 
-    settings = _settings()
+    settings = _ready("train")
     chosen: dict[str, object] = {"loss": loss, "negatives": negatives, "start": start}
     chosen |= {"features": features, "novelty": novelty, "epochs": epochs, "seed": seed}
     given = {name: value for name, value in chosen.items() if value is not None}
@@ -231,12 +240,12 @@ def evaluate(
     if protocol is None:
         from two_tower.evaluate import evaluate as evaluate_towers
 
-        result: Any = evaluate_towers(_settings(), version)
+        result: Any = evaluate_towers(_ready("evaluate"), version)
         show: Callable[[Any], None] = present.evaluation
     else:
         from two_tower.protocols import evaluate_protocol
 
-        result = evaluate_protocol(_settings(), protocol, split_seeds)
+        result = evaluate_protocol(_ready("evaluate"), protocol, split_seeds)
         show = present.protocol
     if as_json:
         _show("", pipeline.plain(result), True)
@@ -339,7 +348,7 @@ def forget_user(
     from two_tower import pipeline
     from two_tower.forget import forget
 
-    result = forget(_settings(), user_id)
+    result = forget(_ready("forget-user"), user_id)
     _show("Forgotten", pipeline.plain(result), as_json)
     if not result.rows and not result.files:
         present.notice("nothing was stored under this id", "check how it is written")

@@ -46,7 +46,7 @@ def preflight(settings: Settings, steps: Collection[str]) -> None:
 
     Args:
         settings: the project.
-        steps: names of :mod:`pipeline`.
+        steps: names of :mod:`pipeline`, or of commands.
 
     Raises:
         InputError: something has to be mended first: all of it is named, with what to type.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,25 +103,25 @@ class PostgresWarehouse(Warehouse):
         """See :meth:`Warehouse.read_arrow`."""
         import adbc_driver_postgresql.dbapi as adbc
 
-        try:
-            # Begun by itself: the session's isolation is that of the next transaction.
-            connection = adbc.connect(sessions.conninfo(self.dsn), autocommit=True)
-            cursor = connection.cursor()
-            cursor.execute(sessions.STATEMENT)
-            cursor.fetchall()
-            cursor.execute(sql)
-            reader = cursor.fetch_record_batch()
-        except adbc.Error as error:
-            raise _of_psycopg(error) from error
+        with ExitStack() as opening:
+            try:
+                # Committing by itself: what a session sets is for the next transaction.
+                connection = adbc.connect(sessions.conninfo(self.dsn), autocommit=True)
+                cursor = opening.enter_context(connection).cursor()
+                opening.enter_context(cursor).execute(sessions.STATEMENT)
+                cursor.fetchall()
+                cursor.execute(sql)
+                reader = cursor.fetch_record_batch()
+            except adbc.Error as error:
+                raise _of_psycopg(error) from error
+            opened = opening.pop_all()
 
         def batches() -> Iterator[pa.RecordBatch]:
-            try:
-                yield from reader
-            except (adbc.Error, pa.ArrowException, OSError) as error:
-                raise _of_psycopg(error) from error
-            finally:
-                cursor.close()
-                connection.close()
+            with opened:
+                try:
+                    yield from reader
+                except (adbc.Error, pa.ArrowException, OSError) as error:
+                    raise _of_psycopg(error) from error
 
         return pa.RecordBatchReader.from_batches(reader.schema, batches())
 

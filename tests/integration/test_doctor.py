@@ -26,13 +26,12 @@ from broken_servers import (
     PUBLIC,
     READ_ONLY,
     TEMPORARY,
-    as_superuser,
     of_another,
 )
 from conftest import PROJECT_DIR, MakeDataDir, folders, make_settings
 from integration.test_registry import s3_endpoint  # noqa: F401
 from pgbouncer import needs_pgbouncer
-from postgres_server import PASSWORD, ROLE, PostgresServer, free_port, running_postgres
+from postgres_server import PASSWORD, ROLE, PostgresServer, free_port
 from two_tower import doctor
 from two_tower.cli import main
 from two_tower.errors import ExitCode
@@ -42,12 +41,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("doctor")]
 
 PROGRAM = Path(sys.executable).parent / "two-tower"
 Broken = Callable[[PostgresServer], Any]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with running_postgres() as started:
-        yield started
 
 
 # What is broken → the checks that fail, and a part of what is to be typed for each.
@@ -165,16 +158,17 @@ def contents_or_nothing(url: str) -> list[Any]:
 
 @pytest.mark.parametrize(("break_it", "wrong"), EACH)
 def test_what_is_wrong_ends_every_command_before_it_writes(
-    break_it: Broken, wrong: dict[str, str], server: PostgresServer, shell: Shell
+    break_it: Broken, wrong: dict[str, str], postgres_server: PostgresServer, shell: Shell
 ) -> None:
     code = ExitCode.UNAVAILABLE if break_it is broken.server_down else ExitCode.BAD_INPUT
-    with break_it(server) as url:
+    with break_it(postgres_server) as url:
         before = contents_or_nothing(url)
 
         looked, out, _ = shell("doctor", "--json", DATABASE_URL=url)
         commands = [
             shell.started("load", "--json", DATABASE_URL=url),
             shell("run", "--json", DATABASE_URL=url),
+            shell("forget-user", "somebody", "--json", DATABASE_URL=url),
         ]
 
         found = {check["name"]: check for check in json.loads(out) if check["state"] == "failed"}
@@ -192,8 +186,8 @@ def test_what_is_wrong_ends_every_command_before_it_writes(
 
 
 @pytest.fixture(scope="module")
-def healthy(server: PostgresServer) -> str:
-    return server.prepare("healthy")
+def healthy(postgres_server: PostgresServer) -> str:
+    return postgres_server.prepare("healthy")
 
 
 def failures(out: str) -> dict[str, str]:
@@ -218,11 +212,13 @@ def test_a_healthy_project_passes_every_check_in_well_under_half_a_second(
 
 
 def test_a_role_whose_schemas_were_made_for_it_need_not_create_any(
-    shell: Shell, server: PostgresServer
+    shell: Shell, postgres_server: PostgresServer
 ) -> None:
-    url = of_another(server, "made_for_it", TEMPORARY, PUBLIC, EXTENSIONS)
+    url = of_another(postgres_server, "made_for_it", TEMPORARY, PUBLIC, EXTENSIONS)
     for schema in ("raw", "two_tower"):
-        as_superuser(server, "made_for_it", f"create schema {schema} authorization {ROLE}")
+        postgres_server.as_superuser(
+            f"create schema {schema} authorization {ROLE}", database="made_for_it"
+        )
 
     code, out, err = shell.started("load", "--json", DATABASE_URL=url)
 
@@ -282,9 +278,9 @@ def test_a_bucket_is_left_as_it_was(shell: Shell, healthy: str, s3_endpoint: str
 
 
 def test_the_apps_own_tables_have_to_be_readable_and_whole(
-    shell: Shell, server: PostgresServer, project_of_app: Path
+    shell: Shell, postgres_server: PostgresServer, project_of_app: Path
 ) -> None:
-    url = of_another(server, "of_an_app", CREATE, TEMPORARY, PUBLIC, EXTENSIONS)
+    url = of_another(postgres_server, "of_an_app", CREATE, TEMPORARY, PUBLIC, EXTENSIONS)
     tables = ("videos", "tags", "video_tags", "performers", "video_performers")
 
     def looked_at() -> dict[str, Any]:
@@ -293,21 +289,25 @@ def test_the_apps_own_tables_have_to_be_readable_and_whole(
         return next(row for row in json.loads(out) if row["name"] == "catalogue")
 
     def type_in(fix: str) -> None:
-        as_superuser(server, "of_an_app", *fix.split("; "))
+        postgres_server.as_superuser(*fix.split("; "), database="of_an_app")
 
     assert "there is no table app.videos" in looked_at()["found"]
-    as_superuser(server, "of_an_app", "create schema app")
-    as_superuser(server, "of_an_app", *(f"create table app.{name} (id text)" for name in tables))
+    postgres_server.as_superuser("create schema app", database="of_an_app")
+    postgres_server.as_superuser(
+        *(f"create table app.{name} (id text)" for name in tables), database="of_an_app"
+    )
 
     assert "may not read app.videos" in looked_at()["found"]
     type_in(looked_at()["fix"])
     assert looked_at()["state"] == "ok"
 
-    as_superuser(server, "of_an_app", "alter table app.videos enable row level security")
+    postgres_server.as_superuser(
+        "alter table app.videos enable row level security", database="of_an_app"
+    )
     assert looked_at()["state"] == "failed"
     assert "shows app no rows of app.videos" in looked_at()["found"]
-    as_superuser(
-        server, "of_an_app", "create policy part on app.videos for select using (id <> 'hidden')"
+    postgres_server.as_superuser(
+        "create policy part on app.videos for select using (id <> 'hidden')", database="of_an_app"
     )
     assert looked_at()["state"] == "warning"
     type_in(looked_at()["fix"])
@@ -328,24 +328,28 @@ def project_of_app(tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_is_to_be_typed_mends_what_is_wrong(shell: Shell, server: PostgresServer) -> None:
-    url = of_another(server, "to_be_mended")
-    as_superuser(server, "to_be_mended", "create schema raw", "create table raw.tags (id text)")
+def test_what_is_to_be_typed_mends_what_is_wrong(
+    shell: Shell, postgres_server: PostgresServer
+) -> None:
+    url = of_another(postgres_server, "to_be_mended")
+    postgres_server.as_superuser(
+        "create schema raw", "create table raw.tags (id text)", database="to_be_mended"
+    )
     out = shell("doctor", "--json", DATABASE_URL=url)[1]
     assert failures(out).keys() == {"pgvector", "privileges", "owners"}
 
     for row in json.loads(out):
         if row["state"] == "failed":
-            as_superuser(server, "to_be_mended", *row["fix"].split("; "))
+            postgres_server.as_superuser(*row["fix"].split("; "), database="to_be_mended")
 
     code, out, _ = shell("doctor", "--json", DATABASE_URL=url)
     assert (code, failures(out)) == (ExitCode.OK, {})
 
 
 def test_people_get_a_table_and_below_it_what_to_type_in_one_piece(
-    shell: Shell, server: PostgresServer
+    shell: Shell, postgres_server: PostgresServer
 ) -> None:
-    url = of_another(server, "for_people", PUBLIC)
+    url = of_another(postgres_server, "for_people", PUBLIC)
 
     code, out, _ = shell("doctor", DATABASE_URL=url)
 
