@@ -197,5 +197,19 @@ def no_postgres_at_all(server: PostgresServer) -> Iterator[str]:
 
 
 @contextmanager
+def few_connections(server: PostgresServer) -> Iterator[str]:
+    url = server.prepare("few")
+    server.as_superuser("alter database few connection limit 3")
+    yield url
+
+
+@contextmanager
+def small_pool(server: PostgresServer) -> Iterator[str]:
+    url = server.prepare("small_pool")
+    with running_pgbouncer(server, "session", default_pool_size="1") as port:
+        yield through(url, server, port)
+
+
+@contextmanager
 def several_at_once(server: PostgresServer) -> Iterator[str]:
     yield of_another(server, "several", PUBLIC)

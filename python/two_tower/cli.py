@@ -32,7 +32,7 @@ Video recommendations that live in your Postgres.
 
 The whole way: **init** → **sample-data** (or **import**, or your own CSVs) → **run**. Each step of
 `run` is a command of its own too: **load** → `dbt build` → **train** → **evaluate** → **export** →
-**embed** → **release**.
+**embed** → **release**. What any of them is missing, **doctor** says.
 
 Settings come from the environment, then `.env` (see `.env.example`). Exit codes: 0 done, 2 wrong
 arguments, 3 bad input or setting, 4 a server or bucket did not answer (worth retrying), 5 an audit

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from two_tower import checks, privilege_checks
+from two_tower import checks, privilege_checks, sessions
 from two_tower.checks import Check
 from two_tower.database_errors import first_line
 from two_tower.errors import TwoTowerError
@@ -29,12 +29,18 @@ select
     pg_is_in_recovery() as is_standby,
     current_setting('transaction_read_only')::boolean as is_read_only,
     (select source from pg_settings where name = 'default_transaction_read_only') as read_only_by,
+    nullif(r.rolconnlimit, -1) as role_limit,
+    nullif(d.datconnlimit, -1) as database_limit,
+    current_setting('max_connections')::integer
+    - current_setting('superuser_reserved_connections')::integer as server_limit,
+    (select sum(numbackends) from pg_stat_database) as open_connections,
     has_database_privilege(d.oid, 'create') as may_create,
     has_database_privilege(d.oid, 'temporary') as may_make_temporary,
     e.extversion as pgvector,
     quote_ident(n.nspname) as pgvector_schema,
     has_schema_privilege(n.oid, 'usage') as may_use_pgvector
 from pg_database as d
+join pg_roles as r on r.rolname = current_user
 left join pg_extension as e on e.extname = 'vector'
 left join pg_namespace as n on n.oid = e.extnamespace
 where d.datname = current_database()
@@ -60,6 +66,7 @@ def _checks(settings: Settings, for_app: bool) -> list[Check]:
         facts = warehouse.fetch(FACTS)[0]
         return [
             _server(facts, redact(warehouse.dsn)),
+            _connections(settings, facts),
             _encoding(facts),
             _writable(facts),
             _pgvector(facts, warehouse),
@@ -79,6 +86,31 @@ def _server(facts: dict[str, Any], place: str) -> Check:
         fix = f"Postgres {OLDEST_SERVER} or newer is needed: upgrade it, or name another"
         return checks.failed("server", found, fix)
     return checks.ok("server", found)
+
+
+def _connections(settings: Settings, facts: dict[str, Any]) -> Check:
+    """Return whether a run finds as many connections as it takes at once."""
+    role, database = facts["role"], facts["database"]
+    wanted = sessions.SESSIONS + settings.threads
+    limits = {
+        f"role {role}": (facts["role_limit"], f"alter role {role} connection limit -1"),
+        f"database {database}": (
+            facts["database_limit"],
+            f"alter database {database} connection limit -1",
+        ),
+        "the server": (facts["server_limit"], "raise max_connections, and start it anew"),
+    }
+    for whose, (limit, fix) in limits.items():
+        if limit is not None and limit < sessions.SESSIONS:
+            found = (
+                f"{whose} takes {limit} connections, and a run up to {sessions.SESSIONS} at once"
+            )
+            return checks.failed("connections", found, fix)
+    free = facts["server_limit"] - facts["open_connections"]
+    found = f"{free} of {facts['server_limit']} connections are free"
+    if free < wanted:
+        return checks.warning("connections", found, "close others, or raise max_connections")
+    return checks.ok("connections", found)
 
 
 def _encoding(facts: dict[str, Any]) -> Check:

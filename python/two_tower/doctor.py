@@ -6,6 +6,7 @@ looked at again as its first step, before anything is locked, written or trained
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -19,6 +20,8 @@ from two_tower.errors import FullError, InputError, TwoTowerError, UnavailableEr
 from two_tower.registry import Registry
 from two_tower.settings import Settings
 from two_tower.warehouse import open_warehouse
+
+logger = logging.getLogger("two_tower")
 
 # Written and removed again, to see whether a bucket takes it; no file of a model has such a name.
 PROBE = "two_tower_write_check"
@@ -42,7 +45,7 @@ def examine(settings: Settings) -> list[Check]:
 
 
 def preflight(settings: Settings, steps: Collection[str]) -> None:
-    """Look at what some steps depend on; quick, and nothing is written.
+    """Look at what some steps depend on; quick, and nothing stays written. Warnings are logged.
 
     Args:
         settings: the project.
@@ -63,6 +66,9 @@ def preflight(settings: Settings, steps: Collection[str]) -> None:
     found.append(_disk(settings))
     if list(steps) == ["rollback"]:
         found = [check for check in found if check.name in OF_ROLLBACK]
+    for check in found:
+        if check.state == "warning":
+            logger.warning("%s: %s (%s)", check.name, check.found, check.fix)
     error = checks.refusal(found)
     if error is not None:
         raise error

@@ -8,14 +8,19 @@ statement, in profiles.yml.
 
 from __future__ import annotations
 
+import select
+import time
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from two_tower.errors import InputError
+from two_tower.errors import InputError, UnavailableError
 
 CONNECT_SECONDS = 10
+POOL_SECONDS = 5
+# What a run has open at once beside those of dbt's threads: two locks, and two of its own.
+SESSIONS = 4
 ENCODING = "UTF8"
 
 # Postgres's own defaults but for the time zone, which is the one that every moment is stored in.
@@ -115,20 +120,41 @@ def _hands_out_transactions(dsn: str) -> bool:
     Asked some times: others may use the same pool.
     """
 
-    def process(connection: psycopg.Connection[tuple[Any, ...]]) -> int:
-        row = connection.execute("select pg_backend_pid()").fetchone()
-        assert row is not None
-        return int(row[0])
-
     with connect(dsn, for_app=True) as held:
-        mine = process(held)
+        mine = _process(held)
         for _ in range(ROUNDS):
             with connect(dsn, for_app=True) as other:
                 # Twice: a pool that takes turns would give every second question the same answer.
-                found = (process(held), process(held), process(other), process(held))
-            if found[2] == mine or {found[0], found[1], found[3]} != {mine}:
+                found = [_process(c) for c in (held, held, other, held)]
+            if found[2] == mine or [found[0], found[1], found[3]] != 3 * [mine]:
                 return True
     return False
+
+
+def _process(connection: psycopg.Connection[tuple[Any, ...]]) -> int:
+    """Return the process that serves a connection now.
+
+    Raises:
+        UnavailableError: the pooler has none to give. It would let us wait for minutes.
+    """
+    libpq = connection.pgconn
+    libpq.send_query(b"select pg_backend_pid()")
+    deadline = time.monotonic() + POOL_SECONDS
+    while libpq.is_busy():
+        if not select.select([libpq.socket], [], [], max(deadline - time.monotonic(), 0))[0]:
+            raise UnavailableError(
+                "the pooler in front of this Postgres has no session left to give",
+                "close others, or raise its pool size (pgbouncer: default_pool_size): a run takes"
+                f" {SESSIONS}, and one for each of TWO_TOWER_THREADS",
+            )
+        libpq.consume_input()
+    result = libpq.get_result()
+    value = result.get_value(0, 0) if result is not None else None
+    if value is None:
+        raise psycopg.OperationalError(libpq.error_message.decode(errors="replace"))
+    while libpq.get_result() is not None:
+        pass
+    return int(value)
 
 
 def conninfo(dsn: str) -> str:

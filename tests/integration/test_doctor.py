@@ -58,6 +58,8 @@ BROKEN: dict[Broken, dict[str, str]] = {
     broken.sql_ascii: {"encoding": "encoding 'UTF8' template template0"},
     broken.latin1: {"encoding": "encoding 'UTF8' template template0"},
     broken.transaction_pooler: {"session": "5432 of the pooler, not 6543"},
+    broken.small_pool: {"database": "raise its pool size"},
+    broken.few_connections: {"connections": "alter database few connection limit -1"},
     broken.tables_of_another: {"owners": "alter table raw.reviews owner to app"},
     broken.wrong_password: {"database": "is DATABASE_URL right"},
     broken.no_postgres_at_all: {"database": "is DATABASE_URL right"},
@@ -71,7 +73,7 @@ EACH = [
     pytest.param(
         break_it,
         wrong,
-        marks=needs_pgbouncer if break_it is broken.transaction_pooler else (),
+        marks=needs_pgbouncer if break_it in (broken.transaction_pooler, broken.small_pool) else (),
         id=break_it.__name__,
     )
     for break_it, wrong in BROKEN.items()
@@ -160,7 +162,8 @@ def contents_or_nothing(url: str) -> list[Any]:
 def test_what_is_wrong_ends_every_command_before_it_writes(
     break_it: Broken, wrong: dict[str, str], postgres_server: PostgresServer, shell: Shell
 ) -> None:
-    code = ExitCode.UNAVAILABLE if break_it is broken.server_down else ExitCode.BAD_INPUT
+    passes = break_it in (broken.server_down, broken.small_pool)
+    code = ExitCode.UNAVAILABLE if passes else ExitCode.BAD_INPUT
     with break_it(postgres_server) as url:
         before = contents_or_nothing(url)
 
