@@ -32,7 +32,7 @@ from conftest import PROJECT_DIR, MakeDataDir, folders, make_settings
 from integration.test_registry import s3_endpoint  # noqa: F401
 from pgbouncer import needs_pgbouncer
 from postgres_server import PASSWORD, ROLE, PostgresServer, free_port
-from two_tower import doctor
+from two_tower import database_checks, doctor
 from two_tower.cli import main
 from two_tower.errors import ExitCode
 from two_tower.pipeline import STEPS
@@ -423,3 +423,13 @@ def web_server(answer: bytes) -> Iterator[str]:
     finally:
         web.shutdown()
         web.server_close()
+
+
+def test_a_server_that_is_too_old_is_said(
+    shell: Shell, healthy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_checks, "OLDEST_SERVER", 99)  # there is none so old to start
+
+    code, out, _ = shell("doctor", "--json", DATABASE_URL=healthy)
+
+    assert (code, list(failures(out))) == (ExitCode.BAD_INPUT, ["server"])
