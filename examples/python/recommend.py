@@ -13,7 +13,8 @@ order by r.rank
 """
 
 user_id, limit = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 20
-with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+# Nothing prepared: so it also works through a pooler that hands out transactions.
+with psycopg.connect(os.environ["DATABASE_URL"], prepare_threshold=None) as connection:
     for rank, score, title, _thumbnail_url, product_url in connection.execute(
         QUERY, (user_id, limit)
     ):

@@ -32,7 +32,7 @@ Video recommendations that live in your Postgres.
 
 The whole way: **init** → **sample-data** (or **import**, or your own CSVs) → **run**. Each step of
 `run` is a command of its own too: **load** → `dbt build` → **train** → **evaluate** → **export** →
-**embed** → **release**.
+**embed** → **release**. What any of them is missing, **doctor** says.
 
 Settings come from the environment, then `.env` (see `.env.example`). Exit codes: 0 done, 2 wrong
 arguments, 3 bad input or setting, 4 a server or bucket did not answer (worth retrying), 5 an audit
@@ -84,6 +84,15 @@ def _settings() -> Settings:
 
     settings = read_settings()
     logs.configure(settings.log_format)
+    return settings
+
+
+def _ready(step: str) -> Settings:
+    """Return the settings, once it is sure that the step has what it needs."""
+    from two_tower import doctor
+
+    settings = _settings()
+    doctor.preflight(settings, [step])
     return settings
 
 
@@ -204,7 +213,7 @@ def train(
     from two_tower import pipeline
     from two_tower.train import train as train_towers
 
-    settings = _settings()
+    settings = _ready("train")
     chosen: dict[str, object] = {"loss": loss, "negatives": negatives, "start": start}
     chosen |= {"features": features, "novelty": novelty, "epochs": epochs, "seed": seed}
     given = {name: value for name, value in chosen.items() if value is not None}
@@ -244,12 +253,12 @@ def evaluate(
     if protocol is None:
         from two_tower.evaluate import evaluate as evaluate_towers
 
-        result: Any = evaluate_towers(_settings(), version)
+        result: Any = evaluate_towers(_ready("evaluate"), version)
         show: Callable[[Any], None] = present.evaluation
     else:
         from two_tower.protocols import evaluate_protocol
 
-        result = evaluate_protocol(_settings(), protocol, split_seeds)
+        result = evaluate_protocol(_ready("evaluate"), protocol, split_seeds)
         show = present.protocol
     if as_json:
         _show("", pipeline.plain(result), True)
@@ -352,7 +361,7 @@ def forget_user(
     from two_tower import pipeline
     from two_tower.forget import forget
 
-    result = forget(_settings(), user_id)
+    result = forget(_ready("forget-user"), user_id)
     _show("Forgotten", pipeline.plain(result), as_json)
     if not result.rows and not result.files:
         present.notice("nothing was stored under this id", "check how it is written")
@@ -512,6 +521,29 @@ def _check(settings: Settings, as_json: bool) -> None:
     else:
         present.verdicts(found)
     raise typer.Exit(monitor.exit_code(found))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Look at all that a run needs, and say what to type where something is missing.
+
+    The server, its pgvector, what the role may do, the registry, the disks, Prefect: every check is
+    made, and what a run depends on is looked at again when it begins. Exit 3 where something has to
+    be mended, 4 where something did not answer.
+
+    Example: `two-tower doctor`
+    """
+    from two_tower import checks
+    from two_tower.doctor import examine
+
+    found = examine(_settings())
+    if as_json:
+        _show("", [check.as_dict() for check in found], True)
+    else:
+        present.checks(found)
+    error = checks.refusal(found)
+    if error is not None:
+        raise typer.Exit(error.exit_code)
 
 
 @db.command("start")

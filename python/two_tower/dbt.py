@@ -13,16 +13,14 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
-from two_tower import embedded
+from two_tower import database_errors, embedded, sessions
 from two_tower import warehouse as databases
 from two_tower.errors import (
     BuildError,
     DataError,
-    FullError,
     GateError,
     InputError,
     TwoTowerError,
-    UnavailableError,
 )
 from two_tower.settings import Settings
 
@@ -57,6 +55,7 @@ def environment(settings: Settings) -> dict[str, str]:
     env["TWO_TOWER_PROJECT_DIR"] = str(settings.project_dir)
     env["TWO_TOWER_DATA_DIR"] = str(settings.path(settings.data_dir))
     env["DO_NOT_TRACK"] = "1"
+    env |= sessions.environment()
     if settings.target == "duckdb":
         settings.path(settings.duckdb_path).parent.mkdir(parents=True, exist_ok=True)
     if settings.target == "embedded":
@@ -81,17 +80,8 @@ if sys.platform == "linux":
 os.execv(sys.argv[1], sys.argv[1:])
 """
 
-# dbt shows what the database said and not its SQLSTATE; see retries.SQLSTATES.
-GONE = re.compile(
-    r".*(server closed the connection unexpectedly|terminating connection due to"
-    r"|connection to server .* failed|could not connect to server|connection already closed"
-    r"|the database system is|too many clients|remaining connection slots"
-    r"|could not serialize access|deadlock detected|due to lock timeout"
-    r"|a long transaction holds|Could not set lock on file).*"
-)
 # Of the smoke test of a release.
 NO_ANSWER = re.compile(r".*would have no answer.*")
-FULL = re.compile(r".*No space left on device.*")
 
 
 @dataclass(frozen=True)
@@ -151,7 +141,7 @@ def _shown(command: list[str], env: dict[str, str], folder: Path) -> tuple[int, 
 def _failure(
     arguments: tuple[str, ...], code: int, printed: str, nodes: list[Node]
 ) -> TwoTowerError:
-    """Return the error for what went wrong: a test that refused, a server that went, or a model."""
+    """Return the error for what went wrong: a test that refused, what a server said, or a model."""
     command, hint = f"`dbt {' '.join(arguments)}`", "logs/dbt.log has the whole story"
     refused = [name for kind, status, name in nodes if (kind, status) == ("test", "fail")]
     if refused and not any(status == "error" for _, status, _ in nodes):
@@ -159,10 +149,13 @@ def _failure(
             f"{command}: the data was refused by {', '.join(refused)}",
             f"its output above says how many rows each found; {hint}",
         )
-    for pattern, kind in ((NO_ANSWER, GateError), (FULL, FullError), (GONE, UnavailableError)):
-        found = pattern.search(printed)
-        if found and not databases.REFUSED.search(printed):
-            return kind(f"{command} failed: {found[0].strip()}", hint)
+    no_answer = NO_ANSWER.search(printed)
+    if no_answer:
+        return GateError(f"{command} failed: {no_answer[0].strip()}", hint)
+    found = database_errors.shown_by_dbt(printed)
+    if found:
+        cause, line = found
+        return cause.error(line, f"{command} failed")
     return BuildError(
         f"{command} failed (exit code {code})", f"its output above names the model; {hint}"
     )

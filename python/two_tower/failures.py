@@ -37,9 +37,21 @@ def guarded(command: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         _end(INTERRUPTED, "interrupted")
     except Exception as error:
+        told = _explained(error)
+        if told is not None:
+            _end(told.exit_code, str(told), told.hint)
         story = _without_secrets(traceback.format_exc())
         message = _without_secrets(f"{type(error).__name__}: {error}")
         _end(ExitCode.UNEXPECTED, message, DEFECT, story)
+
+
+def _explained(error: Exception) -> TwoTowerError | None:
+    """Return what a person can do about an error of the database, None about any other."""
+    if "psycopg" not in sys.modules:  # which takes as long to load as all else of the command line
+        return None
+    from two_tower.database_errors import explained
+
+    return explained(error)
 
 
 def _end(code: int, message: str, hint: str = "", story: str = "") -> NoReturn:

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-import yaml
-
+from two_tower import project, tables
 from two_tower.registry import Registry
 from two_tower.runs import package_checksum
 from two_tower.settings import Settings
@@ -33,7 +32,8 @@ STEPS = ("build", "evaluate", "export", "embed")
 
 def inputs_of(settings: Settings, step: str, version: str | None) -> str | None:
     """Return the checksum of what a step depends on; None where the step is not looked up here."""
-    if step not in STEPS or _reads_tables_of_the_app(settings):
+    # The app's own tables change without a file to compare.
+    if step not in STEPS or project.catalogue_schema(settings) != "raw":
         return None
     with open_warehouse(settings) as warehouse:
         if not warehouse.relation_exists("raw", "review_files"):
@@ -96,7 +96,7 @@ def record(settings: Settings, step: str, inputs: str | None, summary: dict[str,
 
 
 def _ensure(warehouse: Warehouse) -> None:
-    warehouse.execute("create schema if not exists two_tower")
+    tables.ensure_schema(warehouse, "two_tower")
     warehouse.execute(TABLE)
 
 
@@ -146,12 +146,6 @@ OUTPUTS: dict[str, Callable[[Settings, Warehouse, str | None], bool]] = {
     "export": _is_exported,
     "embed": _is_embedded,
 }
-
-
-def _reads_tables_of_the_app(settings: Settings) -> bool:
-    """Return whether the catalogue is the app's: its tables change without a file to compare."""
-    text = (settings.project_dir / "dbt_project.yml").read_text(encoding="utf-8")
-    return bool(yaml.safe_load(text).get("vars", {}).get("catalogue_schema", "raw") != "raw")
 
 
 def _code(settings: Settings) -> str:

@@ -116,10 +116,8 @@ class AdvisoryLock(Lock):
         self.connection = opened.connection
         try:
             opened.execute("select set_config('application_name', ?, false)", (who[:63],))
-            # The session is idle for as long as the run takes. The server, for its part, should
-            # notice within a minute that a machine has gone without a word.
+            # The server should notice within a minute that a machine has gone without a word.
             for setting, value in (
-                ("idle_session_timeout", "0"),
                 ("tcp_keepalives_idle", "30"),
                 ("tcp_keepalives_interval", "10"),
                 ("tcp_keepalives_count", "3"),

@@ -25,6 +25,7 @@ from prefect.runtime import flow_run as this_run
 from prefect.states import Completed, Crashed, Failed
 
 from two_tower import model_card, pipeline, run_report
+from two_tower.database_errors import explained
 from two_tower.errors import (
     BusyError,
     GateError,
@@ -72,10 +73,9 @@ def walk(name: str, steps: Sequence[pipeline.Step], version: str | None = None) 
         return summary
 
     try:
-        with pipeline.alone(settings, steps) as is_alone:
-            if is_alone:
-                mark_orphans(settings)
-            version = pipeline.run(settings, do, summaries, steps, version)
+        version = pipeline.run(
+            settings, do, summaries, steps, version, first=lambda: mark_orphans(settings)
+        )
         state = Completed(message=f"model {version}")
     except BusyError as error:
         return Completed(name="Skipped", message=_told(error))
@@ -83,11 +83,12 @@ def walk(name: str, steps: Sequence[pipeline.Step], version: str | None = None) 
         state = Completed(name="NotEnoughData", message=_told(error))
     except GateError as error:
         state = Failed(name="Refused", message=_told(error))
-    except TwoTowerError as error:
-        state = Failed(message=_told(error))
     except Exception as error:
-        _report(settings, name, summaries, steps, Failed(message=repr(error)))
-        raise
+        told = explained(error)
+        state = Failed(message=_told(told) if told else repr(error))
+        if told is None:  # a defect: its traceback is for the log
+            _report(settings, name, summaries, steps, state)
+            raise
     _report(settings, name, summaries, steps, state)
     return state
 

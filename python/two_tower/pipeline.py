@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from two_tower import dbt, finished_steps, locks, retries, run_history
+from two_tower import dbt, doctor, finished_steps, locks, retries, run_history
 from two_tower.settings import Settings
 from two_tower.warehouse import open_warehouse
 
@@ -174,6 +174,8 @@ def run_step(
     """
     step = find_step(name)
     started = time.perf_counter()
+    if not in_run:
+        doctor.preflight(settings, [name])
 
     def attempt() -> Summary:
         with locks.held(settings, *step.locks):
@@ -200,8 +202,9 @@ def run(
     summaries: dict[str, Summary],
     steps: Sequence[Step] = STEPS,
     version: str | None = None,
+    first: Callable[[], object] | None = None,
 ) -> str | None:
-    """Walk some steps, alone on this database.
+    """Walk some steps, alone on this database, once it is sure that they have what they need.
 
     Args:
         settings: the project.
@@ -209,36 +212,44 @@ def run(
         summaries: is filled with what each step returned, by its name.
         steps: by default the whole way.
         version: of the model that the first step works on.
+        first: is called before the first step, where the lock of a run is held.
 
     Returns:
         The version of the model.
 
     Raises:
+        InputError: something has to be mended first, see :mod:`doctor`; nothing was written.
         BusyError: another run is under way; nothing was written.
     """
     title = " to ".join(dict.fromkeys([steps[0].name, steps[-1].name]))
-    with (
-        alone(settings, steps) as is_alone,
-        run_history.recorded(settings, title, summaries, is_alone),
-    ):
-        for step in steps:
-            summaries[step.name] = do(step.name, settings, version)
-            version = summaries[step.name].get("version", version)
+    with alone(settings, steps) as is_alone:
+        if is_alone and first is not None:
+            first()
+        with run_history.recorded(settings, title, summaries, is_alone):
+            for step in steps:
+                summaries[step.name] = do(step.name, settings, version)
+                version = summaries[step.name].get("version", version)
     return version
 
 
 @contextmanager
 def alone(settings: Settings, steps: Sequence[Step]) -> Iterator[bool]:
-    """Hold the lock of a run, unless no step needs it; a database that is away is waited for.
+    """Hold the lock of a run, unless no step needs it; what does not answer is waited for.
 
     Yields:
         whether the lock is held. A rollback goes without: a run may be at work beside it.
 
     Raises:
+        InputError: something that the steps depend on has to be mended first.
         BusyError: another run is under way.
     """
     names = [locks.RUN] if any(locks.RUN in step.locks for step in steps) else []
     with ExitStack() as stack:
+        retries.call(
+            "what a run needs",
+            lambda: doctor.preflight(settings, [step.name for step in steps]),
+            settings.retry_seconds,
+        )
         retries.call(
             "the lock of a run",
             lambda: stack.enter_context(locks.held(settings, *names)),

@@ -13,6 +13,7 @@ from rich.table import Table
 from two_tower.progress import console as stderr
 
 if TYPE_CHECKING:
+    from two_tower.checks import Check
     from two_tower.comparison import Comparison
     from two_tower.evaluate import EvaluationResult
     from two_tower.monitor import Verdict
@@ -126,6 +127,21 @@ def releases(rows: Iterable[Version]) -> None:
             style="bold" if row.state == "serving" else None,
         )
     stdout.print(table)
+
+
+STATES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
+
+
+def checks(rows: Sequence[Check]) -> None:
+    """Print the doctor's checks, and below them what to type: whole, to be copied."""
+    table = _table("Checks", show_header=False)
+    for row in rows:
+        state = f"[{STATES[row.state]}]{row.state}[/]"
+        table.add_row(row.name, state, escape(row.found))
+    stdout.print(table)
+    for row in (row for row in rows if row.fix):
+        text = f"[{STATES[row.state]}]{row.name}[/] [cyan]→[/cyan] {escape(row.fix)}"
+        stdout.print(text, highlight=False, soft_wrap=True)
 
 
 def evaluation(result: EvaluationResult) -> None:

@@ -1,7 +1,9 @@
-"""A clone made ready to run: its dbt profile and data folders."""
+"""A clone made ready to run: its dbt profile and data folders, and what its dbt vars say."""
 
 import shutil
 from pathlib import Path
+
+import yaml
 
 from two_tower.settings import Settings
 
@@ -18,6 +20,14 @@ def prepare(settings: Settings) -> list[str]:
             folder.mkdir(parents=True)
             made.append(f"made {_shown(folder, settings)}/")
     return made
+
+
+def catalogue_schema(settings: Settings) -> str:
+    """Return the schema of the catalogue tables: the var catalogue_schema, `raw` by default."""
+    text = (settings.project_dir / "dbt_project.yml").read_text(encoding="utf-8")
+    # The loader in C, where there is one: this is read before each step.
+    read = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return str(read.get("vars", {}).get("catalogue_schema", "raw"))
 
 
 def _shown(path: Path, settings: Settings) -> str:

@@ -64,7 +64,7 @@ class Recommender:
 
     def __init__(self, settings: Settings) -> None:
         self._stack = ExitStack()
-        self._warehouse = self._stack.enter_context(open_warehouse(settings))
+        self._warehouse = self._stack.enter_context(open_warehouse(settings, for_app=True))
         self._registry = Registry(settings)
         self._encoders: dict[str, Encoder | None] = {}
 

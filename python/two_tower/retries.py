@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 import psycopg
 
-from two_tower.errors import FullError, TwoTowerError, UnavailableError
+from two_tower.database_errors import chain, explained, first_line
+from two_tower.errors import TwoTowerError, UnavailableError
 
 logger = logging.getLogger("two_tower")
 
@@ -35,7 +36,7 @@ def is_worth_retrying(error: BaseException) -> bool:
     An :class:`UnavailableError` is one by its meaning. Of the database's errors those of
     :data:`SQLSTATES`, and a connection that broke, which has no code.
     """
-    for cause in _causes(error):
+    for cause in chain(error):
         if isinstance(cause, UnavailableError):
             return True
         if isinstance(cause, TwoTowerError):
@@ -46,13 +47,6 @@ def is_worth_retrying(error: BaseException) -> bool:
                 return isinstance(cause, psycopg.OperationalError)
             return code in SQLSTATES or code.startswith("08")
     return False
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__
 
 
 def call(what: str, function: Callable[[], T], seconds: float) -> T:
@@ -76,24 +70,10 @@ def call(what: str, function: Callable[[], T], seconds: float) -> T:
             deadline = deadline if deadline is not None else now + seconds
             pause = delay * random.uniform(0.75, 1.25)
             if not is_worth_retrying(error) or now + pause > deadline:
-                explained = _explained(what, error)
-                if explained is error:
+                found = explained(error, what)
+                if found is None or found is error:
                     raise
-                raise explained from error
-            logger.warning("%s: %s; trying again in %.0f s", what, _first_line(error), pause)
+                raise found from error
+            logger.warning("%s: %s; trying again in %.0f s", what, first_line(error), pause)
         time.sleep(pause)
         delay = min(2 * delay, LONGEST_DELAY)
-
-
-def _explained(what: str, error: Exception) -> Exception:
-    """Return a database error as one that a person can act on; any other as it is."""
-    if not isinstance(error, psycopg.OperationalError):
-        return error
-    hint = "run this again: what was begun was rolled back"
-    if isinstance(error, psycopg.errors.DiskFull):
-        return FullError(f"{what}: the database's disk is full: {_first_line(error)}", hint)
-    return UnavailableError(f"{what}: the database went away: {_first_line(error)}", hint)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import psycopg
 
-from two_tower import retries
+from two_tower import retries, tables
 from two_tower.errors import GateError, NotEnoughDataError, TwoTowerError
 from two_tower.settings import Settings
 from two_tower.warehouse import Warehouse, open_warehouse
@@ -75,7 +75,7 @@ def last_runs(warehouse: Warehouse, count: int) -> list[str]:
 
 def _begin(settings: Settings, run_id: str, steps: str, is_alone: bool) -> None:
     with open_warehouse(settings) as warehouse, warehouse.transaction():
-        warehouse.execute("create schema if not exists two_tower")
+        tables.ensure_schema(warehouse, "two_tower")
         warehouse.execute(TABLE)
         if is_alone:
             warehouse.execute(

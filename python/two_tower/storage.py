@@ -181,7 +181,7 @@ class Storage:
             yield
         except FileNotFoundError:
             raise
-        except PermissionError as error:
+        except (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError) as error:
             raise InputError(
                 f"the registry at {self.url} refuses access ({what}): {error}",
                 "check TWO_TOWER_REGISTRY_OPTIONS (key, secret, …), or who may write there",
@@ -192,7 +192,7 @@ class Storage:
                     f"no space left for the registry at {self.url} ({what})",
                     "make room, then run this again: the latest model is whole, as it was",
                 ) from error
-            if _is_refused(error):
+            if _is_refused(error) or (isinstance(error, OSError) and error.errno == errno.EROFS):
                 raise InputError(
                     f"the registry at {self.url} refuses the request ({what}): {error}",
                     "check TWO_TOWER_REGISTRY_URL and TWO_TOWER_REGISTRY_OPTIONS",

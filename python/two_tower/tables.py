@@ -5,7 +5,6 @@ from two_tower.warehouse import Warehouse
 DIM = 128
 
 RAW = """
-create schema if not exists raw;
 create table if not exists raw.review_files (
     file text primary key, sha256 text not null, encoding text not null,
     rows_read bigint not null, rows_loaded bigint not null, rows_rejected bigint not null,
@@ -39,7 +38,6 @@ create table if not exists raw.forgotten_users (
 """
 
 LANDING = """
-create schema if not exists two_tower;
 create table if not exists two_tower.user_embeddings_landing (
     user_id text not null, embedding {vector} not null, version text not null
 );
@@ -49,7 +47,6 @@ create table if not exists two_tower.video_embeddings_landing (
 """
 
 EVALUATION = """
-create schema if not exists two_tower;
 create table if not exists two_tower.evaluation_runs (
     run_id text primary key, evaluated_at timestamp not null, split text not null,
     layout_hash text not null, users bigint not null, videos bigint not null, config text not null
@@ -81,13 +78,26 @@ create table if not exists two_tower.artifact_checks (
 """
 
 
+def ensure_schema(warehouse: Warehouse, name: str) -> None:
+    """Create a schema that is not there yet.
+
+    Looked for first: `if not exists` asks for the right to create schemas all the same, which
+    a role whose schemas were made for it need not have.
+    """
+    found = warehouse.fetch("select 1 as found from pg_namespace where nspname = ?", (name,))
+    if not found:
+        warehouse.execute(f"create schema if not exists {name}")
+
+
 def ensure_raw(warehouse: Warehouse) -> None:
     """Create the raw tables that are not there yet."""
+    ensure_schema(warehouse, "raw")
     _run(warehouse, RAW)
 
 
 def ensure_evaluation(warehouse: Warehouse) -> None:
     """Create the evaluation tables that are not there yet."""
+    ensure_schema(warehouse, "two_tower")
     _run(warehouse, EVALUATION)
 
 
@@ -98,6 +108,7 @@ def ensure_landing(warehouse: Warehouse) -> None:
         vector = f"{pgvector_schema(warehouse)}.halfvec({DIM})"
     else:
         vector = f"float[{DIM}]"
+    ensure_schema(warehouse, "two_tower")
     _run(warehouse, LANDING.format(vector=vector))
 
 

@@ -6,10 +6,9 @@ SQL passed here is the common subset of both engines, with ``?`` for each parame
 from __future__ import annotations
 
 import os
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,16 +17,11 @@ import psycopg
 import pyarrow as pa
 from psycopg.conninfo import conninfo_to_dict
 
-from two_tower import embedded
+from two_tower import database_errors, embedded, sessions
 from two_tower.errors import InputError, UnavailableError
 from two_tower.settings import Settings
 
 BATCH_ROWS = 65_536
-# What a server says that does answer, and will say again: a failed connection has no SQLSTATE.
-REFUSED = re.compile(
-    r"authentication failed|no password supplied|no pg_hba\.conf entry"
-    r'|(role|user|database) "[^"]*" does not exist|is not permitted to log in|permission denied for'
-)
 
 
 class Warehouse(ABC):
@@ -79,16 +73,16 @@ class PostgresWarehouse(Warehouse):
 
     dialect = "postgres"
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, for_app: bool = False) -> None:
         self.dsn = dsn
         try:
-            self.connection = psycopg.connect(dsn, autocommit=True, connect_timeout=10)
+            self.connection = sessions.connect(dsn, for_app=for_app)
         except psycopg.OperationalError as error:
             text = str(error).strip()
-            if REFUSED.search(text):
+            if database_errors.REFUSED.shown.search(text):
                 raise InputError(
                     f"Postgres at {redact(dsn)} refuses the connection: {text}",
-                    "is DATABASE_URL right: its user, password and database?",
+                    database_errors.REFUSED.hint,
                 ) from error
             raise UnavailableError(
                 f"cannot reach Postgres at {redact(dsn)}: {text}",
@@ -109,17 +103,25 @@ class PostgresWarehouse(Warehouse):
         """See :meth:`Warehouse.read_arrow`."""
         import adbc_driver_postgresql.dbapi as adbc
 
-        connection = adbc.connect(self.dsn)
-        cursor = connection.cursor()
-        cursor.execute(sql)
-        reader = cursor.fetch_record_batch()
+        with ExitStack() as opening:
+            try:
+                # Committing by itself: what a session sets is for the next transaction.
+                connection = adbc.connect(sessions.conninfo(self.dsn), autocommit=True)
+                cursor = opening.enter_context(connection).cursor()
+                opening.enter_context(cursor).execute(sessions.STATEMENT)
+                cursor.fetchall()
+                cursor.execute(sql)
+                reader = cursor.fetch_record_batch()
+            except adbc.Error as error:
+                raise _of_psycopg(error) from error
+            opened = opening.pop_all()
 
         def batches() -> Iterator[pa.RecordBatch]:
-            try:
-                yield from reader
-            finally:
-                cursor.close()
-                connection.close()
+            with opened:
+                try:
+                    yield from reader
+                except (adbc.Error, pa.ArrowException, OSError) as error:
+                    raise _of_psycopg(error) from error
 
         return pa.RecordBatchReader.from_batches(reader.schema, batches())
 
@@ -183,11 +185,15 @@ class DuckDBWarehouse(Warehouse):
 
 
 @contextmanager
-def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
+def open_warehouse(settings: Settings, *, for_app: bool = False) -> Iterator[Warehouse]:
     """Open the target's database for the length of the block.
 
     The embedded server is started if need be. A DuckDB file must not stay open while dbt runs, so
     keep the block short.
+
+    Args:
+        settings: the project.
+        for_app: read alone, as an app does: see :func:`sessions.connect`.
 
     Raises:
         UnavailableError: the database cannot be reached.
@@ -198,7 +204,7 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
         path.parent.mkdir(parents=True, exist_ok=True)
         warehouse = DuckDBWarehouse(str(path), settings.memory_limit)
     else:
-        warehouse = PostgresWarehouse(dsn(settings))
+        warehouse = PostgresWarehouse(dsn(settings), for_app=for_app)
     warehouse.schema = settings.schema_name
     try:
         yield warehouse
@@ -245,6 +251,18 @@ def _readable(dsn: str) -> str:
     if "@" in place or set(str(parts.get("port", ""))) - set("0123456789,"):
         raise InputError("DATABASE_URL cannot be split into user, password, host and port", hint)
     return dsn
+
+
+def _of_psycopg(error: Exception) -> psycopg.Error:
+    """Return an error of ADBC as psycopg's of the same SQLSTATE; in mid-stream there is none."""
+    code, text = getattr(error, "sqlstate", None), str(error)
+    kind: type[psycopg.Error] = psycopg.DatabaseError
+    if code:
+        with suppress(KeyError):
+            kind = psycopg.errors.lookup(code)
+    elif database_errors.GONE.shown.search(text):
+        kind = psycopg.OperationalError
+    return kind(text)
 
 
 def _refuse_ambiguous_name(path: str) -> None:

@@ -1,0 +1,96 @@
+"""A Postgres of one's own, prepared with the very statements of the README."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from conftest import PROJECT_DIR, MakeDataDir, environment, folders, make_settings
+from postgres_server import PostgresServer, running_postgres
+from two_tower import dbt, project
+from two_tower.settings import Settings
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("own_postgres")]
+
+SECTION = (
+    (PROJECT_DIR / "README.md")
+    .read_text(encoding="utf-8")
+    .split("## Your own Postgres")[1]
+    .split("\n## ")[0]
+)
+OF_ITS_OWN, OF_ANOTHER = re.findall(r"```sql\n(.*?)```", SECTION, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with running_postgres() as started:
+        yield started
+
+
+def type_in(server: PostgresServer, statements: str, database: str = "postgres") -> None:
+    """Type the statements into psql as the superuser."""
+    script = server.folder.parent / "typed.sql"
+    script.write_text(statements)
+    at = ("-h", str(server.folder), "-p", str(server.port), "-U", "postgres", "-d", database)
+    server.run("psql", *at, "-v", "ON_ERROR_STOP=1", "-f", str(script))
+
+
+def url_of(server: PostgresServer) -> str:
+    """The URL that the README writes into `.env`, of this server."""
+    written = re.search(r"DATABASE_URL=(\S+)' >> .env", SECTION)
+    assert written is not None
+    return written[1].replace("@host:5432/", f"@127.0.0.1:{server.port}/")
+
+
+@pytest.fixture(params=["a database of its own", "a database of another"])
+def prepared(
+    request: pytest.FixtureRequest, server: PostgresServer, tmp_path: Path
+) -> Iterator[Settings]:
+    if request.param == "a database of its own":
+        type_in(server, OF_ITS_OWN)
+    else:
+        server.as_superuser("create database videos")
+        type_in(server, OF_ANOTHER, "videos")
+    yield make_settings("postgres", database_url=url_of(server), **folders(tmp_path))
+    server.as_superuser("drop database videos with (force)")
+
+
+def two_tower(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [Path(sys.executable).parent / "two-tower", *arguments],
+        env=environment(settings),
+        cwd=settings.path(settings.data_dir).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_what_the_readme_asks_of_a_superuser_is_all_that_a_plain_role_needs(
+    prepared: Settings, server: PostgresServer, make_data_dir: MakeDataDir, dbt_target: Path
+) -> None:
+    assert prepared.database_url is not None
+    with psycopg.connect(prepared.database_url.get_secret_value()) as connection:
+        row = connection.execute(
+            "select rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls"
+            " from pg_roles where rolname = current_user"
+        ).fetchone()
+    assert row == (False,)
+    make_data_dir()
+
+    looked = two_tower(prepared, "doctor", "--json")
+    loaded = two_tower(prepared, "load", "--json")
+    project.prepare(prepared)
+    built = dbt.run(prepared, "build", "--exclude-resource-type", "unit_test")
+
+    assert looked.returncode == 0, looked.stdout
+    assert loaded.returncode == 0, loaded.stderr
+    assert json.loads(loaded.stdout)["rows_loaded"] == 3
+    assert built.models > 30
