@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from two_tower import __version__, present
-from two_tower.errors import NotEnoughDataError, TwoTowerError
+from two_tower.errors import NotEnoughDataError
 from two_tower.failures import INTERRUPTED, guarded
 from two_tower.targets import Target
 
@@ -505,7 +505,7 @@ def _write_metrics(settings: Settings, place: str) -> None:
 
     try:
         found = health(settings)
-    except TwoTowerError:
+    except Exception:
         write(place, None)  # or what was written before would still say that all is well
         raise
     write(place, found)

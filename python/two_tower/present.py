@@ -135,6 +135,8 @@ STATES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 def checks(rows: Sequence[Check]) -> None:
     """Print the doctor's checks, and below them what to type: whole, to be copied."""
     table = _table("Checks", show_header=False)
+    for _ in ("name", "state", "found"):
+        table.add_column(overflow="fold")
     for row in rows:
         state = f"[{STATES[row.state]}]{row.state}[/]"
         table.add_row(row.name, state, escape(row.found))

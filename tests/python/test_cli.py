@@ -16,7 +16,7 @@ import typer.main
 
 from conftest import PROJECT_DIR, MakeDataDir
 from two_tower import __version__ as two_tower_version
-from two_tower import pipeline
+from two_tower import health, pipeline
 from two_tower.cli import app, main
 from two_tower.errors import ExitCode
 
@@ -347,6 +347,20 @@ def test_thresholds_of_a_check_are_settings(two_tower: Shell) -> None:
 
     assert bad.returncode == ExitCode.BAD_INPUT
     assert "TWO_TOWER_MONITOR" in bad.stderr
+
+
+def test_metrics_of_a_project_that_cannot_be_read_say_that_it_is_down(
+    two_tower: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was raised: the file of before would still say that all is well."""
+    file = two_tower.folder / "two_tower.prom"
+    two_tower("status", "--prometheus", str(file))
+    monkeypatch.setattr(health, "_latest", lambda settings: 1 / 0)
+
+    done = two_tower("status", "--prometheus", str(file), is_defect=True)
+
+    assert done.returncode == ExitCode.UNEXPECTED
+    assert "two_tower_up 0.0" in file.read_text()
 
 
 def test_metrics_of_a_database_that_is_away_say_that_it_is_down(two_tower: Shell) -> None:

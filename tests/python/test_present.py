@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from two_tower import present
+from two_tower.checks import ok
 from two_tower.comparison import Comparison, Difference
 from two_tower.evaluate import EvaluationResult
 from two_tower.releases import Version
@@ -58,8 +59,10 @@ def test_no_table_cuts_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None
         [Version("20260101_000000", "previous", {}, datetime(2026, 1, 1), [], True, True, damaged)]
     )
 
+    present.checks([ok("registry", f"it is at {DSN}")])
+
     shown = capsys.readouterr().out
     assert "…" not in shown
     letters = "".join(shown.split())
-    for whole in ("calibration", "[.111,.222]", "+0.1534]", "20260101_000000", "report.html"):
+    for whole in (DSN, "calibration", "[.111,.222]", "+0.1534]", "20260101_000000", "report.html"):
         assert whole in letters
