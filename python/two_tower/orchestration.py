@@ -43,10 +43,9 @@ GRACE = timedelta(minutes=1)
 
 
 @task(cache_policy=NO_CACHE)
-def run_step(name: str, version: str | None, as_of: datetime | None) -> pipeline.Summary:
+def run_step(name: str, version: str | None) -> pipeline.Summary:
     """Run one step. It reads its settings itself, which keeps secrets out of Prefect's database."""
-    settings = read_settings().model_copy(update={"as_of": as_of})
-    return pipeline.run_step(name, settings, version, in_run=True)
+    return pipeline.run_step(name, read_settings(), version, in_run=True)
 
 
 def walk(name: str, steps: Sequence[pipeline.Step], version: str | None = None) -> Any:
@@ -65,10 +64,7 @@ def walk(name: str, steps: Sequence[pipeline.Step], version: str | None = None) 
     summaries: dict[str, pipeline.Summary] = {}
 
     def do(step: str, settings: Settings, version: str | None) -> pipeline.Summary:
-        # The features are as of the moment the data came: the same data, the same features.
-        loaded = summaries.get("load", {}).get("data_as_of")
-        as_of = settings.as_of or (datetime.fromisoformat(loaded) if loaded else None)
-        summary: pipeline.Summary = run_step.with_options(name=step)(step, version, as_of)
+        summary: pipeline.Summary = run_step.with_options(name=step)(step, version)
         return summary
 
     try:
