@@ -60,9 +60,10 @@ test-faults: $(VENV)/.installed-dev ## break everything once, and see that the a
 	@$(BIN)/two-tower init
 	@$(BIN)/pytest -n 2 --dist loadgroup -m faults tests/faults
 
+# PORT counts on the command line alone: in many an environment it is that of something else.
 prefect: $(VENV)/.installed ## server, work pool, deployments and a worker on this machine; Ctrl-C ends them
 	@$(BIN)/two-tower init
-	@exec $(BIN)/python -m two_tower.local_prefect
+	@exec $(BIN)/python -m two_tower.local_prefect $(if $(filter command,$(firstword $(origin PORT))),$(PORT))
 
 bench: $(VENV)/.installed-dev ## seconds, rows per second and peak memory of each stage, beside its limit
 	@$(BIN)/two-tower init
