@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import conftest
+from postgres_server import PostgresServer
 from two_tower import dbt, sample_data, tables
 from two_tower.load import load
 from two_tower.settings import Settings
-from two_tower.warehouse import PostgresWarehouse, Warehouse, open_warehouse
+from two_tower.warehouse import Warehouse, open_warehouse
 
 SAMPLE_REVIEWS = 3_000
 
@@ -25,13 +26,11 @@ EVALUATION_METRICS = [
 ]
 
 
-def build_both(postgres_dsn: str, folder: Path) -> dict[str, Settings]:
+def build_both(server: PostgresServer, folder: Path) -> dict[str, Settings]:
     """Build a DuckDB file and a Postgres database from one sample; return their settings."""
     sample_data.generate(folder / "raw", reviews=SAMPLE_REVIEWS)
-    # A database of its own: the tests that empty the server's default one leave it alone.
-    admin = PostgresWarehouse(postgres_dsn)
-    admin.execute("create database both_engines")
-    admin.close()
+    # A database of its own: the tests that empty the session's leave it alone.
+    dsn = server.prepare("both_engines")
     paths = conftest.folders(folder)
     engines = {
         "duckdb": conftest.make_settings(
@@ -39,7 +38,7 @@ def build_both(postgres_dsn: str, folder: Path) -> dict[str, Settings]:
         ),
         "postgres": conftest.make_settings(
             "postgres",
-            database_url=postgres_dsn.replace("/postgres?", "/both_engines?"),
+            database_url=dsn,
             **paths,
         ),
     }

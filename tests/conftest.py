@@ -1,15 +1,13 @@
 """Fixtures that several test folders share: the two databases, and a small folder of data."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from two_tower import embedded
+from postgres_server import PostgresServer, running_postgres
 from two_tower.settings import Settings, Target
 from two_tower.warehouse import PostgresWarehouse
 
@@ -66,6 +64,21 @@ def folders(folder: Path) -> dict[str, Any]:
     }
 
 
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the environment in which a process of its own has the same settings."""
+    url = settings.database_url
+    return dict(os.environ) | {
+        "TWO_TOWER_TARGET": settings.target,
+        "DATABASE_URL": url.get_secret_value() if url else "",
+        "TWO_TOWER_PROJECT_DIR": str(settings.project_dir),
+        "TWO_TOWER_POSTGRES_DIR": str(settings.postgres_dir),
+        "TWO_TOWER_DUCKDB_PATH": str(settings.duckdb_path),
+        "TWO_TOWER_DATA_DIR": str(settings.data_dir),
+        "TWO_TOWER_RUNS_DIR": str(settings.runs_dir),
+        "TWO_TOWER_REGISTRY_URL": settings.registry_url,
+    }
+
+
 @pytest.fixture
 def make_data_dir(tmp_path: Path) -> MakeDataDir:
     """Return a function that writes a data folder (`reviews/`, `catalogue/`) and returns it.
@@ -100,44 +113,41 @@ def duckdb_settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def postgres_settings() -> Iterator[Settings]:
-    """Settings of a private embedded Postgres, started once a session and stopped at its end.
-
-    What one test writes there the next one sees: `clean_postgres` is the same server, emptied.
-    """
-    # pytest's own folders are too long for a socket.
-    folder = Path(tempfile.mkdtemp(prefix="tt-", dir="/tmp"))
-    folder.chmod(0o755)  # as root the server runs as a user of its own
-    settings = make_settings("embedded", postgres_dir=folder / "pg", **folders(folder))
-    try:
-        embedded.start(settings)
-        yield settings
-    finally:
-        embedded.stop(settings)
-        shutil.rmtree(folder, ignore_errors=True)
+def postgres_server() -> Iterator[PostgresServer]:
+    """A private Postgres, started once a session; tests connect as the plain role ``app``."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
-def postgres_dsn(postgres_settings: Settings) -> str:
-    """The DSN of the session's embedded Postgres."""
-    return embedded.url(postgres_settings)
+def postgres_dsn(postgres_server: PostgresServer) -> str:
+    """The URL of the session's database, which the plain role owns."""
+    return postgres_server.prepare("two_tower_tests")
+
+
+@pytest.fixture(scope="session")
+def postgres_settings(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of the session's database.
+
+    What one test writes there the next one sees: `clean_postgres` is the same database, emptied.
+    """
+    folder = tmp_path_factory.mktemp("postgres")
+    return make_settings("postgres", database_url=postgres_dsn, **folders(folder))
 
 
 @pytest.fixture
-def clean_postgres(postgres_settings: Settings, postgres_dsn: str, tmp_path: Path) -> Settings:
-    """Settings of the session's Postgres emptied, data and runs in the test's folder."""
+def clean_postgres(postgres_dsn: str, tmp_path: Path) -> Settings:
+    """Settings of the session's database emptied, data and runs in the test's folder."""
     warehouse = PostgresWarehouse(postgres_dsn)
     try:
         warehouse.execute("drop schema if exists raw, two_tower, public cascade")
         warehouse.execute("create schema public")
     finally:
         warehouse.close()
-    return make_settings(
-        "embedded", postgres_dir=postgres_settings.postgres_dir, **folders(tmp_path)
-    )
+    return make_settings("postgres", database_url=postgres_dsn, **folders(tmp_path))
 
 
-@pytest.fixture(params=["duckdb", "embedded"])
+@pytest.fixture(params=["duckdb", "postgres"])
 def either_settings(request: pytest.FixtureRequest) -> Settings:
     """Settings of an empty database: the test runs once on each engine."""
     name = "duckdb_settings" if request.param == "duckdb" else "clean_postgres"
@@ -157,7 +167,7 @@ def dbt_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def both_engines(
-    postgres_dsn: str, dbt_target: Path, tmp_path_factory: pytest.TempPathFactory
+    postgres_server: PostgresServer, dbt_target: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Settings]:
     """Settings of a DuckDB file and a Postgres database that `dbt build` made from one sample.
 
@@ -165,4 +175,4 @@ def both_engines(
     """
     from both_engines import build_both
 
-    return build_both(postgres_dsn, tmp_path_factory.mktemp("both"))
+    return build_both(postgres_server, tmp_path_factory.mktemp("both"))

@@ -100,6 +100,12 @@ class PostgresServer:
             admin.execute(f"create extension vector schema {extensions}")
         return self.dsn(database, role)
 
+    def as_superuser(self, *statements: str, database: str = "postgres") -> None:
+        """Run statements that only a superuser may."""
+        with psycopg.connect(self.superuser_dsn, dbname=database, autocommit=True) as admin:
+            for statement in statements:
+                admin.execute(statement)  # type: ignore[call-overload]
+
     def run(self, program: str, *arguments: str) -> str:
         """Run one of Postgres's programs as the server's user; return what it printed."""
         done = subprocess.run(

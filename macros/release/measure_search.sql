@@ -36,10 +36,12 @@
             {%- endif -%}
         {%- endif -%}
     {%- endfor -%}
+    {%- if lists > 0 -%}
     {%- do run_query(
         "reset enable_indexscan; reset enable_seqscan; reset ivfflat.probes; reset ivfflat.iterative_scan;"
         " drop table if exists pg_temp.exact_distances"
     ) -%}
+    {%- endif -%}
     {%- do measured.append(exact_search(lists or 'null')) -%}
     {{ return(measured) }}
 {%- endmacro %}

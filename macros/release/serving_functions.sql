@@ -9,6 +9,7 @@
 {% macro postgres__create_serving_functions() -%}
     {%- set pgvector = pgvector_schema() -%}
     {%- set are_new = execute and run_query("select to_regproc('public.recommend_videos') is null").columns[0].values()[0] -%}
+    {{ load_pgvector() }};
     create table if not exists public.user_embeddings (user_id text primary key, embedding {{ pgvector }}.halfvec(128) not null);
     create table if not exists public.video_embeddings (video_id uuid primary key, embedding {{ pgvector }}.halfvec(128) not null);
     {{ search_function(

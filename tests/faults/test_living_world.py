@@ -64,7 +64,6 @@ class Living:
 
 @pytest.fixture(scope="module")
 def living(
-    postgres_settings: Settings,
     postgres_dsn: str,
     dbt_target: Path,
     tmp_path_factory: pytest.TempPathFactory,
@@ -76,9 +75,7 @@ def living(
     database.execute("create schema public")
     database.close()
     folder = tmp_path_factory.mktemp("living")
-    settings = make_settings(
-        "embedded", postgres_dir=postgres_settings.postgres_dir, **folders(folder)
-    )
+    settings = make_settings("postgres", database_url=postgres_dsn, **folders(folder))
     project.prepare(settings)
     sample_data.generate(settings.path(settings.data_dir), reviews=3_000)
     world = Living(settings, postgres_dsn)

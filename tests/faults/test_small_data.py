@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from conftest import CATALOGUE, PAGE, VIDEOS, MakeDataDir
+from conftest import CATALOGUE, PAGE, VIDEOS, MakeDataDir, environment
 from two_tower import project
 from two_tower.settings import Settings
 
@@ -21,17 +20,9 @@ HEADER = "product_url,reviewer_id,stars,reviewed_at\n"
 
 def run(settings: Settings, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     """`two-tower run` as a person or cron starts it."""
-    places = {
-        "TARGET": "embedded",
-        "POSTGRES_DIR": settings.postgres_dir,
-        "PROJECT_DIR": settings.project_dir,
-        "DATA_DIR": settings.data_dir,
-        "RUNS_DIR": settings.runs_dir,
-        "REGISTRY_URL": settings.registry_url,
-    }
     return subprocess.run(
         [Path(sys.executable).parent / "two-tower", "run"],
-        env={**os.environ, **{f"TWO_TOWER_{name}": str(value) for name, value in places.items()}},
+        env=environment(settings),
         cwd=tmp_path,
         capture_output=True,
         text=True,

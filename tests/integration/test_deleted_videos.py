@@ -48,11 +48,9 @@ def served(either_settings: Settings, dbt_target: Path, make_data_dir: MakeDataD
     project.prepare(either_settings)
     deliver(make_data_dir, either_settings, VIDEOS)
     vector = "[" + ", ".join(["1"] + ["0"] * (tables.DIM - 1)) + "]"
-    kind = "float[128]" if either_settings.target == "duckdb" else "public.halfvec(128)"
+    kind = "float[128]" if either_settings.target == "duckdb" else "extensions.halfvec(128)"
     with open_warehouse(either_settings) as warehouse:
         warehouse.execute("create schema if not exists public")
-        if either_settings.target != "duckdb":
-            warehouse.execute("create extension if not exists vector schema public")
         for name in SERVED:
             warehouse.execute(f"drop table if exists public.{name}")
             warehouse.execute(f"create table public.{name} (video_id uuid, embedding {kind})")

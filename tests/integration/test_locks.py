@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -13,8 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from conftest import PROJECT_DIR
-from two_tower import embedded, locks
+from conftest import environment
+from two_tower import locks
 from two_tower.errors import BusyError, ExitCode
 from two_tower.settings import Settings
 from two_tower.warehouse import open_warehouse
@@ -24,17 +23,6 @@ HOLD = (
     "with locks.held(Settings(_env_file=None), sys.argv[1]):\n"
     "    print('held', flush=True)\n    sys.stdin.read()\n"
 )
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    return dict(os.environ) | {
-        "TWO_TOWER_TARGET": settings.target,
-        "TWO_TOWER_PROJECT_DIR": str(PROJECT_DIR),
-        "TWO_TOWER_POSTGRES_DIR": str(settings.postgres_dir),
-        "TWO_TOWER_DUCKDB_PATH": str(settings.duckdb_path),
-        "TWO_TOWER_DATA_DIR": str(settings.data_dir),
-        "TWO_TOWER_RETRY_SECONDS": "0",
-    }
 
 
 @contextmanager
@@ -93,7 +81,7 @@ def test_a_run_beside_another_ends_with_a_code_of_its_own_and_writes_nothing(
         for command in (["run"], ["load"], ["embed"]):
             done = subprocess.run(
                 [Path(sys.executable).parent / "two-tower", *command],
-                env=environment(either_settings),
+                env={**environment(either_settings), "TWO_TOWER_RETRY_SECONDS": "0"},
                 cwd=tmp_path,
                 capture_output=True,
                 text=True,
@@ -110,21 +98,20 @@ def test_a_run_beside_another_ends_with_a_code_of_its_own_and_writes_nothing(
 
 
 def test_a_lock_that_was_lost_is_taken_again_unless_another_has_it(
-    clean_postgres: Settings,
+    clean_postgres: Settings, postgres_dsn: str
 ) -> None:
-    dsn = embedded.url(clean_postgres)
     end_all = (
         "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()"
         " and application_name like 'two-tower run,%'"
     )
     with locks.held(clean_postgres, locks.RUN):
-        with psycopg.connect(dsn) as connection:
+        with psycopg.connect(postgres_dsn) as connection:
             connection.execute(end_all)
         time.sleep(0.2)
         with locks.held(clean_postgres, locks.RUN):
             with pytest.raises(AssertionError), holder(clean_postgres, "run"):
                 pass  # it is ours again
-            with psycopg.connect(dsn) as connection:
+            with psycopg.connect(postgres_dsn) as connection:
                 connection.execute(end_all)
             time.sleep(0.2)
             with holder(clean_postgres, "run"), pytest.raises(BusyError):

@@ -48,23 +48,19 @@ def released(settings: Settings, folder: Path) -> World:
 
 
 @pytest.fixture(scope="module")
-def worlds(
-    postgres_settings: Settings, postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, World]:
+def worlds(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, World]:
     folder = tmp_path_factory.mktemp("recommend")
     duck = make_settings("duckdb", duckdb_path=folder / "w.duckdb", **folders(folder))
     database = PostgresWarehouse(postgres_dsn)
     database.execute("drop schema if exists raw, two_tower, public cascade")
     database.execute("create schema public")
     database.close()
-    postgres = make_settings(
-        "embedded", postgres_dir=postgres_settings.postgres_dir, **folders(folder / "pg")
-    )
+    postgres = make_settings("postgres", database_url=postgres_dsn, **folders(folder / "pg"))
     made = {}
     with pytest.MonkeyPatch.context() as patch:
         # Less than the k-means of 126 lists takes: a release sees to its room itself.
         patch.setenv("PGOPTIONS", "-c maintenance_work_mem=1MB")
-        for name, settings in (("duckdb", duck), ("embedded", postgres)):
+        for name, settings in (("duckdb", duck), ("postgres", postgres)):
             patch.setenv("DBT_TARGET_PATH", str(folder / f"target_{name}"))
             made[name] = released(settings, folder)
     return made
@@ -88,7 +84,7 @@ def searched_exactly(settings: Settings) -> Iterator[None]:
             database.execute(f"select two_tower.tune_search(({served}))")
 
 
-@pytest.fixture(params=["duckdb", "embedded"])
+@pytest.fixture(params=["duckdb", "postgres"])
 def settings(request: pytest.FixtureRequest, worlds: dict[str, World]) -> Settings:
     found: Settings = worlds[request.param].settings
     return found
@@ -216,7 +212,7 @@ def test_popularity_answers_before_the_first_release(duckdb_settings: Settings) 
 @pytest.fixture
 def connection(worlds: dict[str, World]) -> Iterator[psycopg.Connection]:
     """A connection whose changes are undone."""
-    with psycopg.connect(warehouse.dsn(worlds["embedded"].settings)) as opened:
+    with psycopg.connect(warehouse.dsn(worlds["postgres"].settings)) as opened:
         yield opened
         opened.rollback()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -11,7 +12,7 @@ import tiny_model
 from serving_world import clustered, user_id, video_id
 from test_embed import make_users
 
-from two_tower import embedded
+from postgres_server import PostgresServer
 from two_tower.embed import embed
 from two_tower.errors import GateError, NotEnoughDataError
 from two_tower.refresh import INDEX_MEMORY, Changes, refresh
@@ -19,6 +20,13 @@ from two_tower.settings import Settings
 from two_tower.warehouse import Warehouse, open_warehouse
 
 VERSION = "20260101_000001"
+
+
+def session(dsn: str) -> psycopg.Connection[Any]:
+    """A session that finds pgvector's names bare, as an app on Supabase has it."""
+    return psycopg.connect(dsn, autocommit=True, options="-c search_path=public,extensions")
+
+
 RELEASED = f"""
 create table two_tower.model_releases (release_id bigint, version text);
 insert into two_tower.model_releases values (1, '{VERSION}');
@@ -133,14 +141,18 @@ def test_without_a_release_there_is_nothing_to_refresh(either_settings: Settings
 
 
 def test_an_index_of_many_newer_rows_is_built_anew_and_goes_on_answering(
-    clean_postgres: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clean_postgres: Settings,
+    postgres_server: PostgresServer,
+    postgres_dsn: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with open_warehouse(clean_postgres) as warehouse:
         tiny_model.make_feature_tables(warehouse, [video_id(number) for number in range(4)])
         make_users(warehouse)
     tiny_model.publish(clean_postgres, VERSION, tmp_path)
     embed(clean_postgres)
-    with psycopg.connect(embedded.url(clean_postgres), autocommit=True) as connection:
+    with session(postgres_dsn) as connection:
         for statement in RELEASED.split(";"):
             connection.execute(statement)
         # A table of 1200 more users than there are features of: those are added below.
@@ -159,9 +171,10 @@ def test_an_index_of_many_newer_rows_is_built_anew_and_goes_on_answering(
             "create index idx_user_embeddings_cosine_ccnew on public.user_embeddings"
             " using ivfflat (embedding halfvec_cosine_ops) with (lists = 300)"
         )
-        connection.execute(
+        postgres_server.as_superuser(
             "update pg_index set indisvalid = false"
-            " where indexrelid = 'idx_user_embeddings_cosine_ccnew'::regclass"
+            " where indexrelid = 'public.idx_user_embeddings_cosine_ccnew'::regclass",
+            database="two_tower_tests",
         )
         rng = np.random.default_rng(3)
         connection.cursor().executemany(
@@ -198,12 +211,13 @@ def test_an_index_of_many_newer_rows_is_built_anew_and_goes_on_answering(
         assert len(found) == 5
 
 
-def test_there_is_room_for_the_lists_of_two_million_people(clean_postgres: Settings) -> None:
+def test_there_is_room_for_the_lists_of_two_million_people(
+    clean_postgres: Settings, postgres_dsn: str
+) -> None:
     """pgvector refuses before it begins: where it begins, which takes a minute, there is room."""
     macros = (clean_postgres.project_dir / "macros/pgvector/ivfflat.sql").read_text("utf-8")
     assert f"\n{INDEX_MEMORY}\n" in macros, "a release gives as much room as a refresh"
-    with psycopg.connect(embedded.url(clean_postgres), autocommit=True) as connection:
-        connection.execute("create extension if not exists vector")
+    with session(postgres_dsn) as connection:
         # An index samples 50 rows a list.
         connection.execute("create table many (embedding halfvec(128) not null)")
         connection.execute(

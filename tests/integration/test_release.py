@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from serving_world import World, make_world
 
 from faults.invariants import latest_matches
+from postgres_server import PostgresServer
 from two_tower import project, warehouse
 from two_tower.errors import GateError, NotEnoughDataError
 from two_tower.registry import Registry
@@ -95,10 +96,13 @@ def _one_dbt_target_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def story(postgres_settings: Settings, postgres_dsn: str) -> Iterator[Story]:
+def story(
+    postgres_settings: Settings, postgres_dsn: str, postgres_server: PostgresServer
+) -> Iterator[Story]:
     """Five releases; readers from the first on, grants and row-level security from the second."""
     project.prepare(postgres_settings)
     empty(postgres_dsn)
+    postgres_server.as_superuser("create role app_reader")
     world = make_world(postgres_settings, users=USERS, videos=VIDEOS)
     readers = [Reader(postgres_dsn) for _ in range(2)]
     threads = [threading.Thread(target=reader.run) for reader in readers]
@@ -126,12 +130,10 @@ def empty(dsn: str) -> None:
     database = PostgresWarehouse(dsn)
     database.execute("drop schema if exists raw, two_tower, public cascade")
     database.execute("create schema public")
-    database.execute("drop role if exists app_reader")
     database.close()
 
 
 PROTECTION = """
-create role app_reader;
 grant usage on schema public, two_tower to app_reader;
 grant select on public.user_embeddings, two_tower.popularity, two_tower.interactions to app_reader;
 grant select (video_id, embedding) on public.video_embeddings to app_reader;
@@ -141,12 +143,15 @@ alter table public.user_embeddings force row level security;
 create policy own_row on public.user_embeddings as restrictive for select to app_reader
     using (user_id = current_setting('app.user', true));
 create policy anybody on public.user_embeddings for select using (true);
+create policy the_owner on public.user_embeddings to app using (true) with check (true);
 """
 
 
 def protect(connection: psycopg.Connection) -> None:
-    for statement in PROTECTION.split(";\n")[:-1]:
-        connection.execute(statement)
+    # Between the flag and its policies a plain owner would see no rows.
+    with connection.transaction():
+        for statement in PROTECTION.split(";\n")[:-1]:
+            connection.execute(statement)
 
 
 def protection(connection: psycopg.Connection, suffix: str = "") -> list[tuple[object, ...]]:
@@ -205,9 +210,9 @@ def test_tables_and_indexes_have_the_names_and_types_of_the_contract(story: Stor
     ).fetchall()
     assert [column[:3] for column in columns] == [
         ("user_embeddings", "user_id", "text"),
-        ("user_embeddings", "embedding", "halfvec(128)"),
+        ("user_embeddings", "embedding", "extensions.halfvec(128)"),
         ("video_embeddings", "video_id", "uuid"),
-        ("video_embeddings", "embedding", "halfvec(128)"),
+        ("video_embeddings", "embedding", "extensions.halfvec(128)"),
     ]
     assert {column[3] for column in columns if column[1] == "embedding"} == {"p"}
     indexes = story.connection.execute(
@@ -226,7 +231,7 @@ def test_tables_and_indexes_have_the_names_and_types_of_the_contract(story: Stor
     }
     for table in ("user", "video"):
         definition = definitions[f"idx_{table}_embeddings_cosine"]
-        assert "USING ivfflat (embedding halfvec_cosine_ops)" in definition
+        assert "USING ivfflat (embedding extensions.halfvec_cosine_ops)" in definition
         rows = story.connection.execute(
             f"select count(*) from public.{table}_embeddings"
         ).fetchone()
@@ -238,7 +243,7 @@ def test_grants_and_row_level_security_survive_every_swap(story: Story) -> None:
     users, videos = protection(story.connection)
     assert "app_reader=r/" in str(users[1])
     assert users[2:4] == (True, True)
-    assert len(users[5]) == 2  # type: ignore[arg-type]
+    assert len(users[5]) == 3  # type: ignore[arg-type]
     assert "f r {app_reader} (user_id = current_setting('app.user'::text, true))" in str(users[5])
     assert len(videos[4]) == 2  # type: ignore[arg-type]
     former_users, former_videos = protection(story.connection, "_previous")

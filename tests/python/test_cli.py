@@ -179,7 +179,7 @@ def test_a_database_that_does_not_answer_exits_4_without_its_password(
 def test_a_database_that_refuses_exits_3_without_its_password(
     two_tower: Shell, postgres_dsn: str
 ) -> None:
-    url = postgres_dsn.replace("postgres:@/postgres", f"nobody:{SECRET}@/postgres")
+    url = f"postgresql://nobody:{SECRET}@{postgres_dsn.rpartition('@')[2]}"
 
     done = two_tower("load", "--json", TWO_TOWER_TARGET="postgres", DATABASE_URL=url)
 
