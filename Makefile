@@ -8,7 +8,6 @@ REQUIREMENTS := pyproject.toml constraints.txt
 export DO_NOT_TRACK := 1
 # pip leaves compiling to the first import, which has to keep what it compiled: torch alone takes seconds.
 unexport PYTHONDONTWRITEBYTECODE
-export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 # `python -m venv`, without its traceback on Ctrl-C.
 MAKE_VENV := import signal, sys, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); venv.main(sys.argv[1:])

@@ -35,20 +35,6 @@ OURS = (
 )
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """Return the environment of Prefect's programs; what is set already stays as it is."""
-    return {
-        "PREFECT_HOME": str(settings.path(settings.prefect_dir)),
-        # In memory, leases are lost with the server, and the slots of their runs are never free.
-        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
-            "prefect.server.concurrency.lease_storage.filesystem"
-        ),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        **os.environ,
-    }
-
-
 def serve(port: str | None = None) -> None:
     """Bring everything up, and stay until Ctrl-C, SIGTERM or the end of the worker.
 
@@ -62,16 +48,18 @@ def serve(port: str | None = None) -> None:
     settings = read_settings()
     if port is not None:
         choose_port(settings.project_dir, port)
-    os.environ.update(environment(settings))
+    os.environ.setdefault("PREFECT_HOME", str(settings.path(settings.prefect_dir).resolve()))
+    os.environ.setdefault("DO_NOT_TRACK", "1")
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
-    os.environ["PREFECT_API_URL"] = api = prefect_server.find(settings)
-    for sign in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, _interrupt)
+    api = prefect_server.find(settings)
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        signal.signal(signal.SIGHUP, _interrupt)
     # A shell script starts what it puts in the background deaf to it, and what that starts too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with ExitStack() as stack:
         _have_server(stack, api)
-        worker = _begin_worker(stack, settings)
+        worker = _begin_worker(stack, settings, api)
         console.print(
             f"\n[bold]Prefect is up[/bold]: {api.removesuffix('/api')}\n"
             "  now:   .venv/bin/two-tower run weekly-two-tower\n  stop:  Ctrl-C",
@@ -99,7 +87,10 @@ def choose_port(project: Path, port: str) -> None:
             "take one of the two away",
         )
     if file.exists() and not file.read_text(encoding="utf-8").startswith(OURS):
-        raise InputError(f"{file} is yours, and PORT={port} would change it", f'url = "{api}"')
+        raise InputError(
+            f"{file} is yours, and PORT={port} would write it anew",
+            f'write url = "{api}" there, under [api]',
+        )
     file.write_text(f'{OURS}[api]\nurl = "{api}"\n', encoding="utf-8")
 
 
@@ -121,7 +112,7 @@ def _have_server(stack: ExitStack, api: str) -> None:
         time.sleep(0.5)
 
 
-def _begin_worker(stack: ExitStack, settings: Settings) -> subprocess.Popen[bytes]:
+def _begin_worker(stack: ExitStack, settings: Settings, api: str) -> subprocess.Popen[bytes]:
     """Deploy this checkout and start a worker for it."""
     from two_tower import deployments
 
@@ -130,20 +121,18 @@ def _begin_worker(stack: ExitStack, settings: Settings) -> subprocess.Popen[byte
     _prefect("work-pool", "create", pool, "--type", "process", "--overwrite")
     _prefect("--no-prompt", "deploy", "--all")
     name = socket.gethostname()
-    _mark_stopped(name)
-    stack.callback(_mark_stopped, name)
+    _mark_stopped(name, api)
+    stack.callback(_mark_stopped, name, api)
     return _begin(stack, "worker", "start", "--pool", pool, "--name", name)
 
 
-def _mark_stopped(worker: str) -> None:
-    """Say of the runs that this machine's worker had that they are at an end.
-
-    A slot that they hold would keep the next run waiting.
-    """
+def _mark_stopped(worker: str, api: str) -> None:
+    """Say of the runs that this machine's worker had that they are at an end."""
     from two_tower.orchestration import mark_stopped
 
     try:
-        mark_stopped(worker)
+        if _is_up(api):
+            mark_stopped(worker)
     except (httpx.HTTPError, RuntimeError) as error:
         console.print(f"warning: {error!r}: runs are left as they are.", highlight=False)
 
