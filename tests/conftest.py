@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+import dbt_fork
 from postgres_server import PostgresServer, running_postgres
+from two_tower import dbt
 from two_tower.settings import Settings, Target
 from two_tower.warehouse import PostgresWarehouse
 
@@ -48,6 +50,14 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name == "DATABASE_URL" or name.startswith("TWO_TOWER_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _dbt_is_forked() -> Iterator[None]:
+    """Let what is called in this process find dbt imported; ``real_dbt`` undoes it."""
+    with dbt_fork.running() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dbt, "_shown", server)
+        yield
 
 
 def make_settings(target: Target, **fields: Any) -> Settings:
