@@ -60,7 +60,7 @@ test-faults: $(VENV)/.installed-dev ## break everything once, and see that the a
 	@$(BIN)/pytest -n 2 --dist loadgroup -m faults tests/faults
 
 # PORT counts on the command line alone: in many an environment it is that of something else.
-prefect: $(VENV)/.installed ## server, work pool, deployments and a worker on this machine; Ctrl-C ends them
+prefect: $(VENV)/.installed ## server, work pool, deployments and a worker on this machine (PORT=4300: on that port); Ctrl-C ends them
 	@$(BIN)/two-tower init
 	@exec $(BIN)/python -m two_tower.local_prefect $(if $(filter command,$(firstword $(origin PORT))),$(PORT))
 

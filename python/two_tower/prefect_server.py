@@ -25,6 +25,7 @@ from two_tower.settings import Settings
 PATIENCE = httpx.Timeout(30, connect=5)
 # What a reverse proxy says for a server that is away.
 GATEWAY = (502, 503, 504)
+OTHER = "name one of this version, or install the version that it has"
 LOGIN = "set PREFECT_API_AUTH_STRING=user:password in the environment or in .env"
 
 
@@ -118,13 +119,16 @@ def connected(settings: Settings) -> Iterator[Any]:
             try:
                 client.raise_for_api_version_mismatch()
             except RuntimeError as error:
-                raise InputError(f"{api}: {error}", "name a server of this version") from error
+                if isinstance(error.__cause__, httpx.HTTPError):
+                    raise error.__cause__ from None
+                raise InputError(f"the Prefect server at {api}: {error}", OTHER) from error
             yield client
     except httpx.HTTPStatusError as error:
         if error.response.status_code in (401, 403):
             raise InputError(f"the Prefect server at {api} wants a login", LOGIN) from error
+        said = str(error).splitlines()[0]
         raise UnavailableError(
-            f"the Prefect server at {api}: {error}", "its log says why"
+            f"the Prefect server at {api}: {said}", "its log says why"
         ) from error
     except httpx.HTTPError as error:
         raise UnavailableError(f"the Prefect server at {api} went away: {error!r}") from error

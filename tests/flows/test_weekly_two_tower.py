@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 import time
@@ -269,6 +270,57 @@ def test_a_run_whose_process_has_gone_is_marked_and_its_slot_is_free(deployed: D
     assert deployed.server.api.get(f"flow_runs/{lost['id']}").json()["state_type"] == "CRASHED"
     found = deployed.deployment("weekly-two-tower")["global_concurrency_limit"]
     assert found["active_slots"] == 0
+
+
+def test_a_worker_that_starts_again_marks_its_runs_that_have_gone_and_no_other(
+    deployed: Deployed,
+) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    here = str(os.getpid())
+    left = {
+        name: running(deployed, "daily-embeddings", worker, pid)
+        for name, worker, pid in (
+            ("gone", "this-one", str(gone.pid)),
+            ("begun", "this-one", None),
+            ("alive", "this-one", here),
+            ("elsewhere", "another", str(gone.pid)),
+        )
+    }
+    mark = "from two_tower.orchestration import mark_stopped; mark_stopped('this-one')"
+
+    subprocess.run(
+        [sys.executable, "-c", mark],
+        env=deployed.server.environment,
+        cwd=deployed.project,
+        check=True,
+    )
+
+    states = {
+        name: deployed.server.api.get(f"flow_runs/{run}").json()["state_type"]
+        for name, run in left.items()
+    }
+    assert states == {
+        "gone": "CRASHED",
+        "begun": "CRASHED",
+        "alive": "RUNNING",
+        "elsewhere": "RUNNING",
+    }
+    ended = {"type": "CANCELLED"}
+    for name in ("alive", "elsewhere"):
+        deployed.server.post(f"flow_runs/{left[name]}/set_state", state=ended, force=True)
+
+
+def running(deployed: Deployed, name: str, worker: str, pid: str | None) -> str:
+    """A run that says to be running: of a worker, in a process."""
+    api = deployed.server.api
+    run = deployed.server.post(
+        f"deployments/{deployed.deployment(name)['id']}/create_flow_run", state={"type": "PENDING"}
+    )["id"]
+    deployed.server.post(f"flow_runs/{run}/set_state", state={"type": "RUNNING"}, force=True)
+    api.patch(f"flow_runs/{run}/labels", json={"prefect.worker.name": worker}).raise_for_status()
+    api.patch(f"flow_runs/{run}", json={"infrastructure_pid": pid}).raise_for_status()
+    return str(run)
 
 
 def test_a_rollback_with_nothing_to_go_back_to_has_failed_and_leaves_a_run_beside_it_alone(

@@ -44,15 +44,18 @@ def typed(project: Path, *arguments: str, **variables: str) -> subprocess.Comple
 
 
 @contextmanager
-def answering(status: int, content: str, kind: str = "text/html") -> Iterator[str]:
-    """The address of a server that says the same to everybody."""
+def answering(
+    status: int, content: str, kind: str = "text/html", version: str | None = None
+) -> Iterator[str]:
+    """The address of a server that says the same to everybody who does not ask its version."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
             self.send_header("content-type", kind)
             self.end_headers()
-            self.wfile.write(content.encode())
+            asked = self.path.endswith("/admin/version") and version is not None
+            self.wfile.write((f'"{version}"' if asked else content).encode())
 
         def log_message(self, *values: object) -> None:
             pass
@@ -139,6 +142,13 @@ def test_a_server_that_would_not_last_is_refused(project: Path) -> None:
     refused = typed(project, "two-tower", "alerts", "https://hooks.example/x", PREFECT_API_URL="")
     assert refused.returncode == ExitCode.BAD_INPUT
     assert "no setting names a Prefect server" in refused.stderr
+
+
+def test_a_server_of_another_version_is_said_to_be_that(project: Path) -> None:
+    with answering(200, "true", "application/json", version="2.20.0") as api:
+        refused = typed(project, "two-tower", "run", "rollback", PREFECT_API_URL=api)
+    assert refused.returncode == ExitCode.BAD_INPUT
+    assert f"the Prefect server at {api}: Found incompatible versions" in refused.stderr
 
 
 def test_the_help_of_a_command_needs_no_server(project: Path) -> None:
