@@ -396,9 +396,9 @@ def run(
     from two_tower import pipeline
 
     if deployment is not None:
-        from two_tower.orchestration import start
+        from two_tower.deployments import start
 
-        _show("Started", {"deployment": deployment, "flow_run": start(deployment)}, as_json)
+        _show("Started", pipeline.plain(start(_settings(), deployment)), as_json)
         return
 
     summaries: dict[str, Any] = {}
@@ -418,6 +418,26 @@ def run(
         present.notice(f"not enough data: {error}", error.hint)
     if as_json:
         _show("", summaries, True)
+
+
+@app.command()
+def alerts(
+    url: Annotated[
+        str, typer.Argument(help='Takes a POST of {"text": "…"}, as a webhook of Slack does.')
+    ],
+    as_json: Json = False,
+) -> None:
+    """Let the project's Prefect server call a webhook when a run goes wrong, or none has gone well.
+
+    First the server sends a test message there. Type it again after a change of the URL or of
+    automations.yaml: each alarm is there once.
+
+    Example: `two-tower alerts https://hooks.example/T0/B0/x`
+    """
+    from two_tower import pipeline
+    from two_tower.alerts import create
+
+    _show("Alarms", pipeline.plain(create(_settings(), url)), as_json)
 
 
 @app.command()

@@ -37,8 +37,6 @@ class LoadSummary:
     """Rows in each catalogue table; empty where the folder has no catalogue."""
     seconds: float
     warnings: tuple[str, ...] = ()
-    data_as_of: str | None = None
-    """When the newest file was loaded (UTC): the data has been the same since."""
 
 
 @dataclass
@@ -89,16 +87,7 @@ def load(settings: Settings, warehouse: Warehouse) -> LoadSummary:
         catalogue=catalogue,
         seconds=round(time.monotonic() - started, 3),
         warnings=tuple(tally.warnings),
-        data_as_of=_newest(warehouse),
     )
-
-
-def _newest(warehouse: Warehouse) -> str | None:
-    newest = warehouse.fetch(
-        "select max(loaded_at) as loaded_at from (select loaded_at from raw.review_files"
-        " union all select loaded_at from raw.catalogue_files) as files"
-    )[0]["loaded_at"]
-    return newest.isoformat(timespec="seconds") if newest else None
 
 
 def _review_paths(settings: Settings, warehouse: Warehouse, tally: _Tally) -> list[Path]:
