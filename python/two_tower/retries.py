@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import psycopg
 
-from two_tower.errors import FullError, TwoTowerError, UnavailableError
+from two_tower.errors import FullError, InputError, TwoTowerError, UnavailableError
 
 logger = logging.getLogger("two_tower")
 
@@ -86,13 +86,36 @@ def call(what: str, function: Callable[[], T], seconds: float) -> T:
 
 
 def _explained(what: str, error: Exception) -> Exception:
-    """Return a database error as one that a person can act on; any other as it is."""
+    """Return a database error as one that a person can act on; any other as it is.
+
+    By its SQLSTATE: psycopg's OperationalError is also what a server says that is well, and that
+    will say it again.
+    """
     if not isinstance(error, psycopg.OperationalError):
         return error
-    hint = "run this again: what was begun was rolled back"
+    said = _first_line(error)
+    again = "run this again: what was begun was rolled back"
     if isinstance(error, psycopg.errors.DiskFull):
-        return FullError(f"{what}: the database's disk is full: {_first_line(error)}", hint)
-    return UnavailableError(f"{what}: the database went away: {_first_line(error)}", hint)
+        return FullError(f"{what}: the database's disk is full: {said}", again)
+    if _is_lost(error):
+        return UnavailableError(f"{what}: the database went away: {said}", again)
+    if is_worth_retrying(error):
+        return UnavailableError(f"{what}: the database is busy: {said}", again)
+    if (error.sqlstate or "").startswith("57"):
+        return UnavailableError(
+            f"{what}: the database ended the statement: {said}",
+            "is statement_timeout too short, or was it cancelled? Then run this again",
+        )
+    return InputError(
+        f"{what}: the database refuses it: {said} (SQLSTATE {error.sqlstate})",
+        "it will say so again: mend what it names, a value or a setting of the server",
+    )
+
+
+def _is_lost(error: psycopg.OperationalError) -> bool:
+    """Return whether the connection broke, or the server is on its way down or up."""
+    code = error.sqlstate
+    return code is None or code.startswith("08") or code in ("57P01", "57P02", "57P03")
 
 
 def _first_line(error: Exception) -> str:
