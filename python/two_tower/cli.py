@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from two_tower import present
+from two_tower import present, progress
 from two_tower.errors import ExitCode, NotEnoughDataError, TwoTowerError
 from two_tower.targets import Target
 
@@ -387,6 +387,9 @@ def run(
         present.heading(f"{names.index(name) + 1}/{len(names)}  {title}")
         summary = pipeline.run_step(name, settings, version, in_run=True)
         present.brief(summary)
+        if summary.get("reused"):  # what it warned of then holds still
+            for text in summary.get("warnings", []):
+                progress.warn(text)
         return summary
 
     try:
@@ -411,8 +414,10 @@ def recommend(
 
     Example: `two-tower recommend user_00042 -k 5`
     """
+    from two_tower import text_values
     from two_tower.recommend import Recommender
 
+    user_id = text_values.typed(user_id, "the id")
     with Recommender(_settings()) as recommender:
         rows = recommender.recommend(user_id, limit=limit, exclude_seen=not include_seen)
         _videos(f"Recommended for {user_id}", recommender.with_titles(rows), as_json)
