@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from two_tower import __version__, present
+from two_tower import __version__, present, progress
 from two_tower.errors import NotEnoughDataError
 from two_tower.failures import INTERRUPTED, guarded
 from two_tower.targets import Target
@@ -409,6 +409,9 @@ def run(
         present.heading(f"{names.index(name) + 1}/{len(names)}  {title}")
         summary = pipeline.run_step(name, settings, version, in_run=True)
         present.brief(summary)
+        if summary.get("reused"):  # what it warned of then holds still
+            for text in summary.get("warnings", []):
+                progress.warn(text)
         return summary
 
     try:
@@ -453,8 +456,10 @@ def recommend(
 
     Example: `two-tower recommend r00364274 -k 5`
     """
+    from two_tower import text_values
     from two_tower.recommend import Recommender
 
+    user_id = text_values.typed(user_id, "the id")
     with Recommender(_settings()) as recommender:
         rows = recommender.recommend(user_id, limit=limit, exclude_seen=not include_seen)
         _videos(f"Recommended for {user_id}", recommender.with_titles(rows), as_json)
