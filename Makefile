@@ -8,7 +8,6 @@ REQUIREMENTS := pyproject.toml constraints.txt
 export DO_NOT_TRACK := 1
 # pip leaves compiling to the first import, which has to keep what it compiled: torch alone takes seconds.
 unexport PYTHONDONTWRITEBYTECODE
-export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 # `python -m venv`, without its traceback on Ctrl-C.
 MAKE_VENV := import signal, sys, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); venv.main(sys.argv[1:])
@@ -60,9 +59,10 @@ test-faults: $(VENV)/.installed-dev ## break everything once, and see that the a
 	@$(BIN)/two-tower init
 	@$(BIN)/pytest -n 2 --dist loadgroup -m faults tests/faults
 
-prefect: $(VENV)/.installed ## server, work pool, deployments and a worker on this machine; Ctrl-C ends them
+# PORT counts on the command line alone: in many an environment it is that of something else.
+prefect: $(VENV)/.installed ## server, work pool, deployments and a worker on this machine (PORT=4300: on that port); Ctrl-C ends them
 	@$(BIN)/two-tower init
-	@exec $(BIN)/python -m two_tower.local_prefect
+	@exec $(BIN)/python -m two_tower.local_prefect $(if $(filter command,$(firstword $(origin PORT))),$(PORT))
 
 bench: $(VENV)/.installed-dev ## seconds, rows per second and peak memory of each stage, beside its limit
 	@$(BIN)/two-tower init

@@ -11,7 +11,3 @@ from two_tower import orchestration, pipeline
 def daily_embeddings() -> Any:
     """Load, build the features, and bring the served vectors up to them."""
     return orchestration.walk("daily-embeddings", pipeline.DAILY_STEPS)
-
-
-if __name__ == "__main__":
-    daily_embeddings()

@@ -11,7 +11,3 @@ from two_tower import orchestration, pipeline
 def rollback(version: str | None = None) -> Any:
     """Put the previous release back, or a version of the registry."""
     return orchestration.walk("rollback", pipeline.ROLLBACK_STEPS, version)
-
-
-if __name__ == "__main__":
-    rollback()

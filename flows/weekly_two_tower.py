@@ -1,7 +1,6 @@
 """The weekly run on Prefect: the steps of ``two-tower run``, a task each.
 
-``prefect deployment run weekly-two-tower/weekly-two-tower`` (``make prefect`` sets that up), or
-without a deployment ``python flows/weekly_two_tower.py``.
+``make prefect`` deploys it, ``two-tower run weekly-two-tower`` starts it.
 """
 
 from typing import Any
@@ -15,7 +14,3 @@ from two_tower import orchestration, pipeline
 def weekly_two_tower() -> Any:
     """Load, build, train, evaluate, export, embed and release."""
     return orchestration.walk("weekly-two-tower", pipeline.STEPS)
-
-
-if __name__ == "__main__":
-    weekly_two_tower()

@@ -27,7 +27,8 @@ size as (
 candidates as (
     select token, count(*) as occurrence_count
     from {{ tokens }}
-    where token is not null
+    -- A longer one, as the app's own tables may have, is no token: Postgres could not index it. Files have none.
+    where length(token) <= 500
     group by token
     having count(*) >= {{ min_count }}
 ),

@@ -15,8 +15,8 @@
     {{ search_function(
         'recommend_videos',
         'p_user_id text, p_limit integer default 20, p_exclude_seen boolean default true',
-        'select u.embedding from public.user_embeddings as u where u.user_id = p_user_id',
-        'array(select i.item_id from two_tower.interactions as i where i.user_id = p_user_id and p_exclude_seen)',
+        'select u.embedding from public.user_embeddings as u where u.user_id = ' ~ text_value('p_user_id'),
+        'array(select i.item_id from two_tower.interactions as i where p_exclude_seen and i.user_id = ' ~ text_value('p_user_id') ~ ')',
         pgvector
     ) }}
     {{ search_function(

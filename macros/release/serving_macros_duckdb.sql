@@ -6,8 +6,8 @@
     {{ search_macro(
         'recommend_videos',
         'p_user_id, p_limit := 20, p_exclude_seen := true',
-        'select u.embedding from public.user_embeddings as u where u.user_id = p_user_id',
-        'select i.item_id from two_tower.interactions as i where i.user_id = p_user_id and p_exclude_seen'
+        'select u.embedding from public.user_embeddings as u where u.user_id = ' ~ text_value('p_user_id'),
+        'select i.item_id from two_tower.interactions as i where p_exclude_seen and i.user_id = ' ~ text_value('p_user_id')
     ) }}
     {{ search_macro(
         'similar_videos',

@@ -3,23 +3,13 @@ with reviews as (
     from {{ ref('stg_reviews') }}
 ),
 
-videos as (
-    select
-        video_id,
-        canonical_url
-    from {{ ref('stg_videos') }}
-    where canonical_url is not null
-),
-
 -- One page, one video: were two in the catalogue, its reviews would count twice.
 pages as (
-    select distinct on (canonical_url)
+    select
         canonical_url,
         video_id
-    from videos
-    order by
-        canonical_url,
-        video_id
+    from {{ ref('int_videos') }}
+    where is_first_of_page and canonical_url is not null
 ),
 
 -- Before any regular expression runs: the pages are few, the reviews many.
@@ -31,12 +21,20 @@ urls as (
     group by product_url
 ),
 
+readable as materialized (
+    select
+        product_url,
+        {{ readable_url('product_url') }} as readable_url,
+        review_count
+    from urls
+),
+
 canonical_urls as (
     select
         product_url,
-        {{ canonical_url('product_url') }} as canonical_url,
+        {{ canonical_url('readable_url') }} as canonical_url,
         review_count
-    from urls
+    from readable
 )
 
 select

@@ -7,7 +7,8 @@ with moment as (
 
 videos as (
     select video_id
-    from {{ ref('stg_videos') }}
+    from {{ ref('int_videos') }}
+    where is_first_of_page
 ),
 
 reviews as (

@@ -16,7 +16,9 @@ with videos as (
         series,
         price,
         released_on
-    from {{ ref('stg_videos') }}
+    from {{ ref('int_videos') }}
+    -- Whoever has seen a page would be shown it again by its other videos.
+    where is_first_of_page
 ),
 
 tags as (

@@ -1,4 +1,4 @@
 select distinct
     video_id,
-    performer_id::text as performer_id
+    {{ text_value('performer_id::text') }} as performer_id
 from {{ source('catalogue', 'video_performers') }}

@@ -1,4 +1,4 @@
 select distinct
     video_id,
-    tag_id::text as tag_id
+    {{ text_value('tag_id::text') }} as tag_id
 from {{ source('catalogue', 'video_tags') }}

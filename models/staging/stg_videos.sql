@@ -3,11 +3,10 @@ select
     title,
     thumbnail_url,
     product_url,
-    nullif({{ canonical_url('product_url') }}, '') as canonical_url,
-    nullif(trim(source), '') as source,
-    nullif(trim(maker), '') as maker,
-    nullif(trim(label), '') as label,
-    nullif(trim(series), '') as series,
+    nullif({{ text_value('source') }}, '') as source,
+    nullif({{ text_value('maker') }}, '') as maker,
+    nullif({{ text_value('label') }}, '') as label,
+    nullif({{ text_value('series') }}, '') as series,
     price::double precision as price,
     released_on
 from {{ source('catalogue', 'videos') }}

@@ -4,22 +4,26 @@ A review that is wrong is one row less; a catalogue that is wrong would take vid
 recommendations, so the first faults are named and the tables stay as they were.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
 
-from two_tower import bulk, csv_files, forgotten, progress
+from two_tower import bulk, delivered_files, forgotten, progress, text_encoding
 from two_tower.csv_files import CsvFile
 from two_tower.errors import InputError
-from two_tower.review_values import moment
+from two_tower.review_values import day, moment
+from two_tower.text_values import LOST, MAX_ID, MAX_URL, clean
 from two_tower.warehouse import Warehouse
 
 MAX_FAULTS = 10
+RULES = 2
+"""Raised when the same bytes give other rows than before: then files are read again."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Column:
     is_required: bool = False
     refers_to: str = ""
     """The table whose ``id`` this must be."""
+    max_length: int = 0
+    """Characters at most; 0: any number. What has a bound becomes a key or a token."""
 
 
 @dataclass(frozen=True)
@@ -43,24 +49,41 @@ class Table:
     is_optional: bool = False
 
 
+# Full-width digits, points and commas are what a Japanese keyboard writes.
+FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+PRICE = re.compile(
+    r"\+?([1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]+)?|([0-9]+\.?[0-9]*|\.[0-9]+)(e\+?[0-9]{1,2})?)",
+    re.IGNORECASE,
+)
+# Python's own reading takes underscores and a sign, too.
+UUID_TEXT = re.compile(r"\{?[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\}?", re.IGNORECASE)
+
+
 def _uuid(text: str) -> str:
+    if UUID_TEXT.fullmatch(text) is None:
+        raise ValueError(text)
     return str(UUID(text))
 
 
 def _price(text: str) -> float:
-    value = float(text.replace(",", ""))
-    if not 0 <= value < 1e12:
+    plain = text.translate(FULL_WIDTH)
+    if PRICE.fullmatch(plain) is None or (value := float(plain.replace(",", ""))) >= 1e12:
         raise ValueError(text)
     return value
 
 
-def _date(text: str) -> date:
-    return moment(text).date()
+def _past(text: str) -> datetime:
+    value = moment(text)
+    if value > datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1):
+        raise ValueError(text)
+    return value
 
 
 TEXT = Column(str, pa.string(), "text")
+TOKEN = Column(str, pa.string(), "text", max_length=MAX_ID)
+URL = Column(str, pa.string(), "a URL", max_length=MAX_URL)
 VIDEO = Column(_uuid, pa.string(), "a uuid", is_required=True)
-ID = Column(str, pa.string(), "an id", is_required=True)
+ID = Column(str, pa.string(), "an id", is_required=True, max_length=MAX_ID)
 
 TABLES = {
     "videos": Table(
@@ -68,13 +91,13 @@ TABLES = {
             "id": VIDEO,
             "title": TEXT,
             "thumbnail_url": TEXT,
-            "product_url": TEXT,
-            "source": TEXT,
-            "maker": TEXT,
-            "label": TEXT,
-            "series": TEXT,
-            "price": Column(_price, pa.float64(), "a number from 0, or empty"),
-            "released_on": Column(_date, pa.date32(), "a date such as 2024-07-31, or empty"),
+            "product_url": URL,
+            "source": TOKEN,
+            "maker": TOKEN,
+            "label": TOKEN,
+            "series": TOKEN,
+            "price": Column(_price, pa.float64(), "a number from 0 such as 1980 or 1,980.50"),
+            "released_on": Column(day, pa.date32(), "a date such as 2024-07-31, or empty"),
         },
         key=("id",),
     ),
@@ -98,7 +121,9 @@ TABLES = {
         {
             "id": ID,
             "signed_up_at": Column(
-                moment, pa.timestamp("us"), "a time such as 2024-07-31T12:00:00Z, or empty"
+                _past,
+                pa.timestamp("us"),
+                "a time up to now, such as 2024-07-31T12:00:00Z, or empty",
             ),
         },
         key=("id",),
@@ -107,28 +132,41 @@ TABLES = {
 }
 
 
-def load(folder: Path, warehouse: Warehouse) -> dict[str, int]:
+def load(folder: Path, warehouse: Warehouse, warn: Callable[[str], None]) -> dict[str, int]:
     """Load the catalogue files that changed, all in one transaction, and return the rows a table.
 
     Nothing is loaded, and nothing returned, where the folder has no catalogue file.
 
+    Args:
+        folder: of the files.
+        warehouse: where to.
+        warn: is told what is passed over, and what looks wrong.
+
     Raises:
         InputError: a file is missing or has wrong rows; every table is as it was.
     """
-    paths = {name: folder / f"{name}.csv" for name in TABLES}
-    present = {name: path for name, path in paths.items() if path.is_file()}
+    names = [f"{name}.csv" for name in TABLES]
+    delivery = delivered_files.find(folder, names.__contains__, f"{', '.join(names)}, also .csv.gz")
+    for text in delivery.passed_over:
+        warn(text)
+    present: dict[str, Path] = {}
+    for file, path in delivery.files.items():
+        if present.setdefault(file.lower().removesuffix(".csv"), path) != path:
+            warn(f"{path} is passed over: {file.lower()} is there in another spelling")
     if not present:
         return {}
-    missing = [paths[n].name for n, t in TABLES.items() if n not in present and not t.is_optional]
+    missing = [f"{n}.csv" for n, t in TABLES.items() if n not in present and not t.is_optional]
     if missing:
         raise InputError(
             f"{folder} lacks {', '.join(missing)}",
             "add them (a header alone will do), or remove the folder if the app's own tables serve",
         )
-    hashes = {name: csv_files.sha256(path) for name, path in present.items()}
+    hashes = {name: delivered_files.sha256(path) for name, path in present.items()}
     known = {
         str(row["file"]): row["sha256"]
-        for row in warehouse.fetch("select file, sha256 from raw.catalogue_files")
+        for row in warehouse.fetch(
+            "select file, sha256 from raw.catalogue_files where rules = ?", (RULES,)
+        )
     }
     changed = {name for name in present if known.get(_key(name)) != hashes[name]}
     if changed:
@@ -136,45 +174,65 @@ def load(folder: Path, warehouse: Warehouse) -> dict[str, int]:
         changed |= {name for name in present if changed & set(_parents(name))}
         with warehouse.transaction():
             bulk.hold_off_others(warehouse, "raw.catalogue_files")
-            _replace(warehouse, {n: p for n, p in present.items() if n in changed}, hashes)
+            # Parents first, as in TABLES.
+            paths = {name: present[name] for name in TABLES if name in changed}
+            _replace(warehouse, paths, hashes, warn)
             forgotten.withhold_users(warehouse)
         for name in sorted(changed):
             warehouse.execute(f"analyze raw.{name}")
     counts = warehouse.fetch("select file, rows_loaded from raw.catalogue_files")
     loaded = {str(row["file"]): int(row["rows_loaded"]) for row in counts}
-    return {name: loaded[_key(name)] for name in present}
+    return {name: loaded[_key(name)] for name in TABLES if name in present}
 
 
-def _replace(warehouse: Warehouse, paths: dict[str, Path], hashes: dict[str, str]) -> None:
+def _replace(
+    warehouse: Warehouse,
+    paths: dict[str, Path],
+    hashes: dict[str, str],
+    warn: Callable[[str], None],
+) -> None:
     with progress.bar("catalogue", sum(path.stat().st_size for path in paths.values())) as bar:
         for name, path in paths.items():
             ids = {
                 parent: {str(row["id"]) for row in warehouse.fetch(f"select id from raw.{parent}")}
                 for parent in _parents(name)
             }
+            encoding = text_encoding.of(path)
+            if encoding == "cp932":
+                warn(text_encoding.READ_AS_CP932.format(path))
             warehouse.execute(f"truncate raw.{name}")
-            rows = 0
-            for batch in _read(path, TABLES[name], ids, bar.advance):
+            rows, respelled = 0, dict[str, str]()
+            file = CsvFile(path, encoding, single_line=frozenset(TABLES[name].key))
+            for batch in _read(file, TABLES[name], ids, respelled, bar.advance):
                 bulk.append(warehouse, f"raw.{name}", batch)
                 rows += batch.num_rows
+            if name == "users":
+                forgotten.recognise(warehouse, respelled)
             warehouse.execute(
-                "insert into raw.catalogue_files (file, sha256, rows_loaded, loaded_at)"
-                " values (?, ?, ?, current_timestamp at time zone 'UTC')"
+                "insert into raw.catalogue_files (file, sha256, rows_loaded, loaded_at, rules)"
+                " values (?, ?, ?, current_timestamp at time zone 'UTC', ?)"
                 " on conflict (file) do update set sha256 = excluded.sha256,"
-                " rows_loaded = excluded.rows_loaded, loaded_at = excluded.loaded_at",
-                (_key(name), hashes[name], rows),
+                " rows_loaded = excluded.rows_loaded, loaded_at = excluded.loaded_at,"
+                " rules = excluded.rules",
+                (_key(name), hashes[name], rows, RULES),
             )
 
 
 def _read(
-    path: Path, table: Table, ids: dict[str, set[str]], advance: Callable[[int], None]
+    file: CsvFile,
+    table: Table,
+    ids: dict[str, set[str]],
+    respelled: dict[str, str],
+    advance: Callable[[int], None],
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the file's rows; raise once for its first faults."""
+    """Yield the file's rows; raise once for its first faults.
+
+    ``respelled`` is filled with the ids that were written otherwise than they are stored.
+    """
     schema = pa.schema([pa.field(name, column.type) for name, column in table.columns.items()])
-    file = CsvFile(path, csv_files.encoding(path), single_line=frozenset(table.key))
     file.require(tuple(table.columns))
     if not file.header:
-        raise InputError(f"{path} is empty", f"its first line is {','.join(table.columns)}")
+        raise InputError(f"{file.path} is empty", f"its first line is {','.join(table.columns)}")
     places = {name: file.header.index(name) for name in table.columns}
     first_lines: dict[tuple[Any, ...], int] = {}
     faults: list[str] = []
@@ -189,7 +247,10 @@ def _read(
                 continue
             row: dict[str, Any] = {}
             for name, column in table.columns.items():
-                row[name], fault = _value(column, fields[places[name]].strip(), ids)
+                written = fields[places[name]]
+                row[name], fault = _value(column, clean(written), ids)
+                if name == "id" and row[name] != written.strip():
+                    respelled[written.strip()] = row[name]
                 if fault:
                     faults.append(f"line {line}, column {name}: {fault}")
             key = tuple(row[name] for name in table.key)
@@ -207,7 +268,7 @@ def _read(
     if faults:
         shown = "\n".join(f"  {fault}" for fault in faults[:MAX_FAULTS])
         raise InputError(
-            f"{path} is not loaded, nor is the rest of the catalogue:\n{shown}",
+            f"{file.path} is not loaded, nor is the rest of the catalogue:\n{shown}",
             "mend these lines and load again; the tables are as they were",
         )
 
@@ -216,6 +277,10 @@ def _value(column: Column, text: str, ids: dict[str, set[str]]) -> tuple[Any, st
     """Return a field's value, and what is wrong with it."""
     if not text:
         return None, f"it is empty; it must be {column.expected}" if column.is_required else ""
+    if column.max_length and len(text) > column.max_length:
+        return None, f"it has {len(text):,} characters; {column.max_length:,} are the most"
+    if column.max_length and LOST in text:
+        return None, f"{text[:100]!r} has lost characters (U+FFFD)"
     try:
         value = column.parse(text)
     except ValueError:

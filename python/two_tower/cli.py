@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from two_tower import __version__, present
+from two_tower import __version__, present, progress
 from two_tower.errors import NotEnoughDataError
 from two_tower.failures import INTERRUPTED, guarded
 from two_tower.targets import Target
@@ -396,9 +396,9 @@ def run(
     from two_tower import pipeline
 
     if deployment is not None:
-        from two_tower.orchestration import start
+        from two_tower.deployments import start
 
-        _show("Started", {"deployment": deployment, "flow_run": start(deployment)}, as_json)
+        _show("Started", pipeline.plain(start(_settings(), deployment)), as_json)
         return
 
     summaries: dict[str, Any] = {}
@@ -409,6 +409,9 @@ def run(
         present.heading(f"{names.index(name) + 1}/{len(names)}  {title}")
         summary = pipeline.run_step(name, settings, version, in_run=True)
         present.brief(summary)
+        if summary.get("reused"):  # what it warned of then holds still
+            for text in summary.get("warnings", []):
+                progress.warn(text)
         return summary
 
     try:
@@ -418,6 +421,26 @@ def run(
         present.notice(f"not enough data: {error}", error.hint)
     if as_json:
         _show("", summaries, True)
+
+
+@app.command()
+def alerts(
+    url: Annotated[
+        str, typer.Argument(help='Takes a POST of {"text": "…"}, as a webhook of Slack does.')
+    ],
+    as_json: Json = False,
+) -> None:
+    """Let the project's Prefect server call a webhook when a run goes wrong, or none has gone well.
+
+    First the server sends a test message there. Type it again after a change of the URL or of
+    automations.yaml: each alarm is there once.
+
+    Example: `two-tower alerts https://hooks.example/T0/B0/x`
+    """
+    from two_tower import pipeline
+    from two_tower.alerts import create
+
+    _show("Alarms", pipeline.plain(create(_settings(), url)), as_json)
 
 
 @app.command()
@@ -433,8 +456,10 @@ def recommend(
 
     Example: `two-tower recommend r00364274 -k 5`
     """
+    from two_tower import text_values
     from two_tower.recommend import Recommender
 
+    user_id = text_values.typed(user_id, "the id")
     with Recommender(_settings()) as recommender:
         rows = recommender.recommend(user_id, limit=limit, exclude_seen=not include_seen)
         _videos(f"Recommended for {user_id}", recommender.with_titles(rows), as_json)

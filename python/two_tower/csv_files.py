@@ -6,28 +6,27 @@ starts on (1-based, the header counts) and its text, so that an editor finds wha
 
 import codecs
 import csv
-import hashlib
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from two_tower import delivered_files, text_encoding, text_values
 from two_tower.errors import InputError
+from two_tower.text_encoding import DAMAGED
 
-BLOCK = 4 << 20  # bytes of a file, or characters of its text, read at once
 MAX_LINE = 1 << 20  # characters; a longer line is not a row of a CSV file
 MAX_RECORD_LINES = 200  # lines that one row may run over in a quoted field
 
 NOT_CLOSED = "a quote is not closed"
 MALFORMED = "quotes are malformed"
 FIELD_TOO_LONG = f"a field is longer than {csv.field_size_limit()} characters"
+NOT_TEXT = "bytes that are no text in the file's encoding"
 
-BOMS = {
-    codecs.BOM_UTF8: ("utf-8-sig", "utf-8"),
-    codecs.BOM_UTF16_LE: ("utf-16", "utf-16-le"),
-    codecs.BOM_UTF16_BE: ("utf-16", "utf-16-be"),
-}
-"""Byte order mark -> the encoding that reads it away, and the one that keeps byte offsets."""
+# Excel reads such a first line and does not show it.
+SEPARATOR_LINE = re.compile(r'"?sep=(?P<separator>.)"?,*', re.IGNORECASE)
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 Row = tuple[int, list[str], str]
 """The line a row starts on, its fields, and its text as it stood."""
@@ -61,41 +60,6 @@ class Lines:
         ]
 
 
-def sha256(path: Path) -> str:
-    """Return the hash of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def encoding(path: Path) -> str:
-    """Return the encoding in which the whole file can be read, as Python names it.
-
-    A byte order mark decides; then UTF-16 whose first characters are ASCII; then UTF-8; then CP932,
-    the Shift_JIS of Windows.
-
-    Raises:
-        InputError: the file can be read in none of them; it names the byte that cannot be.
-    """
-    with path.open("rb") as file:
-        start = file.read(64)
-    name, plain = next(
-        (names for mark, names in BOMS.items() if start.startswith(mark)), ("utf-8", "utf-8")
-    )
-    if len(start) >= 4 and all(start[0::2]) and not any(start[1::2]):
-        name = plain = "utf-16-le"
-    if len(start) >= 4 and all(start[1::2]) and not any(start[0::2]):
-        name = plain = "utf-16-be"
-    invalid = _first_invalid_byte(path, plain)
-    if invalid is None:
-        return name
-    if name == "utf-8" and _first_invalid_byte(path, "cp932") is None:
-        return "cp932"
-    raise InputError(
-        f"{path}: byte {invalid} (0-based) is not valid {plain.upper()}",
-        "save the file as UTF-8, or mend that byte",
-    )
-
-
 class CsvFile:
     """The rows of one CSV file."""
 
@@ -104,12 +68,13 @@ class CsvFile:
 
         Args:
             path: the file.
-            encoding: as :func:`encoding` found it.
+            encoding: as :func:`two_tower.text_encoding.of` found it.
             single_line: columns whose values hold no newline. A newline in one shows that a quote
                 was left open, where otherwise the row would swallow those behind it.
 
         Raises:
-            InputError: the header cannot be read or names a column twice.
+            InputError: the header cannot be read, names a column twice, or has its columns
+                separated by something else than commas.
         """
         self.path = path
         self._encoding = encoding
@@ -124,13 +89,10 @@ class CsvFile:
         """
         missing = [name for name in columns if name not in self.header]
         if missing and self.header:
-            found = ", ".join(self.header)[:300]
-            separated = ";" in found or "\t" in found
+            found = ", ".join(self.header)[:300].replace(DAMAGED, text_values.LOST)
             raise InputError(
                 f"{self.path}: the header lacks {', '.join(missing)}; it has: {found}",
-                "separate the columns with commas"
-                if separated
-                else f"the first line names the columns: {', '.join(columns)} (in any order)",
+                f"the first line names the columns: {', '.join(columns)} (in any order)",
             )
 
     def chunks(self, advance: Callable[[int], None]) -> Iterator[Chunk]:
@@ -172,16 +134,20 @@ class CsvFile:
     def _read_header(self) -> list[str]:
         for lines, _, _ in self._lines(lambda _: None):
             index = _header_index(lines)
+            for line in lines[: None if index is None else index + 1]:
+                self._refuse_other_separators(line)
             if index is None:
                 continue
             try:
-                (fields,) = csv.reader([lines[index].replace("\0", "")], strict=True)
+                (fields,) = csv.reader(
+                    [lines[index].replace("\0", "")], strict=True, skipinitialspace=True
+                )
             except csv.Error as error:
                 raise InputError(
                     f"{self.path}, line {index + 1}: the header cannot be read: {error}",
                     "its names need no quotes: product_url,reviewer_id,stars",
                 ) from error
-            header = [name.strip().casefold() for name in fields]
+            header = [text_values.clean(name).casefold() for name in fields]
             twice = sorted({name for name in header if name and header.count(name) > 1})
             if twice:
                 raise InputError(
@@ -191,34 +157,53 @@ class CsvFile:
             return header
         return []
 
+    def _refuse_other_separators(self, line: str) -> None:
+        """Refuse a header, or a line in front of it, that says another separator than a comma.
+
+        Such files come with decimal commas, too: what ``4,5`` means would be a guess.
+        """
+        said = SEPARATOR_LINE.fullmatch(line.strip())
+        for separator, name in SEPARATORS.items():
+            if said["separator"] == separator if said else separator in line and "," not in line:
+                raise InputError(
+                    f"{self.path}: its columns are separated by {name}",
+                    "save it with commas between the columns (Excel: CSV UTF-8, comma delimited),"
+                    " and a point in numbers",
+                )
+
     def _lines(self, advance: Callable[[int], None]) -> Iterator[tuple[list[str], bool, bool]]:
-        """Yield lists of whole lines without newlines, whether quotes or NULs are among them, and
-        whether they are the last.
+        """Yield lists of whole lines without newlines, whether quotes, NULs or bytes that are no
+        text are among them, and whether they are the last.
         """
         # It turns \r\n and \r into \n, also where a block ends between the two.
         decoder = io.IncrementalNewlineDecoder(
-            codecs.getincrementaldecoder(self._encoding)(), translate=True
+            codecs.getincrementaldecoder(self._encoding)(errors=text_encoding.ON_DAMAGE),
+            translate=True,
         )
         number, rest, final = 1, "", False
-        with self.path.open("rb") as file:
-            while not final:
-                block = file.read(BLOCK)
-                final = not block
-                text = rest + decoder.decode(block, final=final)
-                lines = text.split("\n")
-                rest = "" if final else lines.pop()
-                if len(rest) > MAX_LINE or max(map(len, lines), default=0) > MAX_LINE:
-                    at = next(i for i, x in enumerate([*lines, rest]) if len(x) > MAX_LINE)
-                    raise InputError(
-                        f"{self.path}, line {number + at} is longer than {MAX_LINE} characters",
-                        "is it a CSV file? rows end with a newline",
-                    )
-                yield lines, '"' in text or "\0" in text, final
-                number += len(lines)
-                advance(len(block))
+        blocks = delivered_files.blocks(self.path, advance)
+        while not final:
+            block = next(blocks, b"")
+            final = not block
+            text = decoder.decode(block, final=final)
+            # A byte order mark before the first line, or more than one.
+            text = rest + (text.lstrip("\ufeff") if number == 1 and not rest else text)
+            lines = text.split("\n")
+            rest = "" if final else lines.pop()
+            if len(rest) > MAX_LINE or max(map(len, lines), default=0) > MAX_LINE:
+                at = next(i for i, x in enumerate([*lines, rest]) if len(x) > MAX_LINE)
+                raise InputError(
+                    f"{self.path}, line {number + at} is longer than {MAX_LINE} characters",
+                    "is it a CSV file? rows end with a newline",
+                )
+            if self._encoding == "cp932" and not text.isascii():
+                lines = [text_encoding.checked_cp932(line) for line in lines]
+            is_dirty = '"' in text or "\0" in text or any(DAMAGED in line for line in lines)
+            yield lines, is_dirty, final
+            number += len(lines)
 
     def _parse(self, lines: list[str], number: int, final: bool) -> tuple[Chunk, int]:
-        """Parse lines with quotes or NULs; return the rows and how many lines were used."""
+        """Parse lines with quotes, NULs or damage; return the rows and how many lines were used."""
         rows: list[Row] = []
         rejected: list[Rejected] = []
         at = 0
@@ -232,7 +217,10 @@ class CsvFile:
                     break
             elif line.strip():
                 outcome = line.split(",")
-            text = "\n".join(lines[at : at + span]).replace("\0", "␀")
+            text = "\n".join(lines[at : at + span])
+            if DAMAGED in text:
+                outcome = NOT_TEXT
+            text = text.replace("\0", "␀").replace(DAMAGED, text_values.LOST)
             if isinstance(outcome, str):
                 rejected.append((number + at, outcome, text))
             elif outcome:
@@ -248,9 +236,10 @@ class CsvFile:
         for end in range(at + 1, min(at + MAX_RECORD_LINES, len(lines)) + 1):
             if end > at + 1 and '"' not in lines[end - 1]:
                 continue  # a line without a quote cannot close one
-            text = "\n".join(lines[at:end]).replace("\0", "")
+            # Files that were joined have byte order marks between them.
+            text = "\n".join(lines[at:end]).replace("\0", "").lstrip("\ufeff")
             try:
-                (fields,) = csv.reader([text], strict=True)
+                (fields,) = csv.reader([text], strict=True, skipinitialspace=True)
             except csv.Error as error:
                 if "unexpected end of data" in str(error):
                     continue
@@ -267,22 +256,9 @@ class CsvFile:
 
 
 def _header_index(lines: list[str]) -> int | None:
-    return next((i for i, line in enumerate(lines) if line.replace("\0", "").strip()), None)
-
-
-def _first_invalid_byte(path: Path, name: str) -> int | None:
-    """Return the offset of the first byte that is not text in this encoding."""
-    decoder = codecs.getincrementaldecoder(name)()
-    offset = 0
-    with path.open("rb") as file:
-        while True:
-            block = file.read(BLOCK)
-            pending = decoder.getstate()[0]
-            if not (name == "utf-8" and not pending and block.isascii()):
-                try:
-                    decoder.decode(block, final=not block)
-                except UnicodeDecodeError as error:
-                    return offset - len(pending) + error.start
-            offset += len(block)
-            if not block:
-                return None
+    """Return the place of the first line that is neither blank nor names the separator."""
+    for i, line in enumerate(lines):
+        text = line.replace("\0", "").strip()
+        if text and not SEPARATOR_LINE.fullmatch(text):
+            return i
+    return None

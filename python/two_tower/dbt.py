@@ -7,13 +7,16 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import duckdb
+import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from two_tower import database_errors, embedded, sessions
+from two_tower import database_errors, embedded, progress, sessions
 from two_tower import warehouse as databases
 from two_tower.errors import (
     BuildError,
@@ -68,8 +71,9 @@ def environment(settings: Settings) -> dict[str, str]:
     return env
 
 
-# Kind, status and name of what dbt ran.
-Node = tuple[str, str, str]
+SHOWN_ROWS = 3  # of what a test found
+# What is said of a test is kept (two_tower.finished_steps): it names nobody.
+NAMES_SOMEBODY = ("user_id", "case_id", "reviewer_id")
 
 # Runs a command that does not outlive this process: what an orphan of a killed run went on to write
 # would meet the next one. Linux has the call; elsewhere the database's own locks remain.
@@ -86,11 +90,12 @@ NO_ANSWER = re.compile(r".*would have no answer.*")
 
 @dataclass(frozen=True)
 class Built:
-    """What a dbt command did: models built, tests passed, tests that only warn."""
+    """What a dbt command did."""
 
     models: int
     tests_passed: int
-    warnings: int
+    warnings: tuple[str, ...]
+    """Of each test that only warns: its name, how many rows it found, and the first of them."""
 
 
 def run(settings: Settings, *arguments: str) -> Built:
@@ -113,10 +118,18 @@ def run(settings: Settings, *arguments: str) -> Built:
     env = environment(settings)
     started = time.time()
     code, printed = _shown(command, env, settings.project_dir)
-    nodes = _nodes(settings.project_dir / _target_path(arguments, env), started)
+    results = _results(settings.project_dir / _target_path(arguments, env), started)
+    warnings = _found(settings, results, "warn")
+    for text in (*warnings, *_found(settings, results, "fail")):
+        progress.warn(text)
     if code != 0:
-        raise _failure(arguments, code, printed, nodes)
-    return _built([(kind, status) for kind, status, _ in nodes])
+        raise _failure(arguments, code, printed, results)
+    statuses = Counter((kind, status) for kind, status, _ in map(_node, results))
+    return Built(
+        models=statuses["model", "success"],
+        tests_passed=statuses["test", "pass"] + statuses["unit_test", "pass"],
+        warnings=warnings,
+    )
 
 
 def _shown(command: list[str], env: dict[str, str], folder: Path) -> tuple[int, str]:
@@ -139,9 +152,10 @@ def _shown(command: list[str], env: dict[str, str], folder: Path) -> tuple[int, 
 
 
 def _failure(
-    arguments: tuple[str, ...], code: int, printed: str, nodes: list[Node]
+    arguments: tuple[str, ...], code: int, printed: str, results: list[dict[str, Any]]
 ) -> TwoTowerError:
     """Return the error for what went wrong: a test that refused, what a server said, or a model."""
+    nodes = [_node(result) for result in results]
     command, hint = f"`dbt {' '.join(arguments)}`", "logs/dbt.log has the whole story"
     refused = [name for kind, status, name in nodes if (kind, status) == ("test", "fail")]
     if refused and not any(status == "error" for _, status, _ in nodes):
@@ -167,19 +181,45 @@ def _target_path(arguments: tuple[str, ...], env: dict[str, str]) -> str:
     return env.get("DBT_TARGET_PATH", "target")
 
 
-def _nodes(target_path: Path, since: float) -> list[Node]:
-    """Return kind, status and name of each node of a dbt command that began then."""
+def _results(target_path: Path, since: float) -> list[dict[str, Any]]:
+    """Return what became of each node of a dbt command that began then."""
     path = target_path / "run_results.json"
     if not path.exists() or path.stat().st_mtime < since:
         return []
-    results = json.loads(path.read_text(encoding="utf-8"))["results"]
-    parts = [(row["unique_id"].split("."), row["status"]) for row in results]
-    return [(identity[0], status, identity[2]) for identity, status in parts]
+    results: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["results"]
+    return results
 
 
-def _built(kinds: list[tuple[str, str]]) -> Built:
-    return Built(
-        models=kinds.count(("model", "success")),
-        tests_passed=kinds.count(("test", "pass")) + kinds.count(("unit_test", "pass")),
-        warnings=kinds.count(("test", "warn")),
-    )
+def _node(result: dict[str, Any]) -> tuple[str, str, str]:
+    """Return kind, status and name of a node."""
+    kind, _, name = result["unique_id"].split(".")[:3]
+    return kind, result["status"], name
+
+
+def _found(settings: Settings, results: list[dict[str, Any]], status: str) -> tuple[str, ...]:
+    """Return what each test of this status found."""
+    tests = [row for row in results if _node(row)[:2] == ("test", status)]
+    if not tests:
+        return ()
+    try:
+        with databases.open_warehouse(settings) as warehouse:
+            return tuple(_described(row, _first_rows(warehouse, row)) for row in tests)
+    except TwoTowerError:
+        return tuple(_described(row, []) for row in tests)
+
+
+def _first_rows(warehouse: databases.Warehouse, result: dict[str, Any]) -> list[dict[str, Any]]:
+    try:
+        return warehouse.fetch(
+            f"select * from (\n{result['compiled_code']}\n) as found limit {SHOWN_ROWS}"
+        )
+    except (psycopg.Error, duckdb.Error):  # what it read is gone: how many there were is known
+        return []
+
+
+def _described(result: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    lines = [f"{_node(result)[2]}: {result['failures']:,} row{'s' * (result['failures'] != 1)}"]
+    for row in rows:
+        shown = (f"{k} {v}"[:200] for k, v in row.items() if k not in NAMES_SOMEBODY)
+        lines.append("  " + ", ".join(shown))
+    return "\n".join(lines)

@@ -12,7 +12,6 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from two_tower import checks, database_checks, embedded, sessions
 from two_tower.checks import Check
@@ -28,7 +27,6 @@ PROBE = "two_tower_write_check"
 FULL_BYTES, LOW_BYTES = 20 << 20, 1 << 30
 # A rollback is for an emergency: what it does not touch keeps it from nothing.
 OF_ROLLBACK = ("database", "session", "writable", "embedded")
-PREFECT_SECONDS = 3.0
 
 
 def examine(settings: Settings) -> list[Check]:
@@ -40,7 +38,7 @@ def examine(settings: Settings) -> list[Check]:
         _registry(settings),
         _runs(settings),
         _disk(settings),
-        _prefect(),
+        _prefect(settings),
     ]
 
 
@@ -208,29 +206,19 @@ def _local_registry(settings: Settings) -> Path | None:
     return Path(storage.root) if storage.is_local else None
 
 
-def _prefect() -> Check:
+def _prefect(settings: Settings) -> Check:
     """Return what answers at Prefect's URL, or at the port where `make prefect` would be."""
-    import httpx
+    from two_tower import loopback, prefect_server
 
-    from two_tower.local_prefect import DEFAULT_API
-
-    given = os.environ.get("PREFECT_API_URL")
-    api = given or DEFAULT_API
-    is_here = urlsplit(api).hostname in ("localhost", "127.0.0.1", "::1")
     try:
-        # A proxy of the environment leads nowhere from here to here.
-        with httpx.Client(trust_env=not is_here, timeout=PREFECT_SECONDS) as client:
-            answer = client.get(f"{api.rstrip('/')}/health").text.strip()
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        if given is None and isinstance(error, httpx.ConnectError):
-            return checks.ok(
-                "prefect", f"none runs here; its port is free for make prefect ({api})"
-            )
-        found = f"Prefect at {api} does not answer: {error}"
-        fix = "make prefect starts one; PREFECT_API_URL names another"
-        return Check("prefect", "failed", found, fix, UnavailableError)
-    if answer != "true":
-        found = f"what answers at {api} is no Prefect"
-        fix = "PREFECT_API_URL=http://127.0.0.1:4201/api make prefect takes another port"
-        return Check("prefect", "failed" if given else "warning", found, fix)
-    return checks.ok("prefect", f"it answers at {api}")
+        api = prefect_server.find(settings)
+        if prefect_server.answers(api):
+            return checks.ok("prefect", f"it answers at {api}")
+    except InputError as error:
+        return Check("prefect", "failed", str(error), error.hint)
+    named = prefect_server.named_by()
+    if loopback.is_loopback(api) and named == "pyproject.toml":
+        return checks.ok("prefect", f"none runs here; its port is free for make prefect ({api})")
+    found = f"no Prefect server answers at {api} ({named})"
+    fix = "make prefect starts one; PREFECT_API_URL names another"
+    return Check("prefect", "failed", found, fix, UnavailableError)

@@ -44,12 +44,11 @@ def inputs_of(settings: Settings, step: str, version: str | None) -> str | None:
             # Rows may have been removed from a file that was loaded.
             warehouse.fetch("select count(*) as n from raw.reviews"),
         ]
-    today = datetime.now(UTC).date()
     kept = ("target", "schema_name", "registry_url", "runs_dir")
     parts = [
         step,
         version if step != "build" else None,
-        str(settings.as_of or today),
+        str(settings.as_of),
         {name: str(getattr(settings, name)) for name in kept},
         data,
         _code(settings),

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from two_tower import forgotten, locks, tables
+from two_tower import forgotten, locks, tables, text_values
 from two_tower.checkpoint import write_whole
 from two_tower.registry import Registry
 from two_tower.settings import Settings
@@ -52,9 +52,11 @@ def forget(settings: Settings, user_id: str) -> Forgotten:
     Can be run again: after an interruption it removes what is left.
 
     Raises:
+        InputError: the id is empty, or no text.
         BusyError: a run is at work, which would carry the person through.
         UnavailableError: the database or the registry did not answer.
     """
+    user_id = text_values.typed(user_id, "the id")
     with locks.held(settings, locks.RUN, locks.SERVING):
         return _forget(settings, user_id)
 
@@ -67,7 +69,8 @@ def _forget(settings: Settings, user_id: str) -> Forgotten:
             csv_files = [
                 str(row["file"])
                 for row in warehouse.fetch(
-                    "select distinct file from raw.reviews where reviewer_id = ? order by file",
+                    "select distinct file from raw.reviews where"
+                    f" {text_values.sql(warehouse.dialect, 'reviewer_id')} = ? order by file",
                     (user_id,),
                 )
             ]
@@ -91,10 +94,12 @@ def _delete(warehouse: Warehouse, user_id: str) -> dict[str, int]:
     if found["raw.reviews"]:
         _recount_files(warehouse)
     for table, column in (("raw.users", "id"), *((name, "user_id") for name in _tables(warehouse))):
-        count = warehouse.fetch(f"select count(*) as n from {table} where {column} = ?", (user_id,))
+        # Rows of before this rule may hold the id as it was written once.
+        mine = f"{text_values.sql(warehouse.dialect, column)} = ?"
+        count = warehouse.fetch(f"select count(*) as n from {table} where {mine}", (user_id,))
         found[table] = int(count[0]["n"])
         if found[table]:
-            warehouse.execute(f"delete from {table} where {column} = ?", (user_id,))
+            warehouse.execute(f"delete from {table} where {mine}", (user_id,))
     return {table: count for table, count in found.items() if count}
 
 
@@ -171,7 +176,8 @@ def _without(source: Path, target: Path, user_id: str) -> bool:
     with pq.ParquetFile(source) as file, pq.ParquetWriter(target, file.schema_arrow) as writer:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group)
-            kept = table.filter(pc.not_equal(table["user_id"], pa.scalar(user_id)))
+            ids = text_values.clean_column(table["user_id"].combine_chunks())
+            kept = table.filter(pc.not_equal(ids, pa.scalar(user_id)))
             removed += len(table) - len(kept)
             writer.write_table(kept)
     return removed > 0

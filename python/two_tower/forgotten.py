@@ -6,10 +6,12 @@ who has the table and guesses an id can see that it was forgotten, which is what
 
 from __future__ import annotations
 
+import hashlib
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from two_tower import tables
+from two_tower import tables, text_values
 from two_tower.warehouse import Warehouse
 
 REASON = "the reviewer asked to be forgotten"
@@ -37,6 +39,26 @@ def record(warehouse: Warehouse, user_id: str) -> datetime:
     return moment
 
 
+def recognise(warehouse: Warehouse, respelled: Mapping[str, str]) -> None:
+    """Know the forgotten also by the id that is stored for them now.
+
+    Who was forgotten under an id with something invisible in it, when ids were stored as they were
+    written, is recorded by the hash of that.
+
+    Args:
+        warehouse: in the caller's transaction.
+        respelled: ids as a file writes them -> as they are stored.
+    """
+    salt = _salt(warehouse)
+    if salt is None or not respelled:
+        return
+    rows = warehouse.fetch("select user_hash from raw.forgotten_users")
+    known = {row["user_hash"] for row in rows}
+    for written, stored in respelled.items():
+        if hashlib.sha256(f"{salt}:{written}".encode()).hexdigest() in known:
+            record(warehouse, stored)
+
+
 def withhold_reviews(warehouse: Warehouse, file: str | None = None) -> int:
     """Move the reviews of forgotten people to the rejected ones, without their text.
 
@@ -53,9 +75,7 @@ def withhold_reviews(warehouse: Warehouse, file: str | None = None) -> int:
     if salt is None:
         return 0
     of_file, params = (" and file = ?", (file,)) if file is not None else ("", ())
-    hashed = f"(select {_sha256(warehouse)} from (select '{salt}' as salt, {{id}} as id) as given)"
-    forgotten = "(select user_hash from raw.forgotten_users)"
-    mine = f"{hashed.format(id='reviewer_id')} in {forgotten}{of_file}"
+    mine = f"{_is_forgotten(warehouse, salt, 'reviewer_id')}{of_file}"
     moved = warehouse.fetch(f"select count(*) as n from raw.reviews where {mine}", params)
     warehouse.execute(
         "insert into raw.rejected_reviews (file, line, reason, row_text)"
@@ -63,11 +83,11 @@ def withhold_reviews(warehouse: Warehouse, file: str | None = None) -> int:
         params,
     )
     warehouse.execute(f"delete from raw.reviews where {mine}", params)
-    field = "trim(both ' \"' from field)"
+    field = f"trim(both '\"' from {text_values.sql(warehouse.dialect, 'field')})"
     warehouse.execute(
         "update raw.rejected_reviews set row_text = '' where row_text <> '' and exists ("
         " select 1 from (select unnest(string_to_array(row_text, ',')) as field) as fields"
-        f" where {hashed.format(id=field)} in {forgotten}){of_file}",
+        f" where {_is_forgotten(warehouse, salt, field)}){of_file}",
         params,
     )
     return int(moved[0]["n"])
@@ -77,11 +97,17 @@ def withhold_users(warehouse: Warehouse) -> None:
     """Remove forgotten people from ``raw.users``, in the caller's transaction."""
     salt = _salt(warehouse)
     if salt is not None:
-        warehouse.execute(
-            f"delete from raw.users where (select {_sha256(warehouse)} from"
-            f" (select '{salt}' as salt, raw.users.id as id) as given)"
-            " in (select user_hash from raw.forgotten_users)"
-        )
+        mine = _is_forgotten(warehouse, salt, "raw.users.id")
+        warehouse.execute(f"delete from raw.users where {mine}")
+
+
+def _is_forgotten(warehouse: Warehouse, salt: str, user_id: str) -> str:
+    """Return the condition that an expression of SQL names somebody who was forgotten."""
+    return (
+        f"(select {_sha256(warehouse)} from (select '{salt}' as salt,"
+        f" {text_values.sql(warehouse.dialect, user_id)} as id) as given)"
+        " in (select user_hash from raw.forgotten_users)"
+    )
 
 
 def _salt(warehouse: Warehouse) -> str | None:

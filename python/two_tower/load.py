@@ -9,16 +9,33 @@ stay.
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pyarrow as pa
 
-from two_tower import bulk, catalogue_files, csv_files, forgotten, progress, review_files, tables
+from two_tower import (
+    bulk,
+    catalogue_files,
+    delivered_files,
+    forgotten,
+    progress,
+    review_files,
+    tables,
+    text_encoding,
+    text_values,
+)
+from two_tower.csv_files import NOT_TEXT, CsvFile
 from two_tower.errors import InputError
 from two_tower.settings import Settings
 from two_tower.warehouse import Warehouse
 
 SAMPLE_PREFIX = "dmm_reviews_sample_"
+RULES = 2
+"""Raised when the same bytes give other rows than before: then files are read again."""
+AHEAD = timedelta(days=1)
+"""A review may come from a clock or a time zone that is so far ahead."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +54,6 @@ class LoadSummary:
     """Rows in each catalogue table; empty where the folder has no catalogue."""
     seconds: float
     warnings: tuple[str, ...] = ()
-    data_as_of: str | None = None
-    """When the newest file was loaded (UTC): the data has been the same since."""
 
 
 @dataclass
@@ -47,10 +62,18 @@ class _Tally:
     loaded: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     warnings: list[str] = field(default_factory=list)
+    contents: dict[str, Path] = field(default_factory=dict)
+    """The first file of each content, by its hash."""
+
+    def warn_of_copy(self, path: Path, sha256: str) -> None:
+        """Say so where a file with rows has the very content of another one."""
+        first = self.contents.setdefault(sha256, path)
+        if first != path:
+            self.warn(f"{path} has the same content as {first}: one of them is too many")
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
-        progress.console.print(f"warning: {text}", soft_wrap=True, markup=False, highlight=False)
+        progress.warn(text)
 
 
 def load(settings: Settings, warehouse: Warehouse) -> LoadSummary:
@@ -66,7 +89,7 @@ def load(settings: Settings, warehouse: Warehouse) -> LoadSummary:
     faults: list[InputError] = []
     catalogue: dict[str, int] = {}
     try:
-        catalogue = catalogue_files.load(settings.catalogue_dir, warehouse)
+        catalogue = catalogue_files.load(settings.catalogue_dir, warehouse, tally.warn)
         if not catalogue:
             tally.warn(
                 f"no catalogue in {settings.catalogue_dir}: the videos are those in the schema"
@@ -89,36 +112,40 @@ def load(settings: Settings, warehouse: Warehouse) -> LoadSummary:
         catalogue=catalogue,
         seconds=round(time.monotonic() - started, 3),
         warnings=tuple(tally.warnings),
-        data_as_of=_newest(warehouse),
     )
 
 
-def _newest(warehouse: Warehouse) -> str | None:
-    newest = warehouse.fetch(
-        "select max(loaded_at) as loaded_at from (select loaded_at from raw.review_files"
-        " union all select loaded_at from raw.catalogue_files) as files"
-    )[0]["loaded_at"]
-    return newest.isoformat(timespec="seconds") if newest else None
+def _review_paths(settings: Settings, warehouse: Warehouse, tally: _Tally) -> dict[str, Path]:
+    """Return the review files in order by the names under which their rows are kept.
 
-
-def _review_paths(settings: Settings, warehouse: Warehouse, tally: _Tally) -> list[Path]:
-    """Return the review files in order, with a warning about what looks wrong in the folder."""
+    What is not read, and what looks wrong in the folder, is warned of.
+    """
     pattern = Path(settings.reviews_glob)
-    paths = sorted(path for path in pattern.parent.glob(pattern.name) if path.is_file())
+    delivery = delivered_files.find(
+        pattern.parent,
+        lambda name: fnmatchcase(name, pattern.name.lower()),
+        f"{pattern.name}, also .csv.gz",
+    )
+    paths = {_key(settings, pattern.parent / name): path for name, path in delivery.files.items()}
+    for text in [*delivery.passed_over, *_beside(settings.path(settings.data_dir))]:
+        tally.warn(text)
     if not paths:
         tally.warn(
             f"no file matches {settings.reviews_glob}: put review files there,"
             " or try two-tower sample-data"
         )
-    logged = {str(row["file"]) for row in warehouse.fetch("select file from raw.review_files")}
-    present = {_key(settings, path) for path in paths}
-    for name in sorted(logged - present):
+    rows = warehouse.fetch("select file, rules from raw.review_files")
+    logged = {str(row["file"]): int(row["rules"]) for row in rows}
+    for name in sorted(logged.keys() - paths.keys()):
         tally.warn(
             f"{name} is no longer there; its rows stay. To remove them:"
             f" put back a file of that name with its header alone, and load"
         )
-    sample = {name for name in logged | present if Path(name).name.startswith(SAMPLE_PREFIX)}
-    if sample and (logged | present) - sample:
+        if logged[name] < RULES:
+            _clean_stored(warehouse, name)
+    names = logged.keys() | paths.keys()
+    sample = {name for name in names if Path(name).name.startswith(SAMPLE_PREFIX)}
+    if sample and names - sample:
         tally.warn(
             f"SAMPLE DATA IS MIXED WITH REAL REVIEWS: {', '.join(sorted(sample))}. To remove it:"
             " cut these files down to their header line, load, then delete them (and put your own"
@@ -127,50 +154,92 @@ def _review_paths(settings: Settings, warehouse: Warehouse, tally: _Tally) -> li
     return paths
 
 
+def _beside(data_dir: Path) -> list[str]:
+    """Return a warning for each CSV file beside the folders that are read."""
+    found = delivered_files.find(data_dir, lambda _: True, "")
+    return [
+        f"{path} is passed over: reviews belong in {data_dir / 'reviews'}, the catalogue in"
+        f" {data_dir / 'catalogue'}"
+        for name, path in found.files.items()
+        if name.lower().endswith(".csv")
+    ]
+
+
+def _clean_stored(warehouse: Warehouse, file: str) -> None:
+    """Bring the ids of a file that cannot be read again to what they would be now."""
+    cleaned = text_values.sql(warehouse.dialect, "reviewer_id")
+    with warehouse.transaction():
+        warehouse.execute(
+            f"update raw.reviews set reviewer_id = {cleaned} where file = ?"
+            f" and reviewer_id <> {cleaned} and {cleaned} <> ''",
+            (file,),
+        )
+        warehouse.execute("update raw.review_files set rules = ? where file = ?", (RULES, file))
+
+
 def _load_reviews(
-    settings: Settings, warehouse: Warehouse, paths: list[Path], tally: _Tally
+    settings: Settings, warehouse: Warehouse, paths: dict[str, Path], tally: _Tally
 ) -> list[InputError]:
     faults = []
     loaded_before = tally.loaded
-    total = sum(path.stat().st_size for path in paths)
+    total = sum(path.stat().st_size for path in paths.values())
     with progress.bar("reviews", total) as bar:
-        for path in paths:
+        for file, path in paths.items():
             try:
-                _load_file(settings, warehouse, path, tally, bar)
+                _load_file(warehouse, file, path, tally, bar)
             except InputError as error:
                 faults.append(error)
+            except FileNotFoundError:
+                faults.append(InputError(f"{path} went away while it was read", "load again"))
     if tally.loaded > loaded_before:
         warehouse.execute("analyze raw.reviews")
     return faults
 
 
 def _load_file(
-    settings: Settings, warehouse: Warehouse, path: Path, tally: _Tally, bar: progress.Bar
+    warehouse: Warehouse, file: str, path: Path, tally: _Tally, bar: progress.Bar
 ) -> None:
-    file, before = _key(settings, path), path.stat()
-    sha256 = csv_files.sha256(path)
-    loaded, reasons, started = 0, Counter[str](), time.monotonic()
+    before, started = path.stat(), time.monotonic()
+    sha256 = delivered_files.sha256(path)
+    loaded, reasons, respelled = 0, Counter[str](), dict[str, str]()
     with warehouse.transaction():
         bulk.hold_off_others(warehouse, "raw.review_files")
-        known = warehouse.fetch("select sha256 from raw.review_files where file = ?", (file,))
-        if known == [{"sha256": sha256}]:
+        known = warehouse.fetch(
+            "select sha256, rules, rows_read from raw.review_files where file = ?", (file,)
+        )
+        if known and (known[0]["sha256"], known[0]["rules"]) == (sha256, RULES):
             tally.unchanged += 1
+            if known[0]["rows_read"]:
+                tally.warn_of_copy(path, sha256)
             bar.advance(before.st_size)
             return
-        encoding = csv_files.encoding(path)
+        encoding = text_encoding.of(path)
         if encoding == "cp932":
-            tally.warn(f"{path} is not UTF-8: it is read as CP932 (Shift_JIS)")
-        if before.st_size == 0:
-            tally.warn(f"{path} is empty")
+            tally.warn(text_encoding.READ_AS_CP932.format(path))
+        if not CsvFile(path, encoding, single_line=frozenset()).header:
+            kept = (
+                "; what was loaded from it before stays" if known and known[0]["rows_read"] else ""
+            )
+            tally.warn(f"{path} is empty{kept}")
+            if kept:
+                return
         if known:
             warehouse.execute("delete from raw.reviews where file = ?", (file,))
             warehouse.execute("delete from raw.rejected_reviews where file = ?", (file,))
-        for batch in review_files.read(path, encoding, bar.advance):
+        latest = datetime.now(UTC).replace(tzinfo=None) + AHEAD
+        for batch in review_files.read(path, encoding, bar.advance, latest):
             bulk.append(warehouse, "raw.reviews", _with_file(batch.reviews, file))
             bulk.append(warehouse, "raw.rejected_reviews", _with_file(batch.rejected, file))
             loaded += batch.reviews.num_rows
             reasons.update(batch.rejected.column("reason").to_pylist())
+            respelled |= batch.respelled
             bar.note(f"{loaded / max(time.monotonic() - started, 0.001):,.0f} rows/s")
+        if reasons[NOT_TEXT]:
+            tally.warn(
+                f"{path} is damaged: {reasons[NOT_TEXT]:,} of its rows hold bytes that are no"
+                f" {encoding.upper().removesuffix('-SIG')}, and are rejected"
+            )
+        forgotten.recognise(warehouse, respelled)
         withheld = forgotten.withhold_reviews(warehouse, file)
         loaded -= withheld
         reasons.update({forgotten.REASON: withheld} if withheld else {})
@@ -180,6 +249,8 @@ def _load_file(
         _log(warehouse, file, sha256, encoding, loaded, reasons.total())
     tally.loaded += loaded
     tally.reasons += reasons
+    if loaded + reasons.total():
+        tally.warn_of_copy(path, sha256)
 
 
 def _log(
@@ -187,12 +258,13 @@ def _log(
 ) -> None:
     warehouse.execute(
         "insert into raw.review_files"
-        " (file, sha256, encoding, rows_read, rows_loaded, rows_rejected, loaded_at)"
-        " values (?, ?, ?, ?, ?, ?, current_timestamp at time zone 'UTC')"
+        " (file, sha256, encoding, rows_read, rows_loaded, rows_rejected, loaded_at, rules)"
+        " values (?, ?, ?, ?, ?, ?, current_timestamp at time zone 'UTC', ?)"
         " on conflict (file) do update set sha256 = excluded.sha256, encoding = excluded.encoding,"
         " rows_read = excluded.rows_read, rows_loaded = excluded.rows_loaded,"
-        " rows_rejected = excluded.rows_rejected, loaded_at = excluded.loaded_at",
-        (file, sha256, encoding, loaded + rejected, loaded, rejected),
+        " rows_rejected = excluded.rows_rejected, loaded_at = excluded.loaded_at,"
+        " rules = excluded.rules",
+        (file, sha256, encoding, loaded + rejected, loaded, rejected, RULES),
     )
 
 

@@ -2,12 +2,14 @@
 
 A server unless one answers already, the work pool, the deployments of ``prefect.yaml``, and a
 worker. Ctrl-C ends what was started here, the worker first. Everything is kept in ``data/prefect``.
+``make prefect PORT=4300`` takes another port, and ``prefect.toml`` remembers it.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,70 +19,122 @@ from types import FrameType
 from urllib.parse import urlsplit
 
 import httpx
+from dotenv import dotenv_values
 
-from two_tower import pipeline
-from two_tower.errors import BusyError, TwoTowerError, UnavailableError
+from two_tower import loopback, prefect_server
+from two_tower.errors import InputError, UnavailableError
 from two_tower.failures import guarded
 from two_tower.progress import console
 from two_tower.settings import Settings, read_settings
 
-DEFAULT_API = "http://127.0.0.1:4200/api"
-POOL = "two-tower"
 START_SECONDS = 120
-# A flow that runs is given this long to end its step, or to roll it back.
-STOP_SECONDS = 30
+# A worker gives each flow half a minute to end its step, or to roll it back, before it kills it.
+STOP_SECONDS = 60
+OURS = (
+    "# Written by make prefect PORT=…: where Prefect's commands find the server of this project.\n"
+)
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """Return the environment of Prefect's programs; what is set already stays as it is."""
-    return {
-        "PREFECT_API_URL": DEFAULT_API,
-        "PREFECT_HOME": str(settings.path(settings.prefect_dir)),
-        # In memory, leases are lost with the server, and the slots of their runs are never free.
-        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
-            "prefect.server.concurrency.lease_storage.filesystem"
-        ),
-        # By default only events are removed, after seven days; so are runs that ended 90 days ago,
-        # with their logs and artifacts.
-        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        **os.environ,
-    }
+def serve(port: str | None = None) -> None:
+    """Bring everything up, and stay until Ctrl-C, SIGTERM or the end of the worker.
 
-
-def serve() -> None:
-    """Bring everything up, and stay until Ctrl-C, SIGTERM or the end of one of the two programs.
+    Args:
+        port: of the server from now on; by default the one it has.
 
     Raises:
-        UnavailableError: the server did not come up, or one of the two programs ended by itself.
+        InputError: something else listens there, or the deployments are another checkout's.
+        UnavailableError: the server did not come up, or the worker ended by itself.
     """
     settings = read_settings()
-    os.environ.update(environment(settings))
+    if port is not None:
+        choose_port(settings.project_dir, port)
+    os.environ.setdefault("PREFECT_HOME", str(settings.path(settings.prefect_dir).resolve()))
+    os.environ.setdefault("DO_NOT_TRACK", "1")
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
-    api = os.environ["PREFECT_API_URL"]
+    api = prefect_server.find(settings)
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        signal.signal(signal.SIGHUP, _interrupt)
     # A shell script starts what it puts in the background deaf to it, and what that starts too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with ExitStack() as stack:
-        if _answers(api):
-            console.print(f"A Prefect server answers at {api}: it is used, and left running.")
-        else:
-            place = urlsplit(api)
-            address = ["--host", place.hostname or "127.0.0.1", "--port", str(place.port or 4200)]
-            server = _begin(stack, "server", "start", *address)
-            _wait_for(api, server)
-        _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
-        _prefect("--no-prompt", "deploy", "--all")
-        _mark_orphans(settings)
-        worker = _begin(stack, "worker", "start", "--pool", POOL, "--name", "this-machine")
+        _have_server(stack, api)
+        worker = _begin_worker(stack, settings, api)
         console.print(
             f"\n[bold]Prefect is up[/bold]: {api.removesuffix('/api')}\n"
-            "  now:   two-tower run weekly-two-tower\n  stop:  Ctrl-C",
+            "  now:   .venv/bin/two-tower run weekly-two-tower\n  stop:  Ctrl-C",
             highlight=False,
         )
         code = worker.wait()
         raise UnavailableError(f"the worker ended (exit code {code})", "its output above says why")
+
+
+def choose_port(project: Path, port: str) -> None:
+    """Let ``prefect.toml`` name a server on another port of this machine.
+
+    Raises:
+        InputError: it is no port, or another setting names a server.
+    """
+    if not (port.isdecimal() and 0 < int(port) < 65536):
+        raise InputError(f"PORT={port} is no port", "make prefect PORT=4300")
+    api = f"http://127.0.0.1:{int(port)}/api"
+    file = project / "prefect.toml"
+    written = dotenv_values(project / ".env").get("PREFECT_API_URL")
+    named = os.environ.get("PREFECT_API_URL") or written
+    if named and named.rstrip("/") != api:
+        raise InputError(
+            f"PORT={port}, but PREFECT_API_URL, of the environment or of .env, is {named}",
+            "take one of the two away",
+        )
+    if file.exists() and not file.read_text(encoding="utf-8").startswith(OURS):
+        raise InputError(
+            f"{file} is yours, and PORT={port} would write it anew",
+            f'write url = "{api}" there, under [api]',
+        )
+    file.write_text(f'{OURS}[api]\nurl = "{api}"\n', encoding="utf-8")
+
+
+def _have_server(stack: ExitStack, api: str) -> None:
+    """Start a server unless one answers."""
+    if prefect_server.answers(api):
+        console.print(f"A Prefect server answers at {api}: it is used, and left running.")
+        return
+    if not loopback.is_loopback(api):
+        prefect_server.require(api)
+    address = ["--host", str(urlsplit(api).hostname), "--port", str(prefect_server.port(api))]
+    server = _begin(stack, "server", "start", *address)
+    deadline = time.monotonic() + START_SECONDS
+    while not _is_up(api):
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise UnavailableError(
+                f"the Prefect server did not come up at {api}", "its output above says why"
+            )
+        time.sleep(0.5)
+
+
+def _begin_worker(stack: ExitStack, settings: Settings, api: str) -> subprocess.Popen[bytes]:
+    """Deploy this checkout and start a worker for it."""
+    from two_tower import deployments
+
+    deployments.claim(settings)
+    pool = deployments.work_pool()
+    _prefect("work-pool", "create", pool, "--type", "process", "--overwrite")
+    _prefect("--no-prompt", "deploy", "--all")
+    name = socket.gethostname()
+    _mark_stopped(name, api)
+    stack.callback(_mark_stopped, name, api)
+    return _begin(stack, "worker", "start", "--pool", pool, "--name", name)
+
+
+def _mark_stopped(worker: str, api: str) -> None:
+    """Say of the runs that this machine's worker had that they are at an end."""
+    from two_tower.orchestration import mark_stopped
+
+    try:
+        if _is_up(api):
+            mark_stopped(worker)
+    except (httpx.HTTPError, RuntimeError) as error:
+        console.print(f"warning: {error!r}: runs are left as they are.", highlight=False)
 
 
 def _begin(stack: ExitStack, *arguments: str) -> subprocess.Popen[bytes]:
@@ -100,7 +154,7 @@ def _end(process: subprocess.Popen[bytes], name: str) -> None:
             process.wait(patience)
         except ProcessLookupError:
             break
-        except subprocess.TimeoutExpired:
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):  # who presses it twice is in a hurry
             continue
     console.print(f"Stopped the {name}.")
 
@@ -118,35 +172,10 @@ def _prefect(*arguments: str) -> None:
         raise UnavailableError(f"prefect {' '.join(arguments)} failed:\n{done.stdout}")
 
 
-def _mark_orphans(settings: Settings) -> None:
-    """Do what a run's preflight does: a slot that leaked would keep that very run waiting."""
-    from two_tower.orchestration import mark_orphans
-
+def _is_up(api: str) -> bool:
     try:
-        with pipeline.alone(settings.model_copy(update={"retry_seconds": 0.0}), pipeline.STEPS):
-            for run in mark_orphans(settings):
-                console.print(f"Marked run {run} Crashed: its process has gone.")
-    except BusyError as error:
-        console.print(f"{error}: runs are left as they are.", highlight=False)
-    except TwoTowerError as error:
-        console.print(f"warning: {error}: runs are left as they are.", highlight=False)
-
-
-def _wait_for(api: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not _answers(api):
-        if server.poll() is not None or time.monotonic() > deadline:
-            raise UnavailableError(
-                f"the Prefect server did not come up at {api}",
-                "its output above says why; is the port taken?",
-            )
-        time.sleep(0.5)
-
-
-def _answers(api: str) -> bool:
-    try:
-        return httpx.get(f"{api}/health", timeout=5).is_success
-    except httpx.HTTPError:
+        return prefect_server.answers(api)
+    except InputError:  # while it starts
         return False
 
 
@@ -155,4 +184,4 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    guarded(serve)
+    guarded(lambda: serve(*sys.argv[1:]))

@@ -6,11 +6,11 @@ What is done, and in which order, is :mod:`two_tower.pipeline`'s. The flows in `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import psutil
 import psycopg
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -18,36 +18,31 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
-from prefect.deployments import run_deployment
-from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_logger
 from prefect.runtime import flow_run as this_run
 from prefect.states import Completed, Crashed, Failed
 
 from two_tower import model_card, pipeline, run_report
 from two_tower.database_errors import explained
+from two_tower.deployments import TAG
 from two_tower.errors import (
     BusyError,
     GateError,
-    InputError,
     NotEnoughDataError,
     TwoTowerError,
-    UnavailableError,
 )
 from two_tower.settings import Settings, read_settings
 from two_tower.warehouse import open_warehouse
 
-TAG = "two-tower"
 ALIVE = ["RUNNING", "PENDING", "CANCELLING"]
 # A run that has begun and neither ended nor taken the lock may be waiting for the database.
 GRACE = timedelta(minutes=1)
 
 
 @task(cache_policy=NO_CACHE)
-def run_step(name: str, version: str | None, as_of: datetime | None) -> pipeline.Summary:
+def run_step(name: str, version: str | None) -> pipeline.Summary:
     """Run one step. It reads its settings itself, which keeps secrets out of Prefect's database."""
-    settings = read_settings().model_copy(update={"as_of": as_of})
-    return pipeline.run_step(name, settings, version, in_run=True)
+    return pipeline.run_step(name, read_settings(), version, in_run=True)
 
 
 def walk(name: str, steps: Sequence[pipeline.Step], version: str | None = None) -> Any:
@@ -60,16 +55,13 @@ def walk(name: str, steps: Sequence[pipeline.Step], version: str | None = None) 
 
     Returns:
         The final state: Completed, by name Skipped where another run is at work and NotEnoughData
-        where there is nothing to do it on; Failed, by name Refused where a gate refused.
+        where there is too little to train on yet; Failed, by name Refused where a gate refused.
     """
     settings = read_settings()
     summaries: dict[str, pipeline.Summary] = {}
 
     def do(step: str, settings: Settings, version: str | None) -> pipeline.Summary:
-        # The features are as of the moment the data came: the same data, the same features.
-        loaded = summaries.get("load", {}).get("data_as_of")
-        as_of = settings.as_of or (datetime.fromisoformat(loaded) if loaded else None)
-        summary: pipeline.Summary = run_step.with_options(name=step)(step, version, as_of)
+        summary: pipeline.Summary = run_step.with_options(name=step)(step, version)
         return summary
 
     try:
@@ -80,7 +72,14 @@ def walk(name: str, steps: Sequence[pipeline.Step], version: str | None = None) 
     except BusyError as error:
         return Completed(name="Skipped", message=_told(error))
     except NotEnoughDataError as error:
-        state = Completed(name="NotEnoughData", message=_told(error))
+        message = _told(error)
+        # A scheduled run comes again when there is more; who asks for a rollback gets none.
+        is_asked_for = steps is pipeline.ROLLBACK_STEPS
+        state = (
+            Failed(message=message)
+            if is_asked_for
+            else Completed(name="NotEnoughData", message=message)
+        )
     except GateError as error:
         state = Failed(name="Refused", message=_told(error))
     except Exception as error:
@@ -115,39 +114,35 @@ def _report(
         create_table_artifact(rows, key=f"{name}-gates", description="Gates in front of a release")
 
 
-def start(name: str) -> str:
-    """Start a deployment by its bare name and return the id of its flow run.
-
-    Raises:
-        InputError: there is no such deployment.
-        UnavailableError: Prefect's API did not answer.
-    """
-    try:
-        run = run_deployment(f"{name}/{name}", timeout=0, as_subflow=False)
-    except ObjectNotFound as error:
-        raise InputError(
-            f"no deployment {name}/{name}",
-            "prefect deployment ls shows them; prefect deploy --all makes them",
-        ) from error
-    except (httpx.HTTPError, RuntimeError) as error:
-        raise UnavailableError(
-            f"Prefect's API did not answer: {error}", "set PREFECT_API_URL; is the server running?"
-        ) from error
-    return str(run.id)
-
-
-def mark_orphans(settings: Settings) -> list[str]:
+def mark_orphans(settings: Settings) -> None:
     """Mark runs Crashed whose process has gone, and free the slots that nobody holds.
 
     Call it with the lock of a run held: whoever says to be running and does not hold it is dead, or
     about to be Skipped. A worker that was lost together with its run cannot say so, and its slot
     would keep every later run of the deployment waiting.
-
-    Returns:
-        The ids of the runs that were marked.
     """
     long_ago = datetime.now(UTC) - GRACE - timedelta(seconds=settings.retry_seconds)
-    marked = []
+    _mark(
+        lambda run: str(run.id) != this_run.id and run.state.timestamp < long_ago,
+        "Its process has gone: another run got hold of the lock.",
+    )
+
+
+def mark_stopped(worker: str) -> None:
+    """Mark runs Crashed that a worker of this machine, of this name, had and that have gone.
+
+    A slot that they hold would keep the next run waiting.
+    """
+    _mark(
+        lambda run: (
+            run.labels.get("prefect.worker.name") == worker
+            and not _is_alive(run.infrastructure_pid)
+        ),
+        "It was stopped together with its worker; the next run goes on where it was cut short.",
+    )
+
+
+def _mark(is_dead: Callable[[Any], bool], message: str) -> None:
     with get_client(sync_client=True) as client:
         ours = client.read_deployments(
             deployment_filter=DeploymentFilter.model_validate({"tags": {"all_": [TAG]}})
@@ -158,18 +153,19 @@ def mark_orphans(settings: Settings) -> list[str]:
                     {"state": {"type": {"any_": ALIVE}}, "deployment_id": {"any_": [deployment.id]}}
                 )
             )
-            dead = [
-                run
-                for run in alive
-                if str(run.id) != this_run.id and run.state.timestamp < long_ago
-            ]
+            dead = [run for run in alive if is_dead(run)]
             for run in dead:
-                message = "Its process has gone: another run got hold of the lock."
                 client.set_flow_run_state(run.id, Crashed(message=message), force=True)
                 get_logger("two_tower").warning("%s: %s", run.name, message)
-                marked.append(str(run.id))
             _free_slots(client, deployment.id, len(alive) - len(dead))
-    return marked
+
+
+def _is_alive(pid: str | None) -> bool:
+    """Return whether a process of this machine is there, and not as a zombie alone."""
+    try:
+        return pid is not None and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _free_slots(client: Any, deployment_id: Any, runs: int) -> None:

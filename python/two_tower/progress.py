@@ -18,6 +18,11 @@ from rich.progress import (
 console = Console(stderr=True)
 
 
+def warn(text: str) -> None:
+    """Print a warning on stderr, as soon as it is known."""
+    console.print(f"warning: {text}", soft_wrap=True, markup=False, highlight=False)
+
+
 class Bar:
     """One bar: ``advance`` by a number of units, ``note`` to show figures beside it."""
 

@@ -24,6 +24,7 @@ from two_tower.errors import InputError, NotEnoughDataError, UnavailableError
 from two_tower.layout import PAST_KINDS
 from two_tower.registry import Registry
 from two_tower.settings import Settings
+from two_tower.text_values import clean
 from two_tower.warehouse import open_warehouse
 
 logger = logging.getLogger("two_tower")
@@ -96,6 +97,7 @@ class Recommender:
         Raises:
             NotEnoughDataError: there is no video yet.
         """
+        user_id = clean(user_id)
         if not self._has_vector(user_id):
             seen = self._seen(user_id) if exclude_seen else []
             found = self._encoded(lambda encoder: self._encode_user(encoder, user_id), limit, seen)
@@ -302,6 +304,6 @@ class Recommender:
 
 def _uuid(text: str) -> uuid.UUID:
     try:
-        return uuid.UUID(text)
+        return uuid.UUID(clean(text))
     except ValueError as error:
         raise InputError(f"{text!r} is no video id", "a video id is a UUID") from error

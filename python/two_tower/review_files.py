@@ -1,6 +1,6 @@
 """Review files: which rows are reviews, and why the others are not."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,18 +11,21 @@ import pyarrow.compute as pc
 
 from two_tower.csv_files import CsvFile, Lines, Rejected, Row
 from two_tower.review_values import moment, moment_column, star_column, stars
+from two_tower.text_values import LOST, MAX_ID, MAX_URL, clean, clean_column
 
 REQUIRED = ("product_url", "reviewer_id", "stars")
 OPTIONAL = "reviewed_at"
-MAX_REVIEWER_ID = 500  # characters: it becomes a key, and Postgres indexes at most 2,704 bytes
 
 TOO_FEW = "too few fields"
 TOO_MANY = "too many fields"
 NO_URL = "product_url is empty"
 NO_REVIEWER = "reviewer_id is empty"
-LONG_REVIEWER = f"reviewer_id is longer than {MAX_REVIEWER_ID} characters"
+LONG_URL = f"product_url is longer than {MAX_URL} characters"
+LONG_REVIEWER = f"reviewer_id is longer than {MAX_ID} characters"
+LOST_REVIEWER = "reviewer_id has lost characters (U+FFFD)"
 BAD_STARS = "stars is not a number from 1 to 5"
 BAD_MOMENT = "reviewed_at is not a date or a time"
+FUTURE = "reviewed_at is in the future"
 
 REVIEWS = pa.schema(
     [
@@ -50,9 +53,13 @@ class ReviewBatch:
     """Columns of :data:`REVIEWS`."""
     rejected: pa.RecordBatch
     """Columns of :data:`REJECTED`."""
+    respelled: dict[str, str]
+    """Reviewer ids that were written otherwise than they are stored: as written -> as stored."""
 
 
-def read(path: Path, encoding: str, advance: Callable[[int], None]) -> Iterator[ReviewBatch]:
+def read(
+    path: Path, encoding: str, advance: Callable[[int], None], latest: datetime = datetime.max
+) -> Iterator[ReviewBatch]:
     """Yield a review file's rows, block by block, accepted and rejected.
 
     Blank lines are not rows. NUL bytes are taken out; what then is a good row is one. In the text
@@ -60,8 +67,9 @@ def read(path: Path, encoding: str, advance: Callable[[int], None]) -> Iterator[
 
     Args:
         path: the file.
-        encoding: as :func:`two_tower.csv_files.encoding` found it.
+        encoding: as :func:`two_tower.text_encoding.of` found it.
         advance: called with the number of bytes that were read.
+        latest: UTC; a review that says it was made later is rejected.
 
     Raises:
         InputError: a required column is missing, or the file is no CSV file.
@@ -70,12 +78,12 @@ def read(path: Path, encoding: str, advance: Callable[[int], None]) -> Iterator[
     file.require(REQUIRED)
     for block in file.blocks(advance):
         if isinstance(block, Lines):
-            yield _plain_batch(file.header, block)
+            yield _plain_batch(file.header, block, latest)
         else:
-            yield _batch(file.header, block.rows, block.rejected)
+            yield _batch(file.header, block.rows, block.rejected, latest)
 
 
-def _plain_batch(header: list[str], block: Lines) -> ReviewBatch:
+def _plain_batch(header: list[str], block: Lines, latest: datetime) -> ReviewBatch:
     """Take the rows that are beyond doubt by column, and the others one by one.
 
     Columns are ten times as fast; they only ever accept what :func:`_batch` would.
@@ -87,67 +95,95 @@ def _plain_batch(header: list[str], block: Lines) -> ReviewBatch:
     parts = parts.filter(pa.array(is_split))
 
     def column(name: str) -> pa.Array:
-        return pc.utf8_trim_whitespace(pc.list_element(parts, header.index(name)))
+        return pc.list_element(parts, header.index(name))
 
-    urls, reviewers = column("product_url"), column("reviewer_id")
-    ratings = star_column(column("stars"))
+    urls, reviewers = (clean_column(column(name)) for name in ("product_url", "reviewer_id"))
+    ratings = star_column(clean_column(column("stars")))
     moments, is_moment = pa.nulls(len(parts), pa.timestamp("us")), np.ones(len(parts), dtype=bool)
     if OPTIONAL in header:
-        moments, is_moment = moment_column(column(OPTIONAL))
-    is_good = is_moment & pc.and_(
-        pc.and_(pc.not_equal(urls, ""), pc.not_equal(reviewers, "")),
-        pc.and_(pc.less_equal(pc.utf8_length(reviewers), MAX_REVIEWER_ID), ratings.is_valid()),
-    ).to_numpy(zero_copy_only=False)
+        moments, is_moment = moment_column(clean_column(column(OPTIONAL)))
+    is_good = pa.array(is_moment)
+    for condition in (
+        pc.not_equal(urls, ""),
+        pc.less_equal(pc.utf8_length(urls), MAX_URL),
+        pc.not_equal(reviewers, ""),
+        pc.less_equal(pc.utf8_length(reviewers), MAX_ID),
+        pc.invert(pc.match_substring(reviewers, LOST)),
+        ratings.is_valid(),
+        pc.fill_null(pc.less_equal(moments, pa.scalar(latest, moments.type)), True),
+    ):
+        is_good = pc.and_(is_good, condition)
     reviews = pa.record_batch(
         [pa.array(places + block.number), urls, reviewers, ratings, moments], schema=REVIEWS
-    ).filter(pa.array(is_good))
+    ).filter(is_good)
     in_doubt = np.ones(len(lines), dtype=bool)
-    in_doubt[places[is_good]] = False
-    others = _batch(header, block.rows(np.flatnonzero(in_doubt).tolist()), [])
-    return ReviewBatch(pa.concat_batches([reviews, others.reviews]), others.rejected)
+    in_doubt[places[is_good.to_numpy(zero_copy_only=False)]] = False
+    others = _batch(header, block.rows(np.flatnonzero(in_doubt).tolist()), [], latest)
+    written = pc.utf8_trim_whitespace(column("reviewer_id").filter(is_good))
+    stored = reviews.column("reviewer_id")
+    is_other = pc.not_equal(written, stored)
+    respelled = zip(
+        written.filter(is_other).to_pylist(), stored.filter(is_other).to_pylist(), strict=True
+    )
+    return ReviewBatch(
+        pa.concat_batches([reviews, others.reviews]),
+        others.rejected,
+        dict(respelled) | others.respelled,
+    )
 
 
-def _batch(header: list[str], rows: list[Row], rejected: list[Rejected]) -> ReviewBatch:
+def _batch(
+    header: list[str], rows: list[Row], rejected: list[Rejected], latest: datetime
+) -> ReviewBatch:
     width = len(header)
     url_at, reviewer_at, stars_at = (header.index(name) for name in REQUIRED) if rows else (0, 0, 0)
     moment_at = header.index(OPTIONAL) if OPTIONAL in header else None
-    lines: list[int] = []
-    urls: list[str] = []
-    reviewers: list[str] = []
-    ratings: list[float] = []
-    moments: list[datetime | None] = []
+    accepted: list[tuple[int, str, str, float | None, datetime | None]] = []
+    respelled: dict[str, str] = {}
     for line, fields, text in rows:
         if len(fields) != width:
             rejected.append((line, TOO_FEW if len(fields) < width else TOO_MANY, text))
             continue
-        url, reviewer = fields[url_at].strip(), fields[reviewer_at].strip()
-        rating = stars(fields[stars_at])
-        if not url or not reviewer or rating is None or len(reviewer) > MAX_REVIEWER_ID:
-            rejected.append((line, _fault(url, reviewer), text))
+        url, reviewer = clean(fields[url_at]), clean(fields[reviewer_at])
+        rating = stars(clean(fields[stars_at]))
+        at, fault = None, _fault(url, reviewer, rating)
+        if not fault and moment_at is not None and (written := clean(fields[moment_at])):
+            at, fault = _moment(written, latest)
+        if fault:
+            rejected.append((line, fault, text))
             continue
-        at = None
-        if moment_at is not None and (written := fields[moment_at].strip()):
-            try:
-                at = moment(written)
-            except ValueError:
-                rejected.append((line, BAD_MOMENT, text))
-                continue
-        lines.append(line)
-        urls.append(url)
-        reviewers.append(reviewer)
-        ratings.append(rating)
-        moments.append(at)
-    rejected.sort()
-    columns = list(zip(*rejected, strict=True)) or [(), (), ()]
+        accepted.append((line, url, reviewer, rating, at))
+        if reviewer != (written := fields[reviewer_at].strip()):
+            respelled[written] = reviewer
     return ReviewBatch(
-        pa.record_batch([lines, urls, reviewers, ratings, moments], schema=REVIEWS),
-        pa.record_batch([list(column) for column in columns], schema=REJECTED),
+        _record_batch(accepted, REVIEWS), _record_batch(sorted(rejected), REJECTED), respelled
     )
 
 
-def _fault(url: str, reviewer: str) -> str:
+def _record_batch(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True) if rows else ([] for _ in schema)
+    return pa.record_batch([list(column) for column in columns], schema=schema)
+
+
+def _fault(url: str, reviewer: str, rating: float | None) -> str:
+    """Return what is wrong with a row but for its moment; nothing where nothing is."""
     if not url:
         return NO_URL
+    if len(url) > MAX_URL:
+        return LONG_URL
     if not reviewer:
         return NO_REVIEWER
-    return LONG_REVIEWER if len(reviewer) > MAX_REVIEWER_ID else BAD_STARS
+    if len(reviewer) > MAX_ID:
+        return LONG_REVIEWER
+    if LOST in reviewer:
+        return LOST_REVIEWER
+    return BAD_STARS if rating is None else ""
+
+
+def _moment(written: str, latest: datetime) -> tuple[datetime | None, str]:
+    """Return a moment, or what is wrong with it."""
+    try:
+        at = moment(written)
+    except ValueError:
+        return None, BAD_MOMENT
+    return (at, "") if at <= latest else (None, FUTURE)

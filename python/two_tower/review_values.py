@@ -1,7 +1,7 @@
-"""Ratings and moments as people write them: one by one, and whole columns at once."""
+"""Ratings, moments and days as people write them: one by one, and whole columns at once."""
 
 import re
-from datetime import UTC, datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 import numpy as np
@@ -9,8 +9,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_SLASHED = re.compile(r"(\d{4})/(\d{1,2})/(\d{1,2})(?:[ T](\d{1,2}):(\d{2})(?::(\d{2}))?)?")
-_EPOCH = re.compile(r"\d{9,10}(\.\d+)?")
+_SLASHED = re.compile(
+    r"([0-9]{4})/([0-9]{1,2})/([0-9]{1,2})(?:[ T]([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?)?"
+)
+_NUMBER = re.compile(r"([0-9]+)(\.[0-9]+)?")
+_EPOCH = datetime(1970, 1, 1)
+# There was no web to review anything on: a number of seconds before it is something else.
+_FIRST = datetime(1990, 1, 1)
+# Python takes any character between day and time, and so a digit too many for an hour.
+_ISO = re.compile(r"[0-9]{4}-?([0-9]{2}-?[0-9]{2}|W[0-9]{2}-?[0-9])([T ].*)?")
 _ZONE = r"(Z|[+-](0\d|1[0-4]):[0-5]\d)"
 # What Arrow reads as Python does, if the day exists.
 _TIME = r"\d{2}:\d{2}(:\d{2}(\.\d{3}|\.\d{6})?)?"
@@ -31,20 +38,20 @@ def moment(text: str) -> datetime:
     """Return a moment as UTC without time zone. A text that names no offset is UTC already.
 
     Accepted: ISO 8601 with or without time and offset; ``YYYY/MM/DD``, with or without ``HH:MM`` or
-    ``HH:MM:SS``; seconds since 1970 (9 or 10 digits, decimals allowed).
+    ``HH:MM:SS``; of digits alone 8 (a day), 9 or 10 (seconds since 1970) or 13 (milliseconds), both
+    from 1990 on, with decimals or without.
 
     Raises:
         ValueError: it is none of these.
     """
-    if "/" in text:
-        match = _SLASHED.fullmatch(text)
-        if match is None:
+    number = _NUMBER.fullmatch(text)
+    if number is not None and len(number[1]) in (9, 10, 13):
+        unit = "milliseconds" if len(number[1]) == 13 else "seconds"
+        value = _EPOCH + timedelta(**{unit: float(text)})
+        if value < _FIRST:
             raise ValueError(text)
-        year, month, day, hour, minute, second = (int(part or 0) for part in match.groups())
-        return datetime(year, month, day, hour, minute, second)
-    if _EPOCH.fullmatch(text):
-        return datetime.fromtimestamp(float(text), UTC).replace(tzinfo=None)
-    value = datetime.fromisoformat(text)
+        return value
+    value = _written(text)
     offset = value.utcoffset()
     if offset is None:
         return value
@@ -52,6 +59,26 @@ def moment(text: str) -> datetime:
         return value.replace(tzinfo=None) - offset
     except OverflowError as error:
         raise ValueError(text) from error
+
+
+def day(text: str) -> date:
+    """Return a day as it is written, whatever the time and the offset behind it.
+
+    Raises:
+        ValueError: it is none. A number of seconds is not taken for a day: it has no time zone.
+    """
+    return _written(text).date()
+
+
+def _written(text: str) -> datetime:
+    """Return a day, or a moment with the offset that is written, if there is one."""
+    slashed = _SLASHED.fullmatch(text)
+    if slashed is not None:
+        year, month, day, hour, minute, second = (int(part or 0) for part in slashed.groups())
+        return datetime(year, month, day, hour, minute, second)
+    if _ISO.fullmatch(text) is None:
+        raise ValueError(text)
+    return datetime.fromisoformat(text)
 
 
 def star_column(texts: pa.Array) -> pa.Array:

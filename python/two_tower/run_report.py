@@ -7,7 +7,7 @@ from two_tower.pipeline import STEPS, Step, Summary
 
 
 def as_markdown(summaries: Mapping[str, Summary], steps: Sequence[Step] = STEPS) -> str:
-    """Return a Markdown table of all steps, in their order.
+    """Return a Markdown table of all steps, in their order, and what they warned of.
 
     Args:
         summaries: what :func:`two_tower.pipeline.run_step` returned, by step name; a step that has
@@ -24,7 +24,9 @@ def as_markdown(summaries: Mapping[str, Summary], steps: Sequence[Step] = STEPS)
         counts = ", ".join(f"{name} {value:,}" for name, value in _counts(summary))
         lines.append(f"| {step.name} | {summary['seconds']:.1f} | {counts} |")
     total = sum(summary["seconds"] for summary in summaries.values())
-    return "\n".join([*lines, f"| **all** | **{total:.1f}** | |"])
+    lines += [f"| **all** | **{total:.1f}** | |"]
+    warnings = [text for summary in summaries.values() for text in summary.get("warnings", [])]
+    return "\n".join([*lines, *(f"\nwarning: {text}" for text in warnings)])
 
 
 def _counts(summary: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

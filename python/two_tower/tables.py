@@ -8,7 +8,7 @@ RAW = """
 create table if not exists raw.review_files (
     file text primary key, sha256 text not null, encoding text not null,
     rows_read bigint not null, rows_loaded bigint not null, rows_rejected bigint not null,
-    loaded_at timestamp not null
+    loaded_at timestamp not null, rules integer default 1
 );
 create table if not exists raw.reviews (
     file text not null, line bigint not null, product_url text not null,
@@ -19,7 +19,7 @@ create table if not exists raw.rejected_reviews (
 );
 create table if not exists raw.catalogue_files (
     file text primary key, sha256 text not null, rows_loaded bigint not null,
-    loaded_at timestamp not null
+    loaded_at timestamp not null, rules integer default 1
 );
 create table if not exists raw.videos (
     id uuid primary key, title text, thumbnail_url text, product_url text, source text,
@@ -90,9 +90,17 @@ def ensure_schema(warehouse: Warehouse, name: str) -> None:
 
 
 def ensure_raw(warehouse: Warehouse) -> None:
-    """Create the raw tables that are not there yet."""
+    """Create the raw tables that are not there yet, and the columns that came later."""
     ensure_schema(warehouse, "raw")
     _run(warehouse, RAW)
+    for table in ("review_files", "catalogue_files"):
+        # Asked first: an `alter table` waits for whoever reads the table, and holds up who comes.
+        if not warehouse.fetch(
+            "select 1 as found from information_schema.columns where table_schema = 'raw'"
+            " and table_name = ? and column_name = 'rules'",
+            (table,),
+        ):
+            warehouse.execute(f"alter table raw.{table} add column rules integer default 1")
 
 
 def ensure_evaluation(warehouse: Warehouse) -> None:

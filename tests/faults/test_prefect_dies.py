@@ -19,7 +19,7 @@ import pytest
 from conftest import make_settings
 from faults.invariants import CHECKED, Served, answers_of_one_release, latest_matches, served
 from flows.prefect_server import PrefectServer, running_server
-from flows.test_weekly_two_tower import scratch_project
+from flows.scratch_project import scratch_project
 from two_tower import embedded, sample_data
 from two_tower.errors import ExitCode
 from two_tower.registry import Registry

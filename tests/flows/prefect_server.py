@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +18,8 @@ from typing import Any
 
 import httpx
 
+from postgres_server import free_port
+
 START_SECONDS = 180
 TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
@@ -29,18 +30,22 @@ class PrefectServer:
     Args:
         home: the folder of the server.
         environment: more of it, for the server and for what runs on it.
+        host: where it listens.
 
     Attributes:
         processes: the last that was begun, by its name.
     """
 
-    def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, home: Path, environment: Mapping[str, str], host: str = "127.0.0.1") -> None:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.host, self.port = host, free_port()
         self.home = home
-        self.api = httpx.Client(base_url=f"http://127.0.0.1:{self.port}/api/", timeout=120)
+        login = environment.get("PREFECT_API_AUTH_STRING")
+        self.api = httpx.Client(
+            base_url=f"http://{host}:{self.port}/api/",
+            timeout=120,
+            auth=tuple(login.split(":", 1)) if login else None,
+        )
         others = ("PREFECT_", "TWO_TOWER_", "DATABASE_URL")  # the developer's own
         kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         self.environment = {
@@ -91,7 +96,7 @@ class PrefectServer:
     @contextmanager
     def serving(self) -> Iterator[None]:
         """Keep the server itself running inside the block."""
-        start = ("server", "start", "--host", "127.0.0.1", "--port", str(self.port), "--no-ui")
+        start = ("server", "start", "--host", self.host, "--port", str(self.port))
         with self.process(*start, cwd=self.home) as log:
             self.wait_until_healthy(log)
             yield
@@ -153,12 +158,14 @@ class PrefectServer:
 
 
 @contextmanager
-def running_server(environment: Mapping[str, str] | None = None) -> Iterator[PrefectServer]:
+def running_server(
+    environment: Mapping[str, str] | None = None, host: str = "127.0.0.1"
+) -> Iterator[PrefectServer]:
     """Start a server with a folder of its own, and stop it at the block's end."""
     with ExitStack() as stack:
         home = Path(tempfile.mkdtemp(prefix="pf", dir="/tmp"))
         stack.callback(shutil.rmtree, home, ignore_errors=True)
-        server = PrefectServer(home, environment or {})
+        server = PrefectServer(home, environment or {}, host)
         stack.callback(server.api.close)
         stack.enter_context(server.serving())
         yield server

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
+import tomllib
 from typing import Any
 
 import pytest
 
-from conftest import make_settings
+from conftest import PROJECT_DIR
 from flows.prefect_server import PrefectServer, running_server
-from two_tower import local_prefect
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect")]
 
@@ -49,8 +49,9 @@ def kept(server: PrefectServer) -> dict[str, set[str]]:
 
 
 def test_runs_that_ended_a_season_ago_go_with_their_logs_and_artifacts() -> None:
-    given = local_prefect.environment(make_settings("embedded"))
-    chosen = {name: value for name, value in given.items() if name.startswith("PREFECT_SERVER_")}
+    project = tomllib.loads((PROJECT_DIR / "pyproject.toml").read_text(encoding="utf-8"))
+    vacuum = project["tool"]["prefect"]["server"]["services"]["db_vacuum"]["enabled"]
+    chosen = {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": vacuum}
     often = {"PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "1"}
     with running_server(chosen | often) as server:
         old, young = ended_run(server, 91), ended_run(server, 89)

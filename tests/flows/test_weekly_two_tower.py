@@ -1,44 +1,73 @@
-"""The weekly run on a real Prefect server: deployed, picked up by a worker, and looked at."""
+"""The weekly run on a real Prefect server: deployed, picked up by a worker, and looked at.
+
+As on several hosts: the server has a login and an address that is not this machine's own, the
+checkout that was deployed from is not where the worker's is, and the database is a Postgres over
+TCP with a plain role.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
-import shutil
+import os
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 
 from conftest import PROJECT_DIR, make_settings
 from flows.prefect_server import TERMINAL, PrefectServer, running_server
-from two_tower import embedded, locks, sample_data
+from flows.scratch_project import scratch_project
+from postgres_server import PASSWORD, PostgresServer
+from two_tower import locks, sample_data
+from two_tower.errors import ExitCode
 from two_tower.pipeline import STEPS
+from two_tower.settings import Settings
 
 DEPLOYMENT = "weekly-two-tower/weekly-two-tower"
-PROJECT_FILES = ("dbt_project.yml", "selectors.yml", "prefect.yaml", "profiles.yml.example")
-PROJECT_FOLDERS = ("flows", "macros", "models", "tests/dbt")
+LOGIN = {
+    "PREFECT_SERVER_API_AUTH_STRING": "operator:a long password",
+    "PREFECT_API_AUTH_STRING": "operator:a long password",
+}
+OF_CLIENTS = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
+BROWSERS = "https://prefect.example/api"
+# Of this machine, and no address that anybody calls it by: to our commands it is another host.
+OTHER_HOST = "127.0.0.2"
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect")]
 
 
 @dataclass
 class Deployed:
-    """A scratch copy of the project, deployed, with a worker waiting for its runs."""
+    """The worker's checkout, with a worker waiting for runs of what another one deployed.
+
+    Attributes:
+        project: the worker's checkout.
+        deployed_from: the folder of the other one, which is on no machine that is here.
+        database_url: of the runs.
+    """
 
     project: Path
+    deployed_from: Path
+    database_url: str
     server: PrefectServer
     worker_log: Path
+
+    @property
+    def settings(self) -> Settings:
+        return make_settings("postgres", database_url=self.database_url)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.database_url) as connection:
+            return connection.execute(query).fetchall()
 
     def run(self, *arguments: str, seconds: float, name: str = "weekly-two-tower") -> Any:
         deployment = f"{name}/{name}"
@@ -70,43 +99,36 @@ class Deployed:
         return str(artifact["data"])
 
 
-@contextmanager
-def scratch_project() -> Iterator[Path]:
-    """A copy of what a run reads, in a folder that is short enough for a socket."""
-    folder = Path(tempfile.mkdtemp(prefix="tt-", dir="/tmp"))
-    folder.chmod(0o755)  # as root the embedded server runs as a user of its own
-    try:
-        for name in PROJECT_FILES:
-            shutil.copyfile(PROJECT_DIR / name, folder / name)
-        for name in PROJECT_FOLDERS:
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(PROJECT_DIR / name, folder / name, ignore=ignored)
-        shutil.copyfile(folder / "profiles.yml.example", folder / "profiles.yml")
-        yield folder
-    finally:
-        embedded.stop(make_settings("embedded", postgres_dir=folder / "data" / "postgres"))
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 @pytest.fixture(scope="module")
-def deployed() -> Iterator[Deployed]:
-    with scratch_project() as project, running_server() as server:
-        server.command("work-pool", "create", "two-tower", "--type", "process", cwd=project)
-        elsewhere = server.home  # a worker need not be started in the project
-        with server.process("worker", "start", "--pool", "two-tower", cwd=elsewhere) as log:
-            server.command("deploy", "--all", cwd=project)
-            yield Deployed(project, server, log)
+def deployed(postgres_server: PostgresServer) -> Iterator[Deployed]:
+    database_url = postgres_server.prepare("flows")
+    with (
+        scratch_project() as project,
+        running_server({**LOGIN, "PREFECT_SERVER_UI_API_URL": BROWSERS}, OTHER_HOST) as server,
+    ):
+        with scratch_project() as elsewhere:
+            server.command("work-pool", "create", "two-tower", "--type", "process", cwd=elsewhere)
+            server.command("deploy", "--all", cwd=elsewhere)
+        # As the runbook prints it: what a worker has to know is in its checkout's .env.
+        lines = [
+            *(f"{name}='{server.environment.pop(name)}'" for name in OF_CLIENTS),
+            "TWO_TOWER_TARGET=postgres",
+            f"DATABASE_URL={database_url}",
+        ]
+        (project / ".env").write_text("\n".join(lines))
+        server.environment["TWO_TOWER_PROJECT_DIR"] = str(project)
+        with server.process("worker", "start", "--pool", "two-tower", cwd=project) as log:
+            yield Deployed(project, elsewhere, database_url, server, log)
 
 
-def test_the_deployment_runs_this_checkout_every_week_in_a_named_time_zone(
+def test_the_deployment_is_of_one_checkout_every_week_in_a_named_time_zone(
     deployed: Deployed,
 ) -> None:
     found = {row["name"]: row for row in deployed.server.post("deployments/filter")}
     assert found.keys() == {"weekly-two-tower", "daily-embeddings", "rollback"}
     for deployment in found.values():
         (pull,) = deployment["pull_steps"]
-        directory = pull["prefect.deployments.steps.set_working_directory"]["directory"]
-        assert Path(directory) == deployed.project.resolve()
+        assert Path(pull["two_tower.checkout.enter"]["directory"]) == deployed.deployed_from
         assert deployment["global_concurrency_limit"]["limit"] == 1
         assert deployment["concurrency_options"]["collision_strategy"] == "ENQUEUE"
         for schedule in deployment["schedules"]:
@@ -137,6 +159,19 @@ def test_the_schedules_make_runs(deployed: Deployed) -> None:
     assert found == wanted
 
 
+def test_browsers_get_an_address_of_the_api_and_a_login_is_wanted(deployed: Deployed) -> None:
+    page = f"http://{OTHER_HOST}:{deployed.server.port}"
+    shown = httpx.get(f"{page}/ui-settings").json()
+    assert (shown["api_url"], shown["auth"]) == (BROWSERS, "BASIC")
+    assert httpx.get(f"{page}/api/admin/version").status_code == httpx.codes.UNAUTHORIZED
+
+    refused = typed(deployed, "run", "weekly-two-tower", PREFECT_API_AUTH_STRING="")
+
+    assert refused.returncode == ExitCode.BAD_INPUT
+    assert f"the Prefect server at {page}/api wants a login" in refused.stderr
+    assert "PREFECT_API_AUTH_STRING" in refused.stderr
+
+
 def test_a_failing_step_fails_the_run_and_the_report_says_where(deployed: Deployed) -> None:
     reviews = deployed.project / "bad" / "reviews"
     reviews.mkdir(parents=True)
@@ -159,13 +194,8 @@ def test_the_run_goes_the_whole_way_and_leaves_a_release_and_a_report(deployed: 
     assert run["state_type"] == "COMPLETED", deployed.worker_log.read_text()
     states = deployed.states(run, expected=len(STEPS))
     assert list(states.items()) == [(step.name, "COMPLETED") for step in STEPS]
-    settings = make_settings("embedded", postgres_dir=deployed.project / "data" / "postgres")
-    with psycopg.connect(embedded.url(settings)) as connection:
-        ((version,),) = connection.execute(
-            "select version from two_tower.model_releases"
-        ).fetchall()
-        answer = connection.execute("select video_id from recommend_videos('nobody', 5)").fetchall()
-    assert len(answer) == 5
+    ((version,),) = deployed.rows("select version from two_tower.model_releases")
+    assert len(deployed.rows("select video_id from recommend_videos('nobody', 5)")) == 5
     report = deployed.report(run)
     assert report.startswith(f"# {version}\n\n**Completed**")
     for part in ("| reviews | 3,", "rows were rejected:", "| ndcg@10 | 0.", "## Gates: all passed"):
@@ -180,25 +210,25 @@ def test_the_run_goes_the_whole_way_and_leaves_a_release_and_a_report(deployed: 
     assert "not done" not in report
 
 
-def shell(deployed: Deployed, *arguments: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [Path(sys.executable).parent / "two-tower", *arguments, "--json"],
-        env={**deployed.server.environment, "TWO_TOWER_PROJECT_DIR": str(deployed.project)},
+def typed(
+    deployed: Deployed, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """`two-tower …`, typed in the worker's checkout."""
+    return subprocess.run(
+        [Path(sys.executable).parent / "two-tower", *arguments],
+        env={**deployed.server.environment, **variables},
         cwd=deployed.project,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
 
 
 def test_a_run_beside_another_is_skipped_within_seconds_and_writes_nothing(
     deployed: Deployed,
 ) -> None:
-    settings = make_settings("embedded", postgres_dir=deployed.project / "data" / "postgres")
-    with locks.held(settings, locks.RUN):
-        started = shell(deployed, "run", "daily-embeddings")
+    with locks.held(deployed.settings, locks.RUN):
+        started = json.loads(typed(deployed, "run", "daily-embeddings", "--json").stdout)
         run = deployed.server.wait_for(started["flow_run"], 60, deployed.worker_log)
 
     assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Skipped")
@@ -208,7 +238,6 @@ def test_a_run_beside_another_is_skipped_within_seconds_and_writes_nothing(
 
 
 def test_new_reviews_and_a_deleted_video_reach_the_app_the_next_day(deployed: Deployed) -> None:
-    settings = make_settings("embedded", postgres_dir=deployed.project / "data" / "postgres")
     raw = deployed.project / "data" / "raw"
     page = next(iter(csv.DictReader((raw / "catalogue/videos.csv").open())))["product_url"]
     (raw / "reviews/dmm_reviews_new.csv").write_text(
@@ -219,11 +248,8 @@ def test_new_reviews_and_a_deleted_video_reach_the_app_the_next_day(deployed: De
 
     assert run["state_name"] == "Completed", deployed.worker_log.read_text()
     assert list(deployed.states(run, expected=3)) == ["load", "build", "refresh"]
-    with psycopg.connect(embedded.url(settings)) as connection:
-        found = connection.execute(
-            "select count(*) from public.user_embeddings where user_id = 'somebody-new'"
-        ).fetchone()
-    assert found == (1,)
+    found = "select count(*) from public.user_embeddings where user_id = 'somebody-new'"
+    assert deployed.rows(found) == [(1,)]
 
 
 def test_a_run_whose_process_has_gone_is_marked_and_its_slot_is_free(deployed: Deployed) -> None:
@@ -246,7 +272,60 @@ def test_a_run_whose_process_has_gone_is_marked_and_its_slot_is_free(deployed: D
     assert found["active_slots"] == 0
 
 
-def test_a_rollback_leaves_the_run_at_work_beside_it_alone(deployed: Deployed) -> None:
+def test_a_worker_that_starts_again_marks_its_runs_that_have_gone_and_no_other(
+    deployed: Deployed,
+) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    here = str(os.getpid())
+    left = {
+        name: running(deployed, "daily-embeddings", worker, pid)
+        for name, worker, pid in (
+            ("gone", "this-one", str(gone.pid)),
+            ("begun", "this-one", None),
+            ("alive", "this-one", here),
+            ("elsewhere", "another", str(gone.pid)),
+        )
+    }
+    mark = "from two_tower.orchestration import mark_stopped; mark_stopped('this-one')"
+
+    subprocess.run(
+        [sys.executable, "-c", mark],
+        env=deployed.server.environment,
+        cwd=deployed.project,
+        check=True,
+    )
+
+    states = {
+        name: deployed.server.api.get(f"flow_runs/{run}").json()["state_type"]
+        for name, run in left.items()
+    }
+    assert states == {
+        "gone": "CRASHED",
+        "begun": "CRASHED",
+        "alive": "RUNNING",
+        "elsewhere": "RUNNING",
+    }
+    ended = {"type": "CANCELLED"}
+    for name in ("alive", "elsewhere"):
+        deployed.server.post(f"flow_runs/{left[name]}/set_state", state=ended, force=True)
+
+
+def running(deployed: Deployed, name: str, worker: str, pid: str | None) -> str:
+    """A run that says to be running: of a worker, in a process."""
+    api = deployed.server.api
+    run = deployed.server.post(
+        f"deployments/{deployed.deployment(name)['id']}/create_flow_run", state={"type": "PENDING"}
+    )["id"]
+    deployed.server.post(f"flow_runs/{run}/set_state", state={"type": "RUNNING"}, force=True)
+    api.patch(f"flow_runs/{run}/labels", json={"prefect.worker.name": worker}).raise_for_status()
+    api.patch(f"flow_runs/{run}", json={"infrastructure_pid": pid}).raise_for_status()
+    return str(run)
+
+
+def test_a_rollback_with_nothing_to_go_back_to_has_failed_and_leaves_a_run_beside_it_alone(
+    deployed: Deployed,
+) -> None:
     weekly = deployed.deployment("weekly-two-tower")["id"]
     at_work = deployed.server.post(
         f"deployments/{weekly}/create_flow_run", state={"type": "PENDING"}
@@ -254,11 +333,11 @@ def test_a_rollback_leaves_the_run_at_work_beside_it_alone(deployed: Deployed) -
     state = {"type": "RUNNING"}
     deployed.server.post(f"flow_runs/{at_work['id']}/set_state", state=state, force=True)
     deployed.server.age(at_work["id"])
-    settings = make_settings("embedded", postgres_dir=deployed.project / "data" / "postgres")
-    with locks.held(settings, locks.RUN):  # as that run does
+    with locks.held(deployed.settings, locks.RUN):  # as that run does
         run = deployed.run(seconds=120, name="rollback")
 
-    assert run["state_type"] == "COMPLETED", deployed.worker_log.read_text()
+    assert (run["state_type"], run["state_name"]) == ("FAILED", "Failed")
+    assert "there is no release to go back to" in run["state"]["message"]
     assert deployed.server.api.get(f"flow_runs/{at_work['id']}").json()["state_type"] == "RUNNING"
     ended = {"type": "CANCELLED"}
     deployed.server.post(f"flow_runs/{at_work['id']}/set_state", state=ended, force=True)
@@ -281,7 +360,6 @@ OTHER_MODEL = f"env={json.dumps({'TWO_TOWER_TRAIN__SEED': '1'})}"
 def test_a_gate_that_refuses_fails_the_run_and_says_which_and_by_how_much(
     deployed: Deployed,
 ) -> None:
-    settings = make_settings("embedded", postgres_dir=deployed.project / "data" / "postgres")
     with (
         gate(deployed, "gate_coverage_floor: 0.02", "gate_coverage_floor: 2"),
         # Of so few users chance may refuse a slice of the other seed as well.
@@ -295,9 +373,7 @@ def test_a_gate_that_refuses_fails_the_run_and_says_which_and_by_how_much(
     report = deployed.report(run)
     assert "## Gates: 1 of" in report
     assert "| **✘** | coverage" in report
-    with psycopg.connect(embedded.url(settings)) as connection:
-        count = connection.execute("select count(*) from two_tower.model_releases").fetchone()
-    assert count == (1,)
+    assert deployed.rows("select count(*) from two_tower.model_releases") == [(1,)]
 
 
 def test_a_second_release_is_rolled_back_from_prefect(deployed: Deployed) -> None:
@@ -308,51 +384,38 @@ def test_a_second_release_is_rolled_back_from_prefect(deployed: Deployed) -> Non
     run = deployed.run(seconds=60, name="rollback")
 
     assert run["state_name"] == "Completed", deployed.worker_log.read_text()
-    settings = make_settings("embedded", postgres_dir=deployed.project / "data" / "postgres")
-    with psycopg.connect(embedded.url(settings)) as connection:
-        rows = connection.execute(
-            "select version, is_rollback from two_tower.model_releases order by release_id"
-        ).fetchall()
+    rows = deployed.rows(
+        "select version, is_rollback from two_tower.model_releases order by release_id"
+    )
     assert [is_rollback for _, is_rollback in rows] == [False, False, True]
     assert rows[0][0] == rows[2][0] != rows[1][0]
 
 
-def test_a_failing_run_calls_the_webhook_as_the_runbook_sets_it_up(deployed: Deployed) -> None:
-    received: list[dict[str, str]] = []
+def test_what_a_rollback_withdrew_is_refused_whoever_runs_it(deployed: Deployed) -> None:
+    """By hand and on Prefect: features as of the same moment, so the same model again."""
+    features = "select user_id, like_count_30d from two_tower.user_features order by user_id"
+    as_on_prefect = deployed.rows(features)
+    assert any(count > 0 for _, count in as_on_prefect)
+    with psycopg.connect(deployed.database_url) as connection:
+        connection.execute("delete from two_tower.finished_steps where step = 'build'")
+    newest = "select version from two_tower.model_releases where not is_rollback"
+    withdrawn = deployed.rows(f"{newest} order by release_id desc limit 1")[0][0]
+    with gate(deployed, "gate_min_users: 30", "gate_min_users: 1000000"):
+        by_hand = typed(deployed, "run", TWO_TOWER_TRAIN__SEED="1")
+        on_prefect = deployed.run("--job-variable", OTHER_MODEL, seconds=300)
 
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            length = int(self.headers["content-length"])
-            received.append(json.loads(self.rfile.read(length)))
-            self.send_response(200)
-            self.end_headers()
+    assert deployed.rows(features) == as_on_prefect
+    assert by_hand.returncode == ExitCode.GATE_FAILED, by_hand.stderr
+    assert (on_prefect["state_type"], on_prefect["state_name"]) == ("FAILED", "Refused")
+    for said in (by_hand.stderr, on_prefect["state"]["message"]):
+        assert withdrawn in said
+        assert "withdrawn is 1" in said
 
-    receiver = HTTPServer(("127.0.0.1", 0), Receiver)
-    threading.Thread(target=receiver.serve_forever, daemon=True).start()
-    save = (
-        "from prefect.blocks.webhook import Webhook\n"
-        f"url = 'http://127.0.0.1:{receiver.server_port}/'\n"
-        "print(Webhook(method='POST', url=url).save('two-tower', overwrite=True))"
-    )
-    block = subprocess.run(
-        [sys.executable, "-c", save],
-        env=deployed.server.environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()[-1]
-    text = (PROJECT_DIR / "automations.yaml").read_text(encoding="utf-8")
-    mine = deployed.project / "automations.yaml"
-    mine.write_text(text.replace("WEBHOOK_BLOCK_ID", block), encoding="utf-8")
-    deployed.server.command("automation", "create", "--from-file", str(mine), cwd=deployed.project)
 
-    nowhere = {"TWO_TOWER_TARGET": "postgres", "TWO_TOWER_RETRY_SECONDS": "0"}
-    run = deployed.run("--job-variable", f"env={json.dumps(nowhere)}", seconds=120)
-
-    assert run["state_type"] == "FAILED"
-    deadline = time.monotonic() + 60
-    while not received and time.monotonic() < deadline:
-        time.sleep(0.5)
-    receiver.shutdown()
-    (sent,) = received
-    assert sent["text"].startswith(f"{run['name']} of weekly-two-tower is Failed: target postgres,")
+def test_no_password_reaches_prefects_database(deployed: Deployed) -> None:
+    files = [path for path in deployed.server.home.rglob("*") if path.is_file()]
+    assert deployed.server.home / "prefect.db" in files
+    encoded = deployed.database_url.split(":")[2].split("@")[0]
+    for path in files:
+        for password in (PASSWORD, encoded):
+            assert password.encode() not in path.read_bytes(), path

@@ -359,6 +359,6 @@ def test_a_bare_dbt_run_on_duckdb_reads_the_files(
     with pytest.raises(BuildError):
         dbt.run(settings, "run")
     shown = capfd.readouterr().err
-    assert "dmm_reviews_2.csv: the header lacks product_url, reviewer_id, stars" in shown
-    assert "separate the columns with commas" in shown
+    assert "dmm_reviews_2.csv: its columns are separated by semicolons" in shown
+    assert "save it with commas between the columns" in shown
     assert "Traceback" not in shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -14,7 +14,6 @@ import pytest
 from conftest import (
     CATALOGUE,
     PAGE,
-    PROJECT_DIR,
     environment,
     folders,
     make_settings,
@@ -91,6 +90,7 @@ def environment_of(encoding: str) -> dict[str, str]:
 @pytest.fixture(params=["LATIN1", "SJIS"])
 def hostile(
     hostile_url: str,
+    dbt_target: Path,
     tmp_path: Path,
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
@@ -109,42 +109,38 @@ ASKED = (
 EXPECTED = sessions.SETTINGS | {"client_encoding": "UTF8"}
 
 
-def by_psycopg(settings: Settings) -> dict[str, str]:
+Capture = pytest.CaptureFixture[str]
+
+
+def by_psycopg(settings: Settings, _: Capture) -> dict[str, str]:
     with open_warehouse(settings) as warehouse:
         return {row["name"]: row["setting"] for row in warehouse.fetch(ASKED)}
 
 
-def by_adbc(settings: Settings) -> dict[str, str]:
+def by_adbc(settings: Settings, _: Capture) -> dict[str, str]:
     with open_warehouse(settings) as warehouse:
         rows = warehouse.read_arrow(ASKED).read_all().to_pylist()
     return {row["name"]: row["setting"] for row in rows}
 
 
-def by_dbt(settings: Settings) -> dict[str, str]:
-    project.prepare(settings)
-    shown = ("show", "--inline", ASKED, "--limit", "50", "--output", "json")
-    folder = settings.path(settings.runs_dir)
-    places = ("--target-path", str(folder), "--log-path", str(folder))
-    done = subprocess.run(
-        [Path(sys.executable).parent / "dbt", "--quiet", *shown, *places],
-        env=dbt.environment(settings),
-        cwd=PROJECT_DIR,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return {row["name"]: row["setting"] for row in json.loads(done.stdout)["show"]}
+def by_dbt(settings: Settings, printed: Capture) -> dict[str, str]:
+    dbt.run(settings, "show", "--inline", ASKED, "--limit", "50", "--output", "json")
+    text = printed.readouterr().err
+    shown = json.JSONDecoder().raw_decode(text, text.index("{"))[0]["show"]
+    return {row["name"]: row["setting"] for row in shown}
 
 
 @pytest.mark.parametrize("read", [by_psycopg, by_adbc, by_dbt])
-def test_a_session_of_ours_has_our_settings(hostile: Settings, read: object) -> None:
+def test_a_session_of_ours_has_our_settings(
+    hostile: Settings, read: Callable[[Settings, Capture], dict[str, str]], capsys: Capture
+) -> None:
     assert HOSTILE.keys() == EXPECTED.keys()
-    with psycopg.connect(hostile.database_url.get_secret_value()) as plain:  # type: ignore[union-attr]
+    assert hostile.database_url is not None
+    with psycopg.connect(hostile.database_url.get_secret_value()) as plain:
         theirs = dict(plain.execute(ASKED).fetchall())  # type: ignore[arg-type]
     assert [name for name in EXPECTED if theirs[name] == EXPECTED[name]] == []
 
-    assert read(hostile) == EXPECTED  # type: ignore[operator]
+    assert read(hostile, capsys) == EXPECTED
 
 
 @pytest.fixture(scope="module")

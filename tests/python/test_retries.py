@@ -97,15 +97,28 @@ def test_a_lasting_error_is_raised_at_once(pauses: list[float], seconds: float) 
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"),
+    ("code", "kind", "message"),
     [
-        (psycopg.errors.AdminShutdown("terminating connection"), UnavailableError),
-        (psycopg.errors.DiskFull("could not extend file"), FullError),
+        (None, UnavailableError, "the database went away"),
+        ("08006", UnavailableError, "the database went away"),
+        ("57P01", UnavailableError, "the database went away"),
+        ("57P03", UnavailableError, "the database went away"),
+        ("40P01", UnavailableError, "the database is busy"),
+        ("53300", UnavailableError, "the database is busy"),
+        ("55P03", UnavailableError, "the database is busy"),
+        ("57014", UnavailableError, "the database ended the statement"),
+        ("53100", FullError, "the database's disk is full"),
+        ("53200", InputError, "the database refuses it"),
+        ("54000", InputError, "the database refuses it"),
+        ("54011", InputError, "the database refuses it"),
+        ("58030", InputError, "the database refuses it"),
     ],
 )
-def test_the_databases_own_errors_come_out_with_a_mend(
-    pauses: list[float], error: Exception, kind: type[TwoTowerError]
+def test_what_the_database_says_decides_what_a_person_is_told(
+    pauses: list[float], code: str | None, kind: type[TwoTowerError], message: str
 ) -> None:
-    with pytest.raises(kind, match=f"embed: .*{error}") as caught:
-        retries.call("embed", Failing(error, 10_000), 0)
+    error = psycopg.errors.lookup(code) if code else psycopg.OperationalError
+    assert issubclass(error, psycopg.OperationalError)
+    with pytest.raises(kind, match=f"embed: {message}: it says why") as caught:
+        retries.call("embed", Failing(error("it says why"), 10_000), 0)
     assert caught.value.hint

@@ -1,17 +1,19 @@
 import random
-from datetime import datetime
+import re
+from datetime import date, datetime
 from pathlib import Path
+from unicodedata import normalize
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 
-from two_tower import csv_files, review_files
+from two_tower import csv_files, delivered_files, review_files
 from two_tower.csv_files import Lines
 from two_tower.errors import InputError
-from two_tower.review_values import moment, moment_column, stars
+from two_tower.review_values import day, moment, moment_column, stars
 
 HEADER = ["product_url", "reviewer_id", "stars", "reviewed_at"]
+LATEST = datetime(2030, 1, 1)
 
 URLS = [
     "https://x/1",
@@ -20,6 +22,10 @@ URLS = [
     "  ",
     "\u3000",
     "動画",
+    "\ufeffhttps://x/3",
+    "か\u3099",
+    "x" * 2000,
+    "x" * 2001,
     '"q"',
     '"a,b"',
     '"a""b"',
@@ -32,6 +38,11 @@ REVIEWERS = [
     "青木",
     "\u3000",
     "\x1f",
+    "\ufeffu1",
+    "u1\u200b",
+    "\u2067か\u3099\u2069",
+    "\u200b",
+    "lost\ufffd",
     "x" * 501,
     "x" * 500,
     "nu\0l",
@@ -54,6 +65,7 @@ STARS = [
     "+2",
     "1e0",
     '"4"',
+    "\ufeff4",
 ]
 MOMENTS = ["", " ", "2024-08-01", "2024-08-01T10:00:00Z", "2024-08-01 10:00"]
 ODD_MOMENTS = [
@@ -69,6 +81,17 @@ ODD_MOMENTS = [
     "2024-08-01T24:00",
     "2024-08-01T10:00:60",
     "20240801",
+    "2024080112",
+    "20240801112",
+    "1700101800000",
+    "1700101800000.25",
+    "1700101800",
+    "4102444800",
+    "2030-01-01",
+    "2030-01-01T00:00:01",
+    "2999-12-31",
+    "2024-08-01112",
+    "2024-08-01x10:00",
     "2024-W31-4",
     "2024-08-01T10:00:00.1Z",
     "9999-12-31T23:59:59-09:00",
@@ -78,6 +101,19 @@ ODD_MOMENTS = [
     "2024-08-01T10:00:00.250-03:30",
 ]
 ODD_MOMENTS.append("2024/08/01 9:05")
+
+
+def read_text(
+    path: Path, data: bytes, encoding: str = "utf-8", latest: datetime = LATEST
+) -> review_files.ReviewBatch:
+    """Return all rows of a file with this content as one batch."""
+    path.write_bytes(data)
+    batches = list(review_files.read(path, encoding, lambda _: None, latest))
+    return review_files.ReviewBatch(
+        pa.concat_batches([batch.reviews for batch in batches]),
+        pa.concat_batches([batch.rejected for batch in batches]),
+        {},
+    )
 
 
 def random_row(maker: random.Random) -> str:
@@ -100,9 +136,10 @@ def test_columns_give_what_single_rows_give(seed: int) -> None:
     lines = [random_row(maker) for _ in range(maker.choice((1, 3, 30)))]
     lines = [line for line in lines if '"' not in line and "\0" not in line and "\n" not in line]
     block = Lines(2, [*lines, "", " "])
-    by_column = review_files._plain_batch(HEADER, block)
-    one_by_one = review_files._batch(HEADER, block.rows(range(len(block.lines))), [])
+    by_column = review_files._plain_batch(HEADER, block, LATEST)
+    one_by_one = review_files._batch(HEADER, block.rows(range(len(block.lines))), [], LATEST)
     assert as_rows(by_column) == as_rows(one_by_one)
+    assert by_column.respelled == one_by_one.respelled
 
 
 @pytest.mark.parametrize("text", MOMENTS + ODD_MOMENTS)
@@ -117,7 +154,7 @@ def test_a_column_of_moments_is_never_sure_of_something_else(text: str) -> None:
 def test_no_row_is_lost_and_each_is_where_its_line_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, block: int
 ) -> None:
-    monkeypatch.setattr(csv_files, "BLOCK", block)
+    monkeypatch.setattr(delivered_files, "BLOCK", block)
     maker = random.Random(seed)
     newline = maker.choice(("\n", "\r\n", "\r"))
     rows = [random_row(maker) for _ in range(40)]
@@ -128,7 +165,7 @@ def test_no_row_is_lost_and_each_is_where_its_line_says(
     for batch in review_files.read(path, "utf-8", lambda _: None):
         for row in batch.reviews.to_pylist():
             line = physical[row["line"] - 1].replace("\0", "").replace('"', "")
-            assert row["reviewer_id"].replace('"', "") in line
+            assert row["reviewer_id"].replace('"', "") in normalize("NFC", line)
             covered.append(row["line"])
         for row in batch.rejected.to_pylist():
             text = row["row_text"].split("\n")
@@ -148,10 +185,46 @@ def test_no_row_is_lost_and_each_is_where_its_line_says(
         ("2024/8/1 9:05", datetime(2024, 8, 1, 9, 5)),
         ("1722470400.5", datetime(2024, 8, 1, 0, 0, 0, 500000)),
         ("20240801", datetime(2024, 8, 1)),
+        ("999999999", datetime(2001, 9, 9, 1, 46, 39)),
+        ("1700101800000", datetime(2023, 11, 16, 2, 30)),
+        ("1700101800125", datetime(2023, 11, 16, 2, 30, 0, 125000)),
     ],
 )
 def test_moments_become_utc(text: str, expected: datetime) -> None:
     assert moment(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *["2024", "202408", "20240230", "202408011", "20240801112", "202408011200"],
+        *["17001018000000", "1700101800000000", "45505", "-1722470400", "2024-08-01112"],
+        *["2024-08-01x10:00", "12/31/2024", "1.7e9"],
+    ],
+)
+def test_digits_that_are_no_day_and_no_moment_are_neither(text: str) -> None:
+    with pytest.raises(ValueError, match=f"{re.escape(text)}|out of range"):
+        moment(text)
+
+
+@pytest.mark.parametrize("offset", ["", "Z", "+09:00", "-11:00", "+14:00"])
+def test_a_day_is_the_one_that_is_written_whatever_its_offset(offset: str) -> None:
+    for time in ("00:00:00", "23:59:59"):
+        assert day(f"2024-01-01T{time}{offset}") == date(2024, 1, 1)
+    assert day("2024/1/1 0:00") == day("20240101") == day("2024-01-01") == date(2024, 1, 1)
+    with pytest.raises(ValueError, match="1704067200"):
+        day("1704067200")
+
+
+def test_a_review_of_tomorrow_is_taken_and_one_of_later_rejected(tmp_path: Path) -> None:
+    rows = ["u1,5,2029-12-31", "u2,5,2030-01-02", "u3,5,2034-01-01T00:00:00+09:00", '"u4",5,']
+    text = "\n".join([",".join(HEADER), *(f"https://x/1,{row}" for row in rows)])
+    batch = read_text(tmp_path / "x.csv", text.encode())
+    assert batch.reviews.column("reviewer_id").to_pylist() == ["u1", "u4"]
+    assert [(row["line"], row["reason"]) for row in batch.rejected.to_pylist()] == [
+        (3, "reviewed_at is in the future"),
+        (4, "reviewed_at is in the future"),
+    ]
 
 
 def test_stars_are_numbers_from_1_to_5() -> None:
@@ -178,21 +251,6 @@ def test_an_unclosed_quote_costs_one_row_and_a_long_quoted_text_none(tmp_path: P
     assert sum(batch.reviews.num_rows for batch in batches) == 504
 
 
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"\xef\xbb\xbfproduct_url\n\xff", "byte 15 .* is not valid UTF-8"),
-        ("a,b\n動".encode("utf-16")[:-1], "byte 10 .* is not valid UTF-16-LE"),
-        (b"product_url\n\x81\x20\xff\xff", "byte 12 .* is not valid UTF-8"),
-    ],
-)
-def test_bytes_that_are_no_text_are_named(tmp_path: Path, data: bytes, message: str) -> None:
-    path = tmp_path / "x.csv"
-    path.write_bytes(data)
-    with pytest.raises(InputError, match=message):
-        csv_files.encoding(path)
-
-
 def test_a_header_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("stars,Stars\n")
@@ -200,7 +258,66 @@ def test_a_header_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:
         csv_files.CsvFile(path, "utf-8", frozenset())
 
 
-def test_arrow_and_python_trim_the_same_characters() -> None:
-    characters = [chr(i) for i in range(0x110000) if not 0xD800 <= i < 0xE000]
-    trimmed = pc.utf8_trim_whitespace(pa.array(characters)).to_pylist()
-    assert trimmed == [character.strip() for character in characters]
+def test_a_space_behind_a_comma_does_not_make_a_quote_part_of_a_value(tmp_path: Path) -> None:
+    data = b'product_url, "reviewer_id", stars\n"https://x/1", "u,1", 5\nhttps://x/2, u2, "4"\n'
+    batch = read_text(tmp_path / "x.csv", data)
+    assert batch.reviews.column("reviewer_id").to_pylist() == ["u,1", "u2"]
+    assert batch.rejected.num_rows == 0
+
+
+@pytest.mark.parametrize("marks", [1, 2, 3])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_byte_order_marks_are_no_part_of_a_name_or_a_value(
+    tmp_path: Path, marks: int, quote: str
+) -> None:
+    row = f"{quote}https://x/1{quote},u1,5\n"
+    header = f"{quote}product_url{quote},reviewer_id,stars\n"
+    # As files are that `cat` joined: the header again, behind a mark of its own.
+    text = "\ufeff" * marks + header + row + "\ufeff" * marks + row + "\ufeff" + header + row
+    batch = read_text(tmp_path / "x.csv", text.encode())
+    assert batch.reviews.column("product_url").to_pylist() == ["https://x/1"] * 3
+    assert [row["line"] for row in batch.rejected.to_pylist()] == [4]
+
+
+@pytest.mark.parametrize("line", ["sep=,", '"sep=,"', "SEP=,", "sep=,,,"])
+def test_a_first_line_that_names_the_comma_is_skipped(tmp_path: Path, line: str) -> None:
+    data = f"{line}\r\nproduct_url,reviewer_id,stars\r\nhttps://x/1,u1,5\r\n".encode()
+    batch = read_text(tmp_path / "x.csv", data)
+    assert batch.reviews.column("line").to_pylist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("product_url;reviewer_id;stars\nhttps://x/1;u1;4,5\n", "semicolons"),
+        ("product_url\treviewer_id\tstars\n", "tabs"),
+        ("sep=;\nproduct_url;reviewer_id;stars\n", "semicolons"),
+        ("sep=\t\nproduct_url\treviewer_id\tstars\n", "tabs"),
+    ],
+)
+def test_another_separator_is_named(tmp_path: Path, text: str, name: str) -> None:
+    with pytest.raises(InputError, match=f"x.csv: its columns are separated by {name}") as caught:
+        read_text(tmp_path / "x.csv", text.encode())
+    assert "commas" in caught.value.hint
+
+
+def test_a_line_of_bytes_that_are_no_text_is_rejected_and_no_other(tmp_path: Path) -> None:
+    rows = ["https://x/1,青木,5", "https://x/1,白石,4", '"https://x/1","黒田",3', "https://x/1,u,2"]
+    lines = ["product_url,reviewer_id,stars", *rows]
+    data = "\n".join(lines).encode().replace("白".encode(), b"\xe7\x99")
+    batch = read_text(tmp_path / "x.csv", data.replace("黒".encode(), b"\xff"))
+    assert batch.reviews.column("reviewer_id").to_pylist() == ["青木", "u"]
+    assert batch.rejected.to_pylist() == [
+        {"line": 3, "reason": csv_files.NOT_TEXT, "row_text": "https://x/1,\ufffd石,4"},
+        {"line": 4, "reason": csv_files.NOT_TEXT, "row_text": '"https://x/1","\ufffd田",3'},
+    ]
+
+
+def test_lines_of_utf_8_in_a_file_of_cp932_are_rejected(tmp_path: Path) -> None:
+    rows = ["https://x/1,青木,5", "https://x/1,渡辺,4", "https://x/1,ﾃｽﾄ,4", "https://x/1,u,3"]
+    data = b"product_url,reviewer_id,stars\n" + "\n".join(rows).encode("cp932")
+    batch = read_text(tmp_path / "x.csv", data + "\nhttps://x/1,鈴木,2\n".encode(), "cp932")
+    assert batch.reviews.column("reviewer_id").to_pylist() == ["青木", "渡辺", "ﾃｽﾄ", "u"]
+    assert [(row["line"], row["reason"]) for row in batch.rejected.to_pylist()] == [
+        (6, csv_files.NOT_TEXT)
+    ]
