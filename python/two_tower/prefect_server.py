@@ -37,8 +37,10 @@ def find(settings: Settings) -> str:
     """
     os.chdir(settings.project_dir)
     os.environ.update(loopback.without_proxy(os.environ))
+    from prefect.context import refresh_global_settings_context
     from prefect.settings import get_current_settings
 
+    refresh_global_settings_context()  # they may have been read in another folder
     api = get_current_settings().api.url
     if not api:
         raise InputError(
