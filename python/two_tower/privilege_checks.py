@@ -11,14 +11,17 @@ from two_tower.settings import Settings
 from two_tower.warehouse import PostgresWarehouse
 
 CATALOGUE = ("videos", "tags", "video_tags", "performers", "video_performers")
-WRITTEN = (
-    "user_embeddings",
-    "user_embeddings_previous",
-    "video_embeddings",
-    "video_embeddings_previous",
-    "refreshes",
+SERVED = (
+    "public.user_embeddings",
+    "public.user_embeddings_previous",
+    "public.video_embeddings",
+    "public.video_embeddings_previous",
 )
-FUNCTIONS = ("recommend_videos", "similar_videos", "recommend_for_vector")
+FUNCTIONS = (
+    "public.recommend_videos",
+    "public.similar_videos",
+    "public.recommend_for_vector",
+)
 
 # A row for each schema that a run makes things in.
 SCHEMAS = """
@@ -31,22 +34,25 @@ from unnest(string_to_array(?, ',')) as wanted (name)
 left join pg_namespace as n on n.nspname = wanted.name
 """
 
-# What runs make, where another role owns it; nothing is said of an analyst's own view beside it.
+# What runs make, where another role owns it; nothing is said of what others have beside it.
 FOREIGN = """
 select
     case c.relkind when 'v' then 'view' when 'm' then 'materialized view' else 'table' end as kind,
-    c.oid::regclass::text as name,
+    format('%I.%I', n.nspname, c.relname) as name,
     pg_get_userbyid(c.relowner) as owner
 from pg_class as c
 join pg_namespace as n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p', 'v', 'm') and not pg_has_role(c.relowner, 'usage')
-    and n.nspname = any (string_to_array(?, ',')) and c.relname = any (string_to_array(?, ','))
+    and n.nspname || '.' || c.relname = any (string_to_array(?, ','))
 union all
-select 'function', p.oid::regprocedure::text, pg_get_userbyid(p.proowner)
+select
+    'function',
+    format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)),
+    pg_get_userbyid(p.proowner)
 from pg_proc as p
 join pg_namespace as n on n.oid = p.pronamespace
 where not pg_has_role(p.proowner, 'usage')
-    and n.nspname = any (string_to_array(?, ',')) and p.proname = any (string_to_array(?, ','))
+    and n.nspname || '.' || p.proname = any (string_to_array(?, ','))
 order by 1, 2
 """
 
@@ -114,9 +120,7 @@ def _privileges(settings: Settings, facts: dict[str, Any], warehouse: PostgresWa
 
 
 def _owners(settings: Settings, facts: dict[str, Any], warehouse: PostgresWarehouse) -> Check:
-    schemas = ",".join([*_made(settings), "public"])
-    relations, functions = (",".join(names) for names in _names(settings))
-    rows = warehouse.fetch(FOREIGN, (schemas, relations, schemas, functions))
+    rows = warehouse.fetch(FOREIGN, [",".join(names) for names in _names(settings)])
     role = facts["role"]
     if not rows:
         return checks.ok("owners", f"what runs made before belongs to {role}")
@@ -149,8 +153,9 @@ def _catalogue(
                 " models/staging",
             )
         ]
-    unread = [row["name"] for row in rows if not row["may_read"]]
-    if unread or not warehouse.fetch(SCHEMAS, (schema,))[0]["may_use"]:
+    may_use = warehouse.fetch(SCHEMAS, (schema,))[0]["may_use"]
+    unread = [row["name"] for row in rows if not (row["may_read"] and may_use)]
+    if unread:
         fix = f"grant usage on schema {schema} to {role}"
         fix += f"; grant select on {', '.join(row['name'] for row in rows)} to {role}"
         return [checks.failed("catalogue", f"{role} may not read {', '.join(unread)}", fix)]
@@ -172,15 +177,15 @@ def _made(settings: Settings) -> list[str]:
     return list(dict.fromkeys(["raw", "two_tower", settings.schema_name]))
 
 
-def _names(settings: Settings) -> tuple[list[str], list[str]]:
-    """Return the names of the tables and views that runs make, and of the functions."""
-    models = (settings.project_dir / "models").rglob("*.sql")
-    relations = {path.stem for path in models} | set(WRITTEN)
+def _names(settings: Settings) -> tuple[set[str], set[str]]:
+    """Return the tables and views that runs make, and the functions, each with its schema."""
+    models = [path.stem for path in (settings.project_dir / "models").rglob("*.sql")]
+    relations = {f"{schema}.{name}" for schema in _made(settings) for name in models}
     written = (tables.RAW, tables.LANDING, tables.EVALUATION)
     for statement in (*written, run_history.TABLE, finished_steps.TABLE):
-        relations |= set(re.findall(r"create table if not exists \w+\.(\w+)", statement))
+        relations |= set(re.findall(r"create table if not exists (\w+\.\w+)", statement))
     functions = set(FUNCTIONS)
     for path in (settings.project_dir / "macros").rglob("*.sql"):
         text = path.read_text(encoding="utf-8")
-        functions |= set(re.findall(r"create or replace function two_tower\.(\w+)", text))
-    return sorted(relations), sorted(functions)
+        functions |= set(re.findall(r"create or replace function (two_tower\.\w+)", text))
+    return relations | set(SERVED), functions

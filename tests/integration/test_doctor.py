@@ -331,12 +331,32 @@ def project_of_app(tmp_path: Path) -> Path:
     return folder
 
 
+def test_what_others_have_beside_ours_is_theirs(
+    shell: Shell, postgres_server: PostgresServer
+) -> None:
+    url = postgres_server.prepare("beside_others")
+    postgres_server.as_superuser(
+        "create table public.videos (id text)",
+        f"create schema two_tower authorization {ROLE}",
+        "create view two_tower.notes_of_an_analyst as select 1 as one",
+        database="beside_others",
+    )
+
+    code, out, _ = shell("doctor", "--json", DATABASE_URL=url)
+
+    assert (code, failures(out)) == (ExitCode.OK, {})
+
+
 def test_what_is_to_be_typed_mends_what_is_wrong(
     shell: Shell, postgres_server: PostgresServer
 ) -> None:
     url = of_another(postgres_server, "to_be_mended")
     postgres_server.as_superuser(
-        "create schema raw", "create table raw.tags (id text)", database="to_be_mended"
+        "create schema raw",
+        "create table raw.tags (id text)",
+        "create function public.similar_videos(p_video_id uuid, p_limit int = 20) returns int"
+        " language sql return 1",
+        database="to_be_mended",
     )
     out = shell("doctor", "--json", DATABASE_URL=url)[1]
     assert failures(out).keys() == {"pgvector", "privileges", "owners"}
