@@ -29,11 +29,12 @@
 {#
     A URL with its percent-encoding made one. RFC 3986, 6.2.2: `%7e` is `~`, which needs no encoding; `%2f` is `%2F` and not
     `/`. RFC 3987: `%e3%81%8c` is `が`, where the bytes are UTF-8; others, as of EUC-JP, stay encoded.
+    `&amp;` is what HTML makes of `&`, and a scraper may leave.
     The URL is cut into pieces: a run of what needs no encoding, another encoded byte, or what is between. Most have nothing
     encoded and are not cut.
 #}
 {% macro readable_url(url) -%}
-    {{ text_value(adapter.dispatch('decoded_url')(url)) }}
+    {{ text_value(adapter.dispatch('decoded_url')("replace(" ~ url ~ ", '&amp;', '&')")) }}
 {%- endmacro %}
 
 {% macro postgres__decoded_url(url) -%}

@@ -7,7 +7,7 @@ recommendations, so the first faults are named and the tables stay as they were.
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,8 +17,8 @@ import pyarrow as pa
 from two_tower import bulk, delivered_files, forgotten, progress, text_encoding
 from two_tower.csv_files import CsvFile
 from two_tower.errors import InputError
-from two_tower.review_values import day, moment
-from two_tower.text_values import LOST, MAX_ID, MAX_URL, clean
+from two_tower.review_values import day, is_no_date, moment
+from two_tower.text_values import MAX_ID, MAX_URL, clean, is_lossy, value
 from two_tower.warehouse import Warehouse
 
 MAX_FAULTS = 10
@@ -72,11 +72,15 @@ def _price(text: str) -> float:
     return value
 
 
-def _past(text: str) -> datetime:
-    value = moment(text)
-    if value > datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1):
+def _day(text: str) -> date | None:
+    return None if is_no_date(text) else day(text)
+
+
+def _past(text: str) -> datetime | None:
+    at = None if is_no_date(text) else moment(text)
+    if at is not None and at > datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1):
         raise ValueError(text)
-    return value
+    return at
 
 
 TEXT = Column(str, pa.string(), "text")
@@ -97,7 +101,7 @@ TABLES = {
             "label": TOKEN,
             "series": TOKEN,
             "price": Column(_price, pa.float64(), "a number from 0 such as 1980 or 1,980.50"),
-            "released_on": Column(day, pa.date32(), "a date such as 2024-07-31, or empty"),
+            "released_on": Column(_day, pa.date32(), "a date such as 2024-07-31, or empty"),
         },
         key=("id",),
     ),
@@ -248,7 +252,8 @@ def _read(
             row: dict[str, Any] = {}
             for name, column in table.columns.items():
                 written = fields[places[name]]
-                row[name], fault = _value(column, clean(written), ids)
+                text = clean(written) if column is TEXT else value(written)
+                row[name], fault = _value(column, text, ids)
                 if name == "id" and row[name] != written.strip():
                     respelled[written.strip()] = row[name]
                 if fault:
@@ -279,15 +284,15 @@ def _value(column: Column, text: str, ids: dict[str, set[str]]) -> tuple[Any, st
         return None, f"it is empty; it must be {column.expected}" if column.is_required else ""
     if column.max_length and len(text) > column.max_length:
         return None, f"it has {len(text):,} characters; {column.max_length:,} are the most"
-    if column.max_length and LOST in text:
-        return None, f"{text[:100]!r} has lost characters (U+FFFD)"
+    if column.max_length and is_lossy(text):
+        return None, f"{text[:100]!r} has lost characters"
     try:
-        value = column.parse(text)
+        parsed = column.parse(text)
     except ValueError:
         return None, f"{text[:100]!r} is not {column.expected}"
-    if column.refers_to and value not in ids[column.refers_to]:
-        return value, f"{text[:100]!r} is no id in {column.refers_to}.csv: add it there"
-    return value, ""
+    if column.refers_to and parsed not in ids[column.refers_to]:
+        return parsed, f"{text[:100]!r} is no id in {column.refers_to}.csv: add it there"
+    return parsed, ""
 
 
 def _parents(name: str) -> list[str]:

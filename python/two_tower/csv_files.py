@@ -56,7 +56,7 @@ class Lines:
         return [
             (self.number + i, line.split(","), line)
             for i in places
-            if (line := self.lines[i]).strip()
+            if not _is_blank(line := self.lines[i])
         ]
 
 
@@ -215,7 +215,7 @@ class CsvFile:
                 span, outcome = self._record(lines, at, final)
                 if not span:
                     break
-            elif line.strip():
+            elif not _is_blank(line):
                 outcome = line.split(",")
             text = "\n".join(lines[at : at + span])
             if DAMAGED in text:
@@ -259,6 +259,11 @@ def _header_index(lines: list[str]) -> int | None:
     """Return the place of the first line that is neither blank nor names the separator."""
     for i, line in enumerate(lines):
         text = line.replace("\0", "").strip()
-        if text and not SEPARATOR_LINE.fullmatch(text):
+        if not _is_blank(text) and not SEPARATOR_LINE.fullmatch(text):
             return i
     return None
+
+
+def _is_blank(line: str) -> bool:
+    """Return whether nothing can be seen of a line, as of the ^Z that ends files of old Windows."""
+    return not line.strip(text_values.TRIMMED)

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,6 +21,7 @@ from two_tower import (
     forgotten,
     progress,
     review_files,
+    review_folder,
     tables,
     text_encoding,
     text_values,
@@ -31,7 +31,6 @@ from two_tower.errors import InputError
 from two_tower.settings import Settings
 from two_tower.warehouse import Warehouse
 
-SAMPLE_PREFIX = "dmm_reviews_sample_"
 RULES = 2
 """Raised when the same bytes give other rows than before: then files are read again."""
 AHEAD = timedelta(days=1)
@@ -97,7 +96,12 @@ def load(settings: Settings, warehouse: Warehouse) -> LoadSummary:
             )
     except InputError as error:
         faults.append(error)
-    paths = _review_paths(settings, warehouse, tally)
+    rows = warehouse.fetch("select file, rules from raw.review_files")
+    logged = {str(row["file"]): int(row["rules"]) for row in rows}
+    paths = review_folder.files(settings, logged, tally.warn)
+    for name in logged.keys() - paths.keys():
+        if logged[name] < RULES:
+            _clean_stored(warehouse, name)
     faults += _load_reviews(settings, warehouse, paths, tally)
     if faults:
         raise _together(faults)
@@ -115,6 +119,7 @@ def load(settings: Settings, warehouse: Warehouse) -> LoadSummary:
     )
 
 
+<<<<<<< HEAD
 def _review_paths(settings: Settings, warehouse: Warehouse, tally: _Tally) -> dict[str, Path]:
     """Return the review files in order by the names under which their rows are kept.
 
@@ -163,6 +168,14 @@ def _beside(data_dir: Path) -> list[str]:
         for name, path in found.files.items()
         if name.lower().endswith(".csv")
     ]
+=======
+def _newest(warehouse: Warehouse) -> str | None:
+    newest = warehouse.fetch(
+        "select max(loaded_at) as loaded_at from (select loaded_at from raw.review_files"
+        " union all select loaded_at from raw.catalogue_files) as files"
+    )[0]["loaded_at"]
+    return newest.isoformat(timespec="seconds") if newest else None
+>>>>>>> files
 
 
 def _clean_stored(warehouse: Warehouse, file: str) -> None:
@@ -201,7 +214,7 @@ def _load_file(
 ) -> None:
     before, started = path.stat(), time.monotonic()
     sha256 = delivered_files.sha256(path)
-    loaded, reasons, respelled = 0, Counter[str](), dict[str, str]()
+    loaded, decimal_ids, reasons, respelled = 0, 0, Counter[str](), dict[str, str]()
     with warehouse.transaction():
         bulk.hold_off_others(warehouse, "raw.review_files")
         known = warehouse.fetch(
@@ -233,11 +246,17 @@ def _load_file(
             loaded += batch.reviews.num_rows
             reasons.update(batch.rejected.column("reason").to_pylist())
             respelled |= batch.respelled
+            decimal_ids += batch.decimal_ids()
             bar.note(f"{loaded / max(time.monotonic() - started, 0.001):,.0f} rows/s")
         if reasons[NOT_TEXT]:
             tally.warn(
                 f"{path} is damaged: {reasons[NOT_TEXT]:,} of its rows hold bytes that are no"
                 f" {encoding.upper().removesuffix('-SIG')}, and are rejected"
+            )
+        if decimal_ids:
+            tally.warn(
+                f"{path}: {decimal_ids:,} reviews are by ids such as 12345.0: were numbers exported"
+                " as decimals? The app's 12345 is somebody else"
             )
         forgotten.recognise(warehouse, respelled)
         withheld = forgotten.withhold_reviews(warehouse, file)
@@ -270,11 +289,6 @@ def _log(
 
 def _with_file(batch: pa.RecordBatch, file: str) -> pa.RecordBatch:
     return batch.append_column("file", pa.repeat(file, batch.num_rows))
-
-
-def _key(settings: Settings, path: Path) -> str:
-    """Return the name under which a file's rows are kept: its path below the data folder."""
-    return path.relative_to(settings.path(settings.data_dir)).as_posix()
 
 
 def _together(faults: list[InputError]) -> InputError:

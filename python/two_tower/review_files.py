@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from two_tower.csv_files import CsvFile, Lines, Rejected, Row
-from two_tower.review_values import moment, moment_column, star_column, stars
-from two_tower.text_values import LOST, MAX_ID, MAX_URL, clean, clean_column
+from two_tower.review_values import is_no_date, moment, moment_column, star_column, stars
+from two_tower.text_values import LOSS, MAX_ID, MAX_URL, is_lossy, value, value_column
 
 REQUIRED = ("product_url", "reviewer_id", "stars")
 OPTIONAL = "reviewed_at"
@@ -22,7 +22,7 @@ NO_URL = "product_url is empty"
 NO_REVIEWER = "reviewer_id is empty"
 LONG_URL = f"product_url is longer than {MAX_URL} characters"
 LONG_REVIEWER = f"reviewer_id is longer than {MAX_ID} characters"
-LOST_REVIEWER = "reviewer_id has lost characters (U+FFFD)"
+LOST_REVIEWER = "reviewer_id has lost characters, as �, ??? and 1.2E+15 have"
 BAD_STARS = "stars is not a number from 1 to 5"
 BAD_MOMENT = "reviewed_at is not a date or a time"
 FUTURE = "reviewed_at is in the future"
@@ -55,6 +55,11 @@ class ReviewBatch:
     """Columns of :data:`REJECTED`."""
     respelled: dict[str, str]
     """Reviewer ids that were written otherwise than they are stored: as written -> as stored."""
+
+    def decimal_ids(self) -> int:
+        """Return how many reviews are by an id such as ``12345.0``: a number, badly exported."""
+        ids = self.reviews.column("reviewer_id")
+        return int(pc.sum(pc.match_substring_regex(ids, "^[0-9]+[.]0$")).as_py() or 0)
 
 
 def read(
@@ -97,18 +102,18 @@ def _plain_batch(header: list[str], block: Lines, latest: datetime) -> ReviewBat
     def column(name: str) -> pa.Array:
         return pc.list_element(parts, header.index(name))
 
-    urls, reviewers = (clean_column(column(name)) for name in ("product_url", "reviewer_id"))
-    ratings = star_column(clean_column(column("stars")))
+    urls, reviewers = (value_column(column(name)) for name in ("product_url", "reviewer_id"))
+    ratings = star_column(value_column(column("stars")))
     moments, is_moment = pa.nulls(len(parts), pa.timestamp("us")), np.ones(len(parts), dtype=bool)
     if OPTIONAL in header:
-        moments, is_moment = moment_column(clean_column(column(OPTIONAL)))
+        moments, is_moment = moment_column(value_column(column(OPTIONAL)))
     is_good = pa.array(is_moment)
     for condition in (
         pc.not_equal(urls, ""),
         pc.less_equal(pc.utf8_length(urls), MAX_URL),
         pc.not_equal(reviewers, ""),
         pc.less_equal(pc.utf8_length(reviewers), MAX_ID),
-        pc.invert(pc.match_substring(reviewers, LOST)),
+        pc.invert(pc.match_substring_regex(reviewers, LOSS)),
         ratings.is_valid(),
         pc.fill_null(pc.less_equal(moments, pa.scalar(latest, moments.type)), True),
     ):
@@ -144,11 +149,11 @@ def _batch(
         if len(fields) != width:
             rejected.append((line, TOO_FEW if len(fields) < width else TOO_MANY, text))
             continue
-        url, reviewer = clean(fields[url_at]), clean(fields[reviewer_at])
-        rating = stars(clean(fields[stars_at]))
+        url, reviewer = value(fields[url_at]), value(fields[reviewer_at])
+        rating = stars(value(fields[stars_at]))
         at, fault = None, _fault(url, reviewer, rating)
-        if not fault and moment_at is not None and (written := clean(fields[moment_at])):
-            at, fault = _moment(written, latest)
+        if not fault and moment_at is not None:
+            at, fault = _moment(value(fields[moment_at]), latest)
         if fault:
             rejected.append((line, fault, text))
             continue
@@ -175,13 +180,15 @@ def _fault(url: str, reviewer: str, rating: float | None) -> str:
         return NO_REVIEWER
     if len(reviewer) > MAX_ID:
         return LONG_REVIEWER
-    if LOST in reviewer:
+    if is_lossy(reviewer):
         return LOST_REVIEWER
     return BAD_STARS if rating is None else ""
 
 
 def _moment(written: str, latest: datetime) -> tuple[datetime | None, str]:
-    """Return a moment, or what is wrong with it."""
+    """Return a moment, if there is one, and what is wrong with it."""
+    if not written or is_no_date(written):
+        return None, ""
     try:
         at = moment(written)
     except ValueError:

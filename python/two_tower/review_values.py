@@ -18,6 +18,10 @@ _EPOCH = datetime(1970, 1, 1)
 _FIRST = datetime(1990, 1, 1)
 # Python takes any character between day and time, and so a digit too many for an hour.
 _ISO = re.compile(r"[0-9]{4}-?([0-9]{2}-?[0-9]{2}|W[0-9]{2}-?[0-9])([T ].*)?")
+# As BigQuery and Ruby write a zone: ISO 8601 has no blank there.
+_SPACED_ZONE = re.compile(r"(?<=[0-9]) (?:(?:UTC|GMT|Z)|([+-][0-9]{2}:?[0-9]{2}))$")
+# What MySQL writes where there is no date.
+NO_DATE = "0000-00-00"
 _ZONE = r"(Z|[+-](0\d|1[0-4]):[0-5]\d)"
 # What Arrow reads as Python does, if the day exists.
 _TIME = r"\d{2}:\d{2}(:\d{2}(\.\d{3}|\.\d{6})?)?"
@@ -37,9 +41,9 @@ def stars(text: str) -> float | None:
 def moment(text: str) -> datetime:
     """Return a moment as UTC without time zone. A text that names no offset is UTC already.
 
-    Accepted: ISO 8601 with or without time and offset; ``YYYY/MM/DD``, with or without ``HH:MM`` or
-    ``HH:MM:SS``; of digits alone 8 (a day), 9 or 10 (seconds since 1970) or 13 (milliseconds), both
-    from 1990 on, with decimals or without.
+    Accepted: ISO 8601 with or without time and offset, the latter also as `` UTC``; ``YYYY/MM/DD``,
+    with or without ``HH:MM`` or ``HH:MM:SS``; of digits alone 8 (a day), 9 or 10 (seconds since
+    1970) or 13 (milliseconds), both from 1990 on, with decimals or without.
 
     Raises:
         ValueError: it is none of these.
@@ -76,9 +80,15 @@ def _written(text: str) -> datetime:
     if slashed is not None:
         year, month, day, hour, minute, second = (int(part or 0) for part in slashed.groups())
         return datetime(year, month, day, hour, minute, second)
-    if _ISO.fullmatch(text) is None:
+    iso = _SPACED_ZONE.sub(lambda zone: zone[1] or "Z", text.upper())
+    if _ISO.fullmatch(iso) is None:
         raise ValueError(text)
-    return datetime.fromisoformat(text)
+    return datetime.fromisoformat(iso)
+
+
+def is_no_date(text: str) -> bool:
+    """Return whether a text stands for no date at all, with or without a time."""
+    return text.startswith(NO_DATE)
 
 
 def star_column(texts: pa.Array) -> pa.Array:

@@ -5,6 +5,7 @@ byte order marks, zero-width and bidirectional marks. What is inside stays as it
 a person types and the app's own tables (macro ``text_value``) are all read by this one rule.
 """
 
+import re
 import unicodedata
 from typing import Literal
 
@@ -40,6 +41,26 @@ MAX_ID = 500
 MAX_URL = 2000
 LOST = "\ufffd"
 """What a program puts where it could not read a character: which one it was is lost."""
+LOSS = r"\x{fffd}|^[?]{2,}$|^[0-9]([.][0-9]+)?[eE][+][0-9]+$"
+"""RE2: a key with such a character, of question marks alone, or a number that a spreadsheet rounded
+has lost what told it from others."""
+MISSING = (
+    "NULL",
+    "null",
+    r"\N",
+    "NaN",
+    "nan",
+    "None",
+    "<NA>",
+    "N/A",
+    "#N/A",
+    "(null)",
+    "undefined",
+)
+"""What programs write where there is no value: taken for one, all who lack an id would be one."""
+
+
+_LOSS = re.compile(LOSS.replace(r"\x{fffd}", LOST))
 
 
 def clean(text: str) -> str:
@@ -58,6 +79,23 @@ def clean_column(texts: pa.Array) -> pa.Array:
     return pc.replace_with_mask(
         trimmed, is_other, pa.array([clean(text) for text in others.to_pylist()], pa.string())
     )
+
+
+def value(text: str) -> str:
+    """Return the value of a field that is no prose: empty where it says that there is none."""
+    cleaned = clean(text)
+    return "" if cleaned in MISSING else cleaned
+
+
+def value_column(texts: pa.Array) -> pa.Array:
+    """Return :func:`value` of each text."""
+    cleaned = clean_column(texts)
+    return pc.if_else(pc.is_in(cleaned, pa.array(MISSING)), "", cleaned)
+
+
+def is_lossy(text: str) -> bool:
+    """Return whether a key has lost what told it from others."""
+    return _LOSS.search(text) is not None
 
 
 def typed(text: str, name: str) -> str:

@@ -7,11 +7,12 @@ import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from conftest import CATALOGUE, PAGE, REVIEWS, VIDEOS, MakeDataDir
-from two_tower import forget, forgotten, tables
+from two_tower import forget, forgotten, review_files, tables
 from two_tower import load as loading
 from two_tower.errors import InputError
 from two_tower.load import LoadSummary, load
@@ -143,7 +144,6 @@ NO_PRICES = [
         "1980円",
         "$19.80",
         "-1",
-        "nan",
         "inf",
         "1e12",
         "1e400",
@@ -280,7 +280,7 @@ def test_a_review_whose_key_is_too_long_or_has_lost_characters_is_rejected(
     bad = {
         f"{PAGE}{'a' * 2000},u1,5,": "product_url is longer than 2000 characters",
         f"{PAGE}a/,{'u' * 501},5,": "reviewer_id is longer than 500 characters",
-        f"{PAGE}a/,青\ufffd,5,": "reviewer_id has lost characters (U+FFFD)",
+        f"{PAGE}a/,青\ufffd,5,": review_files.LOST_REVIEWER,
     }
     loaded(either_settings, make_data_dir, HEADER + "\n".join(bad) + f"\n{PAGE}a/,ok,5,\n")
     assert [reason for _, reason, _ in rejected(either_settings)] == list(bad.values())
@@ -474,6 +474,38 @@ def test_whoever_was_forgotten_stays_so_however_the_id_is_written(
         (forgotten.REASON, ""),
         ("stars is not a number from 1 to 5", ""),
     }
+
+
+def test_a_catalogue_says_that_there_is_no_value_as_programs_do(
+    either_settings: Settings, make_data_dir: MakeDataDir
+) -> None:
+    videos = CATALOGUE["videos.csv"] + f"{NEW},None,,NULL,NULL,nan,\\N,N/A,NULL,0000-00-00\n"
+    users = CATALOGUE["users.csv"] + "u3,0000-00-00 00:00:00\nu4,NULL\n"
+    make_data_dir(catalogue=CATALOGUE | {"videos.csv": videos, "users.csv": users})
+    run(either_settings)
+    # A title is prose: there is a film of that name.
+    assert rows(either_settings, "select * from raw.videos where title = 'None'") == [
+        (UUID(NEW), "None", *[None] * 8)
+    ]
+    assert rows(either_settings, "select id from raw.users where signed_up_at is null") == [
+        ("u3",),
+        ("u4",),
+    ]
+    for row in ("NULL,x", "1.5E+15,x", "????,x"):
+        make_data_dir(catalogue=CATALOGUE | {"tags.csv": CATALOGUE["tags.csv"] + row + "\n"})
+        with pytest.raises(InputError, match=r"line 5, column id: (it is empty|.* has lost)"):
+            run(either_settings)
+
+
+def test_ids_that_became_decimals_are_warned_of(
+    either_settings: Settings, make_data_dir: MakeDataDir
+) -> None:
+    text = HEADER + "".join(
+        f"{PAGE}abc001/,{name},5,\n" for name in ("12345.0", "7.0", "u1", "1.05")
+    )
+    summary = loaded(either_settings, make_data_dir, text)
+    (warning,) = summary.warnings
+    assert "2 reviews are by ids such as 12345.0" in warning
 
 
 def test_an_id_that_is_typed_is_the_id_that_is_stored(

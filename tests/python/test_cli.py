@@ -313,6 +313,27 @@ def test_a_step_before_its_time_says_which_comes_first(
     assert mend in told(done)["hint"]
 
 
+def test_a_run_says_what_a_step_warned_of_that_it_need_not_do_again(
+    two_tower: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = {"reused": True, "models": 47, "warnings": ["assert_x: 1 row\n  [b] c"], "seconds": 0}
+    monkeypatch.setattr(pipeline, "run_step", lambda *_, **__: summary)
+    monkeypatch.setattr(pipeline, "run", lambda settings, do, _: do("build", settings, None))
+    assert "warning: assert_x: 1 row\n  [b] c\n" in two_tower("run").stderr
+
+
+@pytest.mark.parametrize("command", ["recommend", "forget-user"])
+@pytest.mark.parametrize(
+    ("typed", "message"), [("\u200b ", "the id is empty"), ("\udcff", "the id is no UTF-8 text")]
+)
+def test_an_id_that_is_no_id_exits_3(
+    two_tower: Shell, command: str, typed: str, message: str
+) -> None:
+    done = two_tower(command, typed)
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert message in done.stderr
+
+
 def test_runs_that_were_not_evaluated_cannot_be_compared(two_tower: Shell) -> None:
     done = two_tower("compare", "temporal/20260101_000000", "temporal/20260102_000000", "--json")
 

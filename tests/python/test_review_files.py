@@ -43,6 +43,13 @@ REVIEWERS = [
     "\u2067か\u3099\u2069",
     "\u200b",
     "lost\ufffd",
+    "???",
+    "1.23457E+14",
+    "12345.0",
+    "NULL",
+    "\\N",
+    " nan ",
+    "None-such",
     "x" * 501,
     "x" * 500,
     "nu\0l",
@@ -66,6 +73,7 @@ STARS = [
     "1e0",
     '"4"',
     "\ufeff4",
+    "NULL",
 ]
 MOMENTS = ["", " ", "2024-08-01", "2024-08-01T10:00:00Z", "2024-08-01 10:00"]
 ODD_MOMENTS = [
@@ -92,6 +100,13 @@ ODD_MOMENTS = [
     "2999-12-31",
     "2024-08-01112",
     "2024-08-01x10:00",
+    "0000-00-00",
+    "0000-00-00 00:00:00",
+    "NULL",
+    "2024-08-01 10:00:00 UTC",
+    "2024-08-01 10:00:00.123456 UTC",
+    "2024-08-01 10:00:00 +0900",
+    "2024-08-01t10:00:00z",
     "2024-W31-4",
     "2024-08-01T10:00:00.1Z",
     "9999-12-31T23:59:59-09:00",
@@ -188,6 +203,11 @@ def test_no_row_is_lost_and_each_is_where_its_line_says(
         ("999999999", datetime(2001, 9, 9, 1, 46, 39)),
         ("1700101800000", datetime(2023, 11, 16, 2, 30)),
         ("1700101800125", datetime(2023, 11, 16, 2, 30, 0, 125000)),
+        ("2024-08-01 10:00:00 UTC", datetime(2024, 8, 1, 10)),
+        ("2024-08-01 10:00:00.5 UTC", datetime(2024, 8, 1, 10, 0, 0, 500000)),
+        ("2024-08-01 10:00:00 +0900", datetime(2024, 8, 1, 1)),
+        ("2024-08-01t10:00:00z", datetime(2024, 8, 1, 10)),
+        ("2024-08-01T10:00:00.123456789Z", datetime(2024, 8, 1, 10, 0, 0, 123456)),
     ],
 )
 def test_moments_become_utc(text: str, expected: datetime) -> None:
@@ -197,6 +217,7 @@ def test_moments_become_utc(text: str, expected: datetime) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        *["2024-08-01 10:00:00 JST", "2024-08-01 UTC+9", "UTC"],
         *["2024", "202408", "20240230", "202408011", "20240801112", "202408011200"],
         *["17001018000000", "1700101800000000", "45505", "-1722470400", "2024-08-01112"],
         *["2024-08-01x10:00", "12/31/2024", "1.7e9"],
@@ -321,3 +342,41 @@ def test_lines_of_utf_8_in_a_file_of_cp932_are_rejected(tmp_path: Path) -> None:
     assert [(row["line"], row["reason"]) for row in batch.rejected.to_pylist()] == [
         (6, csv_files.NOT_TEXT)
     ]
+
+
+def test_the_end_of_file_of_old_windows_is_a_blank_line(tmp_path: Path) -> None:
+    for data in (
+        b"https://x/1,u1,5\r\n\x1a",
+        b"https://x/1,u1,5\x1a",
+        b'https://x/1,"u1",5\n\x1a\n',
+    ):
+        batch = read_text(tmp_path / "x.csv", b"product_url,reviewer_id,stars\r\n" + data)
+        assert batch.reviews.column("stars").to_pylist() == [5]
+        assert batch.rejected.num_rows == 0
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_what_programs_write_for_no_value_is_no_value(tmp_path: Path, quote: str) -> None:
+    marks = ["NULL", "null", "\\N", "NaN", "nan", "None", "<NA>", "N/A", "#N/A", "(null)"]
+    rows = [f"{quote}https://x/1{quote},{mark},5,2024-01-01" for mark in marks]
+    rows += [f"{mark},u,5,2024-01-01" for mark in marks]
+    rows += [f"https://x/1,{quote}u{quote},5,{mark}" for mark in (*marks, "0000-00-00 00:00:00")]
+    batch = read_text(tmp_path / "x.csv", "\n".join([",".join(HEADER), *rows]).encode())
+    assert batch.reviews.column("reviewed_at").to_pylist() == [None] * (len(marks) + 1)
+    reasons = ["reviewer_id is empty", "product_url is empty"]
+    assert [row["reason"] for row in batch.rejected.to_pylist()] == [
+        reason for reason in reasons for _ in marks
+    ]
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("name", ["青\ufffd", "??", "????????", "1.23457E+14", "9e+15"])
+def test_an_id_that_lost_what_told_it_from_others_is_rejected(
+    tmp_path: Path, quote: str, name: str
+) -> None:
+    others = ["?", "who?", "1.5", "E+14", "x1E+14", "1e5"]
+    rows = [f"https://x/1,{quote}{text}{quote},5" for text in (name, *others)]
+    data = "\n".join(["product_url,reviewer_id,stars", *rows]).encode()
+    batch = read_text(tmp_path / "x.csv", data)
+    assert batch.reviews.column("reviewer_id").to_pylist() == others
+    assert [row["reason"] for row in batch.rejected.to_pylist()] == [review_files.LOST_REVIEWER]

@@ -24,3 +24,11 @@ def test_steps_that_were_not_reached_are_named():
 
     assert "Model version: none yet" in report
     assert report.count("not done") == len(STEPS) - 1
+
+
+def test_what_a_step_warned_of_is_below_the_table():
+    report = run_report.as_markdown(
+        {"load": {"seconds": 1.0, "warnings": ["a.csv is empty"]}, "build": {"seconds": 2.0}}
+    )
+
+    assert report.endswith("\n\nwarning: a.csv is empty")
