@@ -6,7 +6,6 @@ that ``two-tower --help`` should not cost.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from two_tower import present
+from two_tower import output, present
 from two_tower.errors import ExitCode, NotEnoughDataError, TwoTowerError
 from two_tower.targets import Target
 
@@ -71,13 +70,14 @@ def _settings() -> Settings:
 
     settings = read_settings()
     logs.configure(settings)
+    logs.warn_of_unknown_names(settings)
     return settings
 
 
 def _show(title: str, result: Any, as_json: bool) -> None:
     """Print a result: JSON for programs, a table for people."""
     if as_json:
-        typer.echo(json.dumps(result, ensure_ascii=False, indent=2))
+        typer.echo(output.as_json(result, sys.stdout, indent=2))
     else:
         present.summary(title, result)
 
@@ -496,6 +496,7 @@ def main() -> None:
 
 def guarded(command: Callable[[], Any]) -> None:
     """Run a command; turn errors into messages and exit codes."""
+    output.replace_what_cannot_be_shown()
     try:
         command()
     except TwoTowerError as error:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import sys
 import traceback
 from datetime import UTC, datetime
 
-from two_tower.settings import Settings
+from two_tower import output
+from two_tower.settings import Settings, unknown_names
 
 
 class JsonFormatter(logging.Formatter):
@@ -26,7 +27,7 @@ class JsonFormatter(logging.Formatter):
         line |= {name: value for name, value in vars(record).items() if name not in self.OWN}
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = "".join(traceback.format_exception(*record.exc_info))
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return output.as_json(line, sys.stderr, default=str)
 
 
 def configure(settings: Settings) -> None:
@@ -43,3 +44,9 @@ def configure(settings: Settings) -> None:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO if settings.log_format == "json" else logging.WARNING)
     logger.propagate = False
+
+
+def warn_of_unknown_names(settings: Settings) -> None:
+    """Warn of what looks like a setting and is none."""
+    for sentence in unknown_names(settings.project_dir):
+        logging.getLogger(__name__).warning(sentence)

@@ -24,7 +24,7 @@ from prefect.logging import get_logger
 from prefect.runtime import flow_run as this_run
 from prefect.states import Completed, Crashed, Failed
 
-from two_tower import model_card, pipeline, run_report
+from two_tower import logs, model_card, pipeline, run_report
 from two_tower.errors import (
     BusyError,
     GateError,
@@ -62,6 +62,7 @@ def walk(name: str, steps: Sequence[pipeline.Step], version: str | None = None) 
         where there is nothing to do it on; Failed, by name Refused where a gate refused.
     """
     settings = read_settings()
+    logs.warn_of_unknown_names(settings)
     summaries: dict[str, pipeline.Summary] = {}
 
     def do(step: str, settings: Settings, version: str | None) -> pipeline.Summary:
