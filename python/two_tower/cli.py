@@ -65,12 +65,13 @@ def common(
 
 
 def _settings() -> Settings:
-    from two_tower import logs
+    from two_tower import dbt_profile, logs
     from two_tower.settings import read_settings
 
     settings = read_settings()
     logs.configure(settings)
     logs.warn_of_unknown_names(settings)
+    dbt_profile.keep_in_step(settings.project_dir)
     return settings
 
 
@@ -91,7 +92,9 @@ def _step(name: str, as_json: bool, version: str | None = None) -> None:
 
 @app.command()
 def init() -> None:
-    """Prepare a clone: profiles.yml, the data folders. Never overwrites anything.
+    """Prepare a clone: profiles.yml from `.env`, the data folders. What you wrote stays.
+
+    Every command brings profiles.yml in step with `.env`, unless it was changed by hand.
 
     Example: `two-tower init`
     """
@@ -351,7 +354,7 @@ def refresh(as_json: Json = False) -> None:
 
     Load and `dbt build` first: the deployment daily-embeddings does all three.
 
-    Example: `two-tower load && dbt build --target embedded && two-tower refresh`
+    Example: `two-tower load && dbt build && two-tower refresh`
     """
     _step("refresh", as_json)
 
@@ -454,6 +457,23 @@ def status(as_json: Json = False) -> None:
     from two_tower.status import status as read_status
 
     _show("Status", pipeline.plain(read_status(_settings())), as_json)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def dbt(context: typer.Context) -> None:
+    """Run dbt with the project's settings, those exported in this shell included.
+
+    A bare `dbt` reads profiles.yml, which has what `.env` says. This one also starts the embedded
+    Postgres for every command. dbt's arguments and exit code are handed on.
+
+    Example: `two-tower dbt -- source freshness`
+    """
+    from two_tower.dbt import hand_over
+
+    hand_over(_settings(), context.args)
 
 
 @db.command("start")

@@ -10,10 +10,9 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
-from psycopg.conninfo import conninfo_to_dict
-
-from two_tower import embedded
+from two_tower import dbt_profile
 from two_tower import warehouse as databases
 from two_tower.errors import (
     BuildError,
@@ -24,50 +23,7 @@ from two_tower.errors import (
     TwoTowerError,
     UnavailableError,
 )
-from two_tower.settings import Settings
-
-# The profile reads the first five; libpq, which dbt uses, reads them all.
-PG_VARIABLES = {
-    "host": "PGHOST",
-    "port": "PGPORT",
-    "user": "PGUSER",
-    "password": "PGPASSWORD",
-    "dbname": "PGDATABASE",
-    "hostaddr": "PGHOSTADDR",
-    "options": "PGOPTIONS",
-    "sslmode": "PGSSLMODE",
-    "sslcert": "PGSSLCERT",
-    "sslkey": "PGSSLKEY",
-    "sslrootcert": "PGSSLROOTCERT",
-    "channel_binding": "PGCHANNELBINDING",
-    "gssencmode": "PGGSSENCMODE",
-    "target_session_attrs": "PGTARGETSESSIONATTRS",
-    "connect_timeout": "PGCONNECT_TIMEOUT",
-}
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """Return the environment in which dbt finds this target's database."""
-    env = dict(os.environ)
-    env["TWO_TOWER_TARGET"] = settings.target
-    env["TWO_TOWER_THREADS"] = str(settings.threads)
-    env["TWO_TOWER_DUCKDB_PATH"] = str(settings.path(settings.duckdb_path))
-    env["TWO_TOWER_SCHEMA"] = settings.schema_name
-    env["TWO_TOWER_MEMORY_LIMIT"] = settings.memory_limit
-    env["TWO_TOWER_PROJECT_DIR"] = str(settings.project_dir)
-    env["TWO_TOWER_DATA_DIR"] = str(settings.path(settings.data_dir))
-    env["DO_NOT_TRACK"] = "1"
-    if settings.target == "duckdb":
-        settings.path(settings.duckdb_path).parent.mkdir(parents=True, exist_ok=True)
-    if settings.target == "embedded":
-        databases.dsn(settings)  # starts the server
-        env["TWO_TOWER_POSTGRES_DIR"] = str(embedded.data_dir(settings))
-    if settings.target == "postgres":
-        for key, value in conninfo_to_dict(databases.dsn(settings)).items():
-            if key in PG_VARIABLES and value is not None:
-                env[PG_VARIABLES[key]] = str(value)
-    return env
-
+from two_tower.settings import Settings, Target
 
 # Kind, status and name of what dbt ran.
 Node = tuple[str, str, str]
@@ -92,6 +48,8 @@ GONE = re.compile(
 # Of the smoke test of a release.
 NO_ANSWER = re.compile(r".*would have no answer.*")
 FULL = re.compile(r".*No space left on device.*")
+# Of the plugin that compares the profile with the settings.
+ELSEWHERE = re.compile(r".*does not lead to the project's database.*")
 
 
 @dataclass(frozen=True)
@@ -112,21 +70,40 @@ def run(settings: Settings, *arguments: str) -> Built:
         GateError: the app would have had no answer of what was to be released.
         BuildError: dbt could not build a model, or not begin.
     """
-    if not (settings.project_dir / "profiles.yml").exists():
-        raise InputError(
-            f"{settings.project_dir / 'profiles.yml'} does not exist", "run two-tower init"
-        )
-    beside = Path(sys.executable).parent / "dbt"
-    program = str(beside) if beside.exists() else shutil.which("dbt") or "dbt"
-    command = [program, "--quiet", *arguments, "--project-dir", str(settings.project_dir)]
-    command += ["--profiles-dir", str(settings.project_dir)]
-    env = environment(settings)
+    command = [_program(settings), "--quiet", *arguments]
+    env = dbt_profile.environment(settings) | {"PYTHONIOENCODING": "utf-8:replace"}
     started = time.time()
     code, printed = _shown(command, env, settings.project_dir)
     nodes = _nodes(settings.project_dir / _target_path(arguments, env), started)
     if code != 0:
         raise _failure(arguments, code, printed, nodes)
     return _built([(kind, status) for kind, status, _ in nodes])
+
+
+def hand_over(settings: Settings, arguments: list[str]) -> None:
+    """Become ``dbt ARGUMENTS``, in the project's environment.
+
+    Raises:
+        InputError: there is no profiles.yml, or the target has no database.
+    """
+    program = _program(settings)
+    env = dbt_profile.environment(settings.model_copy(update=_target(arguments)))
+    os.execve(program, [program, *arguments], env)
+
+
+def _program(settings: Settings) -> str:
+    if not (settings.project_dir / "profiles.yml").exists():
+        raise InputError(
+            f"{settings.project_dir / 'profiles.yml'} does not exist", "run two-tower init"
+        )
+    beside = Path(sys.executable).parent / "dbt"
+    return str(beside) if beside.exists() else shutil.which("dbt") or "dbt"
+
+
+def _target(arguments: list[str]) -> dict[str, str]:
+    """Return the setting that dbt's own ``--target`` stands for."""
+    found = re.search(r"(?:^|\0)(?:--target|-t)[\0=]([^\0]+)", "\0".join(arguments))
+    return {"target": found[1]} if found and found[1] in get_args(Target) else {}
 
 
 def _shown(command: list[str], env: dict[str, str], folder: Path) -> tuple[int, str]:
@@ -137,7 +114,7 @@ def _shown(command: list[str], env: dict[str, str], folder: Path) -> tuple[int, 
         env=env,
         cwd=folder,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         errors="replace",
     ) as process:
         assert process.stdout is not None
@@ -158,7 +135,13 @@ def _failure(
             f"{command}: the data was refused by {', '.join(refused)}",
             f"its output above says how many rows each found; {hint}",
         )
-    for pattern, kind in ((NO_ANSWER, GateError), (FULL, FullError), (GONE, UnavailableError)):
+    kinds: tuple[tuple[re.Pattern[str], type[TwoTowerError]], ...] = (
+        (ELSEWHERE, InputError),
+        (NO_ANSWER, GateError),
+        (FULL, FullError),
+        (GONE, UnavailableError),
+    )
+    for pattern, kind in kinds:
         found = pattern.search(printed)
         if found and not databases.REFUSED.search(printed):
             return kind(f"{command} failed: {found[0].strip()}", hint)
