@@ -90,7 +90,7 @@ class Bench:
     def build(self, stage: str, env: dict[str, str]) -> None:
         """`dbt build` beside the compiled SQL of the same models on the same rows, without dbt."""
         print(f"{self.size:,}: {stage}", flush=True)
-        done = timed([str(BIN / "dbt"), "build"], env)
+        done = timed([str(BIN / "two-tower"), "dbt", "build"], env)
         self.figures.append(Figure(self.size, stage, self.size, done.seconds, done.peak_mib))
         statements = compiled_models(Path(env["DBT_TARGET_PATH"]))
         place = self.dsn if "Postgres" in stage else env["TWO_TOWER_DUCKDB_PATH"]

@@ -40,7 +40,7 @@ class Scratch:
         """Run one dbt command with vars to its end."""
         print(f"  dbt {' '.join(arguments)} {variables}", flush=True)
         given = ["--vars", json.dumps(variables)]
-        return timed([str(BIN / "dbt"), "--quiet", *arguments, *given], self.env)
+        return timed([str(BIN / "two-tower"), "dbt", "--quiet", *arguments, *given], self.env)
 
 
 @contextmanager

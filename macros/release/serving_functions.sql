@@ -112,7 +112,7 @@ $$;
 
 {# Whether this build is of the schema that the app's functions read: a split that is evaluated has one of its own. #}
 {% macro is_served() -%}
-    {{ return(env_var('TWO_TOWER_SCHEMA', 'two_tower') == 'two_tower') }}
+    {{ return(env_var('TWO_TOWER_SCHEMA', target.schema) == 'two_tower') }}
 {%- endmacro %}
 
 

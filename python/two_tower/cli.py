@@ -6,7 +6,6 @@ that ``two-tower --help`` should not cost.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from two_tower import __version__, present, progress
+from two_tower import __version__, output, present, progress
 from two_tower.errors import NotEnoughDataError
 from two_tower.failures import INTERRUPTED, guarded
 from two_tower.targets import Target
@@ -79,11 +78,13 @@ def common(
 
 
 def _settings() -> Settings:
-    from two_tower import logs
-    from two_tower.settings import read_settings
+    from two_tower import dbt_profile, logs
+    from two_tower.settings import read_settings, unknown_names
 
     settings = read_settings()
     logs.configure(settings.log_format)
+    logs.warn_of(unknown_names(settings.project_dir))
+    dbt_profile.keep_in_step(settings.project_dir)
     return settings
 
 
@@ -99,7 +100,7 @@ def _ready(step: str) -> Settings:
 def _show(title: str, result: Any, as_json: bool) -> None:
     """Print a result: JSON for programs, a table for people."""
     if as_json:
-        typer.echo(json.dumps(result, ensure_ascii=False, indent=2))
+        typer.echo(output.as_json(result, sys.stdout, indent=2))
     else:
         present.summary(title, result)
 
@@ -113,7 +114,9 @@ def _step(name: str, as_json: bool, version: str | None = None) -> None:
 
 @app.command()
 def init() -> None:
-    """Prepare a clone: profiles.yml, the data folders. Never overwrites anything.
+    """Prepare a clone: profiles.yml from `.env`, the data folders. What you wrote stays.
+
+    Every command brings profiles.yml in step with `.env`, unless it was changed by hand.
 
     Example: `two-tower init`
     """
@@ -373,7 +376,7 @@ def refresh(as_json: Json = False) -> None:
 
     Load and `dbt build` first: the deployment daily-embeddings does all three.
 
-    Example: `two-tower load && dbt build --target embedded && two-tower refresh`
+    Example: `two-tower load && dbt build && two-tower refresh`
     """
     _step("refresh", as_json)
 
@@ -569,6 +572,23 @@ def doctor(as_json: Json = False) -> None:
     error = checks.refusal(found)
     if error is not None:
         raise typer.Exit(error.exit_code)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def dbt(context: typer.Context) -> None:
+    """Run dbt with the project's settings, those exported in this shell included.
+
+    A bare `dbt` reads profiles.yml, which has what `.env` says. This one also starts the embedded
+    Postgres for every command. dbt's arguments and exit code are handed on.
+
+    Example: `two-tower dbt -- source freshness`
+    """
+    from two_tower.dbt import hand_over
+
+    hand_over(_settings(), context.args)
 
 
 @db.command("start")

@@ -10,13 +10,12 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import duckdb
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
-from two_tower import database_errors, embedded, progress, sessions
+from two_tower import database_errors, dbt_profile, progress
 from two_tower import warehouse as databases
 from two_tower.errors import (
     BuildError,
@@ -25,51 +24,7 @@ from two_tower.errors import (
     InputError,
     TwoTowerError,
 )
-from two_tower.settings import Settings
-
-# The profile reads the first five; libpq, which dbt uses, reads them all.
-PG_VARIABLES = {
-    "host": "PGHOST",
-    "port": "PGPORT",
-    "user": "PGUSER",
-    "password": "PGPASSWORD",
-    "dbname": "PGDATABASE",
-    "hostaddr": "PGHOSTADDR",
-    "options": "PGOPTIONS",
-    "sslmode": "PGSSLMODE",
-    "sslcert": "PGSSLCERT",
-    "sslkey": "PGSSLKEY",
-    "sslrootcert": "PGSSLROOTCERT",
-    "channel_binding": "PGCHANNELBINDING",
-    "gssencmode": "PGGSSENCMODE",
-    "target_session_attrs": "PGTARGETSESSIONATTRS",
-    "connect_timeout": "PGCONNECT_TIMEOUT",
-}
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """Return the environment in which dbt finds this target's database."""
-    env = dict(os.environ)
-    env["TWO_TOWER_TARGET"] = settings.target
-    env["TWO_TOWER_THREADS"] = str(settings.threads)
-    env["TWO_TOWER_DUCKDB_PATH"] = str(settings.path(settings.duckdb_path))
-    env["TWO_TOWER_SCHEMA"] = settings.schema_name
-    env["TWO_TOWER_MEMORY_LIMIT"] = settings.memory_limit
-    env["TWO_TOWER_PROJECT_DIR"] = str(settings.project_dir)
-    env["TWO_TOWER_DATA_DIR"] = str(settings.path(settings.data_dir))
-    env["DO_NOT_TRACK"] = "1"
-    env |= sessions.environment()
-    if settings.target == "duckdb":
-        settings.path(settings.duckdb_path).parent.mkdir(parents=True, exist_ok=True)
-    if settings.target == "embedded":
-        databases.dsn(settings)  # starts the server
-        env["TWO_TOWER_POSTGRES_DIR"] = str(embedded.data_dir(settings))
-    if settings.target == "postgres":
-        for key, value in conninfo_to_dict(databases.dsn(settings)).items():
-            if key in PG_VARIABLES and value is not None:
-                env[PG_VARIABLES[key]] = str(value)
-    return env
-
+from two_tower.settings import Settings, Target
 
 SHOWN_ROWS = 3  # of what a test found
 # What is said of a test is kept (two_tower.finished_steps): it names nobody.
@@ -86,6 +41,8 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 # Of the smoke test of a release.
 NO_ANSWER = re.compile(r".*would have no answer.*")
+# Of the plugin that compares the profile with the settings.
+ELSEWHERE = re.compile(r".*does not lead to the project's database.*")
 
 
 @dataclass(frozen=True)
@@ -107,15 +64,8 @@ def run(settings: Settings, *arguments: str) -> Built:
         GateError: the app would have had no answer of what was to be released.
         BuildError: dbt could not build a model, or not begin.
     """
-    if not (settings.project_dir / "profiles.yml").exists():
-        raise InputError(
-            f"{settings.project_dir / 'profiles.yml'} does not exist", "run two-tower init"
-        )
-    beside = Path(sys.executable).parent / "dbt"
-    program = str(beside) if beside.exists() else shutil.which("dbt") or "dbt"
-    command = [program, "--quiet", *arguments, "--project-dir", str(settings.project_dir)]
-    command += ["--profiles-dir", str(settings.project_dir)]
-    env = environment(settings)
+    command = [_program(settings), "--quiet", *arguments]
+    env = dbt_profile.environment(settings) | {"PYTHONIOENCODING": "utf-8:replace"}
     started = time.time()
     code, printed = _shown(command, env, settings.project_dir)
     results = _results(settings.project_dir / _target_path(arguments, env), started)
@@ -132,6 +82,32 @@ def run(settings: Settings, *arguments: str) -> Built:
     )
 
 
+def hand_over(settings: Settings, arguments: list[str]) -> None:
+    """Become ``dbt ARGUMENTS``, in the project's environment.
+
+    Raises:
+        InputError: there is no profiles.yml, or the target has no database.
+    """
+    program = _program(settings)
+    env = dbt_profile.environment(settings.model_copy(update=_target(arguments)))
+    os.execve(program, [program, *arguments], env)
+
+
+def _program(settings: Settings) -> str:
+    if not (settings.project_dir / "profiles.yml").exists():
+        raise InputError(
+            f"{settings.project_dir / 'profiles.yml'} does not exist", "run two-tower init"
+        )
+    beside = Path(sys.executable).parent / "dbt"
+    return str(beside) if beside.exists() else shutil.which("dbt") or "dbt"
+
+
+def _target(arguments: list[str]) -> dict[str, str]:
+    """Return the setting that dbt's own ``--target`` stands for."""
+    found = re.search(r"(?:^|\0)(?:--target|-t)[\0=]([^\0]+)", "\0".join(arguments))
+    return {"target": found[1]} if found and found[1] in get_args(Target) else {}
+
+
 def _shown(command: list[str], env: dict[str, str], folder: Path) -> tuple[int, str]:
     """Run a command, its output on our stderr; return its exit code and the end of its output."""
     end: deque[str] = deque(maxlen=1000)
@@ -141,7 +117,7 @@ def _shown(command: list[str], env: dict[str, str], folder: Path) -> tuple[int, 
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,  # where the log is JSON, its lines are records like any other
-        text=True,
+        encoding="utf-8",
         errors="replace",
     ) as process:
         assert process.stdout is not None
@@ -163,13 +139,14 @@ def _failure(
             f"{command}: the data was refused by {', '.join(refused)}",
             f"its output above says how many rows each found; {hint}",
         )
-    no_answer = NO_ANSWER.search(printed)
-    if no_answer:
-        return GateError(f"{command} failed: {no_answer[0].strip()}", hint)
+    for pattern, kind in ((ELSEWHERE, InputError), (NO_ANSWER, GateError)):
+        line = pattern.search(printed)
+        if line:
+            return kind(f"{command} failed: {line[0].strip()}", hint)
     found = database_errors.shown_by_dbt(printed)
     if found:
-        cause, line = found
-        return cause.error(line, f"{command} failed")
+        cause, shown = found
+        return cause.error(shown, f"{command} failed")
     return BuildError(
         f"{command} failed (exit code {code})", f"its output above names the model; {hint}"
     )

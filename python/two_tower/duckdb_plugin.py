@@ -1,6 +1,6 @@
 """The dbt-duckdb plugin that fills the raw tables when dbt opens the DuckDB file.
 
-A bare ``dbt build`` thus reads the CSV files with the very parser that ``two-tower load`` has.
+``dbt build --target duckdb`` thus reads the CSV files with the parser of ``two-tower load``.
 """
 
 import os
@@ -16,7 +16,7 @@ from duckdb import DuckDBPyConnection
 from two_tower import tables
 from two_tower.errors import TwoTowerError
 from two_tower.load import load
-from two_tower.settings import Settings
+from two_tower.settings import Settings, read_settings
 from two_tower.warehouse import DuckDBWarehouse
 
 # `dbt test` tests what was built; newer rows under it would only contradict it.
@@ -51,5 +51,4 @@ class Plugin(BasePlugin):
 def _settings(flags: Any) -> Settings:
     """Return the settings of the project that dbt runs, wherever it was started."""
     found = os.environ.get("TWO_TOWER_PROJECT_DIR") or getattr(flags, "PROJECT_DIR", None) or "."
-    project_dir = Path(found).resolve()
-    return Settings(_env_file=project_dir / ".env", target="duckdb", project_dir=project_dir)  # type: ignore[call-arg]
+    return read_settings(Path(found).resolve(), target="duckdb")

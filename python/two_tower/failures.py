@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -13,7 +12,7 @@ from urllib.parse import quote
 
 from typer.exceptions import TyperException
 
-from two_tower import logs, present
+from two_tower import logs, output, present
 from two_tower.errors import ExitCode, TwoTowerError
 
 INTERRUPTED = 130
@@ -28,6 +27,7 @@ def guarded(command: Callable[[], Any]) -> None:
     With ``--json`` on the command line ``{"error": {"message", "hint", "exit_code"}}`` is on
     stdout, for a defect with ``exception``. Where the log is JSON, the same is its last line.
     """
+    output.replace_what_cannot_be_shown()
     try:
         command()
     except TwoTowerError as error:
@@ -83,7 +83,7 @@ def _end_in_json(code: int, message: str, hint: str, story: str = "") -> NoRetur
     if "--json" in _options(sys.argv[1:]):
         told = {"message": message, "hint": hint, "exit_code": int(code)}
         told |= {"exception": story} if story else {}
-        print(json.dumps({"error": told}, ensure_ascii=False, indent=2))
+        print(output.as_json({"error": told}, sys.stdout, indent=2))
     sys.exit(code)
 
 

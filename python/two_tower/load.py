@@ -119,65 +119,6 @@ def load(settings: Settings, warehouse: Warehouse) -> LoadSummary:
     )
 
 
-<<<<<<< HEAD
-def _review_paths(settings: Settings, warehouse: Warehouse, tally: _Tally) -> dict[str, Path]:
-    """Return the review files in order by the names under which their rows are kept.
-
-    What is not read, and what looks wrong in the folder, is warned of.
-    """
-    pattern = Path(settings.reviews_glob)
-    delivery = delivered_files.find(
-        pattern.parent,
-        lambda name: fnmatchcase(name, pattern.name.lower()),
-        f"{pattern.name}, also .csv.gz",
-    )
-    paths = {_key(settings, pattern.parent / name): path for name, path in delivery.files.items()}
-    for text in [*delivery.passed_over, *_beside(settings.path(settings.data_dir))]:
-        tally.warn(text)
-    if not paths:
-        tally.warn(
-            f"no file matches {settings.reviews_glob}: put review files there,"
-            " or try two-tower sample-data"
-        )
-    rows = warehouse.fetch("select file, rules from raw.review_files")
-    logged = {str(row["file"]): int(row["rules"]) for row in rows}
-    for name in sorted(logged.keys() - paths.keys()):
-        tally.warn(
-            f"{name} is no longer there; its rows stay. To remove them:"
-            f" put back a file of that name with its header alone, and load"
-        )
-        if logged[name] < RULES:
-            _clean_stored(warehouse, name)
-    names = logged.keys() | paths.keys()
-    sample = {name for name in names if Path(name).name.startswith(SAMPLE_PREFIX)}
-    if sample and names - sample:
-        tally.warn(
-            f"SAMPLE DATA IS MIXED WITH REAL REVIEWS: {', '.join(sorted(sample))}. To remove it:"
-            " cut these files down to their header line, load, then delete them (and put your own"
-            " catalogue in place of the sample's)"
-        )
-    return paths
-
-
-def _beside(data_dir: Path) -> list[str]:
-    """Return a warning for each CSV file beside the folders that are read."""
-    found = delivered_files.find(data_dir, lambda _: True, "")
-    return [
-        f"{path} is passed over: reviews belong in {data_dir / 'reviews'}, the catalogue in"
-        f" {data_dir / 'catalogue'}"
-        for name, path in found.files.items()
-        if name.lower().endswith(".csv")
-    ]
-=======
-def _newest(warehouse: Warehouse) -> str | None:
-    newest = warehouse.fetch(
-        "select max(loaded_at) as loaded_at from (select loaded_at from raw.review_files"
-        " union all select loaded_at from raw.catalogue_files) as files"
-    )[0]["loaded_at"]
-    return newest.isoformat(timespec="seconds") if newest else None
->>>>>>> files
-
-
 def _clean_stored(warehouse: Warehouse, file: str) -> None:
     """Bring the ids of a file that cannot be read again to what they would be now."""
     cleaned = text_values.sql(warehouse.dialect, "reviewer_id")

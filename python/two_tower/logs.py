@@ -7,12 +7,14 @@ In JSON nothing else is on stderr: what dbt, a library or a progress line writes
 from __future__ import annotations
 
 import io
-import json
 import logging
 import sys
 import traceback
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Literal, TextIO
+
+from two_tower import output
 
 LogFormat = Literal["text", "json"]
 
@@ -33,7 +35,7 @@ class JsonFormatter(logging.Formatter):
         line |= {name: value for name, value in vars(record).items() if name not in self.OWN}
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = "".join(traceback.format_exception(*record.exc_info))
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return output.as_json(line, sys.stderr, default=str)
 
 
 class Handler(logging.Handler):
@@ -55,6 +57,11 @@ class Wrapped(io.TextIOBase):
     def __init__(self, beneath: TextIO) -> None:
         self.beneath = beneath
         self._begun = ""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """See :class:`io.TextIOBase`."""
+        return self.beneath.encoding
 
     def write(self, text: str) -> int:
         """Log the lines that ``text`` ends; keep the rest until its own end comes."""
@@ -85,3 +92,9 @@ def configure(log_format: LogFormat) -> None:
     logger.setLevel(logging.INFO)
     if not isinstance(sys.stderr, Wrapped):
         sys.stderr = Wrapped(sys.stderr)
+
+
+def warn_of(sentences: Iterable[str]) -> None:
+    """Warn of each of these: what looks like a setting and is none, say."""
+    for sentence in sentences:
+        logging.getLogger(__name__).warning(sentence)

@@ -22,7 +22,7 @@ from prefect.logging import get_logger
 from prefect.runtime import flow_run as this_run
 from prefect.states import Completed, Crashed, Failed
 
-from two_tower import model_card, pipeline, run_report
+from two_tower import logs, model_card, pipeline, run_report
 from two_tower.database_errors import explained
 from two_tower.deployments import TAG
 from two_tower.errors import (
@@ -31,7 +31,7 @@ from two_tower.errors import (
     NotEnoughDataError,
     TwoTowerError,
 )
-from two_tower.settings import Settings, read_settings
+from two_tower.settings import Settings, read_settings, unknown_names
 from two_tower.warehouse import open_warehouse
 
 ALIVE = ["RUNNING", "PENDING", "CANCELLING"]
@@ -58,6 +58,7 @@ def walk(name: str, steps: Sequence[pipeline.Step], version: str | None = None) 
         where there is too little to train on yet; Failed, by name Refused where a gate refused.
     """
     settings = read_settings()
+    logs.warn_of(unknown_names(settings.project_dir))
     summaries: dict[str, pipeline.Summary] = {}
 
     def do(step: str, settings: Settings, version: str | None) -> pipeline.Summary:

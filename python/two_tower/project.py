@@ -1,20 +1,28 @@
 """A clone made ready to run: its dbt profile and data folders, and what its dbt vars say."""
 
-import shutil
 from pathlib import Path
 
 import yaml
 
+from two_tower import dbt_profile
 from two_tower.settings import Settings
 
 
 def prepare(settings: Settings) -> list[str]:
-    """Create what a fresh clone lacks, overwriting nothing; return a line for each thing made."""
+    """Create what a fresh clone lacks, and bring profiles.yml in step with ``.env``.
+
+    Nothing that a person wrote is overwritten. Returns a line for each thing done.
+    """
     made: list[str] = []
     profiles = settings.project_dir / "profiles.yml"
-    if not profiles.exists():
-        shutil.copyfile(settings.project_dir / "profiles.yml.example", profiles)
-        made.append(f"wrote {_shown(profiles, settings)} (targets duckdb, embedded, postgres)")
+    text = dbt_profile.written(settings.project_dir)
+    found = profiles.read_text(encoding="utf-8") if profiles.exists() else None
+    if found is None or dbt_profile.is_ours(found, settings.project_dir):
+        if found != text:
+            dbt_profile.write(settings.project_dir, text)
+            made.append("wrote profiles.yml: dbt's data are where .env says")
+    else:
+        made.append("left profiles.yml alone: it was written by hand")
     for folder in (Path(settings.reviews_glob).parent, settings.catalogue_dir):
         if not folder.exists():
             folder.mkdir(parents=True)

@@ -5,10 +5,17 @@ import re
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
+from two_tower import env_file
 from two_tower.config import TrainConfig
 from two_tower.errors import InputError
 from two_tower.logs import LogFormat
@@ -16,6 +23,13 @@ from two_tower.targets import Target
 from two_tower.thresholds import Thresholds
 
 __all__ = ["Settings", "Target", "find_project_dir", "read_log_format", "read_settings"]
+
+PREFIX = "TWO_TOWER_"
+# What two-tower tells the dbt that it starts, by profiles.yml.example.
+TOLD_TO_DBT = (
+    *("TWO_TOWER_SOCKET_DIR", "TWO_TOWER_PGHOST", "TWO_TOWER_PGPORT", "TWO_TOWER_PGUSER"),
+    *("TWO_TOWER_PGDATABASE", "TWO_TOWER_PGSSLMODE", "TWO_TOWER_STARTED_DBT"),
+)
 
 
 def find_project_dir(start: Path | None = None) -> Path:
@@ -34,10 +48,11 @@ def find_project_dir(start: Path | None = None) -> Path:
     )
 
 
-def _env_file() -> Path | None:
+def _env_file(project_dir: Path | None = None) -> Path | None:
     """Return the project's ``.env``, wherever below the project the command is typed."""
+    start = project_dir or Path(os.environ.get("TWO_TOWER_PROJECT_DIR", "."))
     try:
-        return find_project_dir(Path(os.environ.get("TWO_TOWER_PROJECT_DIR", "."))) / ".env"
+        return find_project_dir(start) / ".env"
     except InputError:
         return None
 
@@ -50,9 +65,11 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="TWO_TOWER_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         env_file=_env_file(),
+        env_file_encoding="utf-8-sig",
+        env_ignore_empty=True,  # `NAME=` leaves the default
         extra="ignore",
         populate_by_name=True,
     )
@@ -60,7 +77,7 @@ class Settings(BaseSettings):
     target: Target = Field(
         default="embedded", description="where the data lives: a profiles.yml target"
     )
-    project_dir: Path = Field(
+    project_dir: Annotated[Path, AfterValidator(Path.absolute)] = Field(
         default_factory=find_project_dir, description="the folder of dbt_project.yml"
     )
     database_url: SecretStr | None = Field(
@@ -140,20 +157,60 @@ class Settings(BaseSettings):
         return self.path(self.data_dir) / "catalogue"
 
 
-def read_settings() -> Settings:
+class _FileSettings(Settings):
+    """What ``.env`` says, whatever is exported in this shell."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """See pydantic-settings."""
+        return init_settings, dotenv_settings
+
+
+def read_settings(project_dir: Path | None = None, **values: Any) -> Settings:
     """Return the settings of this process.
+
+    Args:
+        project_dir: the project; by default the one that this process is in.
+        values: fields that are settled already.
 
     Raises:
         InputError: a setting is wrong: its name, and what is wrong with it, never its value.
     """
+    return _read(Settings, project_dir, values)
+
+
+def read_file_settings(project_dir: Path) -> Settings:
+    """Return the settings as ``.env`` alone has them, and the defaults.
+
+    Raises:
+        InputError: as :func:`read_settings`.
+    """
+    return _read(_FileSettings, project_dir, {})
+
+
+def unknown_names(project_dir: Path) -> list[str]:
+    """Return a sentence for each ``TWO_TOWER_…``, of ``.env`` or exported, that is no setting."""
+    return env_file.unknown((*env_file.names(project_dir / ".env"), *os.environ), _known_names())
+
+
+def _read(kind: type[Settings], project_dir: Path | None, values: dict[str, Any]) -> Settings:
     hint = "see .env.example, and config.py for TWO_TOWER_TRAIN__…"
+    path = _env_file(project_dir)
+    if path is not None:
+        env_file.names(path)  # raises where pydantic would have a traceback, or no word
+    if project_dir is not None:
+        values = {**values, "project_dir": project_dir}
     try:
-        return Settings()
+        return kind(_env_file=path, **values)  # type: ignore[call-arg]
     except ValidationError as error:
-        problems = [
-            f"setting TWO_TOWER_{'__'.join(map(str, problem['loc'])).upper()}: {problem['msg']}"
-            for problem in error.errors(include_input=False)
-        ]
+        problems = [_problem(problem) for problem in error.errors(include_input=False)]
         raise InputError("\n".join(problems), hint) from None
     except SettingsError as error:
         field = re.search(r'field "(\w+)"', str(error))
@@ -172,3 +229,21 @@ def read_log_format() -> LogFormat:
         return _LogFormat().log_format
     except (ValidationError, SettingsError):
         return "text"
+
+
+def _problem(problem: Any) -> str:
+    """Return what is wrong with a setting, by the name it has outside."""
+    name = PREFIX + "__".join(map(str, problem["loc"])).upper().removeprefix(PREFIX)
+    if problem["type"] == "extra_forbidden":
+        return f"setting {env_file.unknown([name], _known_names())[0]}"
+    return f"setting {name}: {problem['msg']}"
+
+
+def _known_names() -> set[str]:
+    known = {f"{PREFIX}TRAIN__{field}".upper() for field in TrainConfig.model_fields}
+    known.add(f"{PREFIX}REGISTRY_OPTIONS__")
+    for name, field in Settings.model_fields.items():
+        choices = field.validation_alias
+        aliases = choices.choices if isinstance(choices, AliasChoices) else [PREFIX + name]
+        known |= {alias.upper() for alias in aliases if isinstance(alias, str)}
+    return known | set(TOLD_TO_DBT)

@@ -223,6 +223,15 @@ def dsn(settings: Settings) -> str:
         return embedded.start(settings)
     if settings.target == "duckdb":
         raise InputError("the target is duckdb, which has no DSN", "set TWO_TOWER_TARGET")
+    return postgres_dsn(settings)
+
+
+def postgres_dsn(settings: Settings) -> str:
+    """Return the DSN of the target postgres.
+
+    Raises:
+        InputError: neither DATABASE_URL nor PGHOST is set, or DATABASE_URL cannot be read.
+    """
     if settings.database_url is not None and settings.database_url.get_secret_value():
         return _readable(settings.database_url.get_secret_value())
     if "PGHOST" in os.environ or "PGSERVICE" in os.environ:

@@ -346,7 +346,8 @@ def test_a_bare_dbt_run_on_duckdb_reads_the_files(
     monkeypatch.setenv("PYTHONPATH", str(PROJECT_DIR / "python"))
     folder = make_data_dir(folder=scratch_project.project_dir / "data/raw")
     program = str(Path(sys.executable).parent / "dbt")
-    bare = subprocess.run([program, "run"], cwd=scratch_project.project_dir, check=False)
+    command = [program, "run", "--target", "duckdb"]
+    bare = subprocess.run(command, cwd=scratch_project.project_dir, check=False)
     assert bare.returncode == 0
     found = scratch_project.model_copy(
         update={"duckdb_path": scratch_project.project_dir / "data/warehouse.duckdb"}

@@ -1,0 +1,116 @@
+"""A dbt plugin (dbt imports ``dbt_*`` by name): a dbt typed by hand is on the project's database.
+
+Before dbt connects, it compares where the profile leads with what the settings say; where the two
+differ, dbt ends with the mend. It also does what a profile cannot: it starts the embedded server,
+and hands on what DATABASE_URL says beyond host, user and password.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from dbt.plugins.manager import dbtPlugin
+
+from two_tower import output
+
+# These connect to nothing, or (debug) load no plugin.
+OFFLINE = {"parse", "list", "ls", "deps", "clean", "init", "serve", "debug"}
+# By target: what dbt calls a part of the place, and the variable that says where it has to be.
+PLACES = {
+    "embedded": {"host": "TWO_TOWER_SOCKET_DIR"},
+    "postgres": {
+        "host": "TWO_TOWER_PGHOST",
+        "port": "TWO_TOWER_PGPORT",
+        "user": "TWO_TOWER_PGUSER",
+        "password": "DBT_ENV_SECRET_TWO_TOWER_PGPASSWORD",
+        "database": "TWO_TOWER_PGDATABASE",
+        "sslmode": "TWO_TOWER_PGSSLMODE",
+    },
+    "duckdb": {"path": "TWO_TOWER_DUCKDB_PATH"},
+}
+
+
+class ProjectDatabase(dbtPlugin):
+    """See the module."""
+
+    def initialize(self) -> None:
+        """Compare the profile with the settings.
+
+        Raises:
+            TwoTowerError: they differ, or a setting is wrong; dbt shows the message alone.
+        """
+        context = click.get_current_context(silent=True)
+        if self.project_name != "two_tower" or context is None:
+            return
+        flags, profile = context.obj["flags"], context.obj["profile"]
+        if flags.WHICH in OFFLINE:
+            return
+        output.replace_what_cannot_be_shown()
+        if "TWO_TOWER_STARTED_DBT" in os.environ:
+            expected: Mapping[str, str] = os.environ
+        else:
+            expected = _settings(flags, profile)
+        wrong = _differences(profile, expected)
+        if wrong:
+            _refuse(flags, f"for target {profile.target_name} it has {'; '.join(wrong)}")
+
+
+def _settings(flags: Any, profile: Any) -> Mapping[str, str]:
+    """Return the environment that two-tower would start this dbt in; the server is up then."""
+    from two_tower import dbt_profile
+    from two_tower.errors import TwoTowerError
+    from two_tower.settings import read_settings, unknown_names
+
+    project_dir = Path(flags.PROJECT_DIR).resolve()
+    try:
+        settings = read_settings(project_dir)
+        for sentence in unknown_names(project_dir):
+            print(f"warning: {sentence}", file=sys.stderr)
+        if flags.TARGET is None and profile.target_name != settings.target:
+            _refuse(flags, f"its target is {profile.target_name}, not {settings.target}")
+        if profile.target_name not in PLACES:
+            return {}  # somebody's own, asked for by name
+        settings = settings.model_copy(update={"target": profile.target_name})
+        environment = dbt_profile.environment(settings)
+    except TwoTowerError as error:
+        raise type(error)(f"{error}\n{error.hint}") from error
+    for name in dbt_profile.LIBPQ_VARIABLES.values():
+        if name in environment:
+            os.environ[name] = environment[name]
+    return environment
+
+
+def _differences(profile: Any, expected: Mapping[str, str]) -> list[str]:
+    """Return what of the place differs, without the password."""
+    found = []
+    for part, name in PLACES.get(profile.target_name, {}).items():
+        has = str(getattr(profile.credentials, part, None) or "")
+        if part == "sslmode":
+            has = has or "prefer"
+        if part == "path":
+            has = str(Path(has).resolve())
+        if name in expected and has != expected[name]:
+            shown = "" if part == "password" else f" {has or '-'}, not {expected[name] or '-'}"
+            found.append(f"another {part}" if not shown else part + shown)
+    schema = os.environ.get("TWO_TOWER_SCHEMA", profile.credentials.schema)
+    if schema != expected.get("TWO_TOWER_SCHEMA", schema):
+        found.append(f"schema {schema}, not {expected['TWO_TOWER_SCHEMA']}")
+    return found
+
+
+def _refuse(flags: Any, difference: str) -> None:
+    from two_tower import dbt_profile
+    from two_tower.errors import InputError
+
+    project_dir = Path(flags.PROJECT_DIR).resolve()
+    path = Path(flags.PROFILES_DIR).resolve() / "profiles.yml"
+    raise InputError(
+        f"{path} does not lead to the project's database: {difference}.\n"
+        + dbt_profile.mend(path, project_dir)
+    )
+
+
+plugins = [ProjectDatabase]

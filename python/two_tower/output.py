@@ -1,0 +1,25 @@
+"""Output for whatever reads it: what a terminal cannot show is replaced, and JSON stays whole."""
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO
+
+
+def replace_what_cannot_be_shown() -> None:
+    """Let stdout and stderr write a ``?`` for a character that their encoding lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def as_json(
+    value: object,
+    stream: TextIO,
+    indent: int | None = None,
+    default: Callable[[Any], Any] | None = None,
+) -> str:
+    """Return a value as JSON for a stream, in escapes where the stream does not write Unicode."""
+    is_unicode = (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
+    return json.dumps(value, ensure_ascii=not is_unicode, indent=indent, default=default)
