@@ -151,6 +151,13 @@ CAUSES = (
         "the server ended the statement",
         "run this again: what was begun was rolled back",
     ),
+    Cause(
+        ("58", "XX"),
+        _line(r"could not (read|write|open|extend) file"),
+        UnavailableError,
+        "the server's own machine fails it",
+        "its log says more: a disk that fails, or a damaged file",
+    ),
     GONE,
 )
 

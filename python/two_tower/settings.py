@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -240,7 +240,8 @@ def _problem(problem: Any) -> str:
 
 
 def _known_names() -> set[str]:
-    known = {f"{PREFIX}TRAIN__{field}".upper() for field in TrainConfig.model_fields}
+    nested: dict[str, type[BaseModel]] = {"TRAIN": TrainConfig, "MONITOR": Thresholds}
+    known = {f"{PREFIX}{n}__{f}".upper() for n, kind in nested.items() for f in kind.model_fields}
     known.add(f"{PREFIX}REGISTRY_OPTIONS__")
     for name, field in Settings.model_fields.items():
         choices = field.validation_alias

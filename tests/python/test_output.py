@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from conftest import PROJECT_DIR
 from two_tower.errors import ExitCode
 
 COMMAND = "from two_tower.cli import main; main()"
@@ -50,6 +52,7 @@ def test_a_table_shows_what_it_can(tmp_path: Path, terminal: dict[str, str]) -> 
 
 
 def test_an_error_shows_what_it_can(tmp_path: Path, terminal: dict[str, str]) -> None:
+    shutil.copyfile(PROJECT_DIR / "profiles.yml.example", tmp_path / "profiles.yml")
     (tmp_path / "raw/reviews").mkdir(parents=True)
     (tmp_path / "raw/reviews/dmm_reviews_夏🌻.csv").write_text("product_url\n", encoding="utf-8")
 
