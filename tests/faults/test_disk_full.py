@@ -60,13 +60,16 @@ def test_artifacts(world: World, disks: tuple[Path, Path]) -> None:
     """The disk of the artifacts is full."""
     before = served(world.dsn)
     ballast = fill(disks[0], leave=100_000)
+    trained = sorted((world.folder / "runs").iterdir())
 
-    code, printed = world.run("run")
+    for command in ("doctor", "run"):
+        code, printed = world.run(command)
 
-    assert code == ExitCode.UNAVAILABLE, printed
-    assert "no space left for the registry" in printed
-    assert "Traceback" not in printed
-    assert "trying again" not in printed
+        assert code == ExitCode.UNAVAILABLE, printed
+        assert "no space left for the registry" in printed
+        assert "Traceback" not in printed
+        assert "trying again" not in printed
+    assert sorted((world.folder / "runs").iterdir()) == trained
     world.holds(before)
     ballast.unlink()
     world.converges(before)

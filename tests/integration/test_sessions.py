@@ -197,6 +197,10 @@ def test_every_byte_of_an_id_is_stored_built_and_read_as_it_was_written(
         video = warehouse.fetch("select title, price from two_tower.videos where price > 1000")
         moments = warehouse.fetch("select distinct reviewed_at from raw.reviews order by 1")
 
+    with open_warehouse(built, for_app=True) as warehouse:
+        asked = "select distinct user_id from two_tower.interactions where user_id = ?"
+        assert [warehouse.fetch(asked, (name,)) for name in IDS] == [[{"user_id": n}] for n in IDS]
+
     assert sorted(name.encode() for name in rows["user_id"].to_pylist()) == sorted(2 * given)
     assert video == [{"title": TITLE, "price": 1980.123456789}]
     assert [row["reviewed_at"].isoformat() for row in moments] == [
