@@ -85,4 +85,4 @@ bench-quality: $(VENV)/.installed-dev .venv-peers/.installed ## recommendations 
 
 clean: ## stop the embedded Postgres and remove what the project made (your data/raw stays)
 	@test ! -x $(BIN)/two-tower || $(BIN)/two-tower db stop || true
-	@rm -rf $(VENV) .venv-peers target logs runs artifacts data/postgres data/warehouse.duckdb
+	@rm -rf $(VENV) .venv-peers target logs runs artifacts data/postgres data/.postgres.lock data/warehouse.duckdb

@@ -6,8 +6,8 @@ defaults of its ``env_var()``, and a dbt that two-tower starts gets the settings
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 import re
 from contextlib import suppress
 from hashlib import sha256
@@ -123,8 +123,9 @@ def is_ours(text: str, project_dir: Path) -> bool:
 
 def keep_in_step(project_dir: Path) -> None:
     """Write profiles.yml anew where two-tower wrote it and ``.env`` has changed since."""
-    with suppress(InputError, OSError, UnicodeDecodeError):
-        text = (project_dir / "profiles.yml").read_text(encoding="utf-8")
+    path = project_dir / "profiles.yml"
+    with suppress(InputError, OSError):
+        text = path.read_text(encoding="utf-8", errors="replace")
         if is_ours(text, project_dir) and text != (new := written(project_dir)):
             write(project_dir, new)
 
@@ -133,27 +134,34 @@ def mend(path: Path, project_dir: Path) -> str:
     """Return what to do about a profiles.yml that leads elsewhere than the settings."""
     if path.parent != project_dir.resolve():
         return "It is not the project's own: run two-tower init, and dbt in the project's folder."
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors="replace")
     if not is_ours(text, project_dir):
         return "It was written by hand: change it, or move it away and run two-tower init."
     if text != written(project_dir):
         return ".env has changed since it was written: run two-tower init, then this again."
     return (
         "It says what .env says, and this shell's variables say otherwise:"
-        " run two-tower dbt -- …, which obeys them."
+        " run two-tower dbt -- COMMAND, which obeys them."
     )
 
 
 def write(project_dir: Path, text: str) -> None:
-    """Write profiles.yml in one step, for the eyes of its owner: it may hold a password."""
+    """Write profiles.yml in one step, for the eyes of its owner: it may hold a password.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
     path = (project_dir / "profiles.yml").resolve()
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        partial.touch(mode=0o600)
+        partial.touch(mode=0o600, exist_ok=False)
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}", "see its permissions") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 def _example(project_dir: Path) -> str:
@@ -183,7 +191,7 @@ def _postgres(settings: Settings) -> dict[str, str]:
         return {}  # whoever uses the target is told
     if not parts:
         return {}
-    user = parts.get("user") or getpass.getuser()
+    user = parts.get("user") or _system_user()
     bare = {"host": "", "port": "5432", "user": user, "password": "", "sslmode": "prefer"}
     bare["dbname"] = user
     return {
@@ -230,6 +238,12 @@ def _defaults(service: str | None = None) -> dict[str, str]:
         if before is not None:
             os.environ["PGSERVICE"] = before
     return {option.keyword.decode(): option.val.decode() for option in options if option.val}
+
+
+def _system_user() -> str:
+    with suppress(KeyError):
+        return pwd.getpwuid(os.geteuid()).pw_name
+    return ""
 
 
 def _literal(value: str) -> str:

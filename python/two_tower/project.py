@@ -16,11 +16,11 @@ def prepare(settings: Settings) -> list[str]:
     made: list[str] = []
     profiles = settings.project_dir / "profiles.yml"
     text = dbt_profile.written(settings.project_dir)
-    found = profiles.read_text(encoding="utf-8") if profiles.exists() else None
-    if found is None or dbt_profile.is_ours(found, settings.project_dir):
+    found = profiles.read_text("utf-8", errors="replace") if profiles.exists() else ""
+    if not found or dbt_profile.is_ours(found, settings.project_dir):
         if found != text:
             dbt_profile.write(settings.project_dir, text)
-            made.append("wrote profiles.yml: dbt's data are where .env says")
+            made.append("wrote profiles.yml from .env")
     else:
         made.append("left profiles.yml alone: it was written by hand")
     for folder in (Path(settings.reviews_glob).parent, settings.catalogue_dir):

@@ -161,6 +161,16 @@ def test_what_a_person_changed_stays(folder: Path) -> None:
     assert profile.read_text(encoding="utf-8") == mine
 
 
+def test_one_in_another_encoding_stays_too(folder: Path) -> None:
+    mine = "# 夏\ntwo_tower: {}\n".encode("cp932")
+    (folder / "profiles.yml").write_bytes(mine)
+
+    dbt_profile.keep_in_step(folder)
+
+    assert "left profiles.yml alone" in project.prepare(read_settings(folder))[0]
+    assert (folder / "profiles.yml").read_bytes() == mine
+
+
 def test_where_there_is_no_profile_none_is_made_by_the_way(folder: Path) -> None:
     dbt_profile.keep_in_step(folder)
 

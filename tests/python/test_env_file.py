@@ -55,6 +55,7 @@ UTF_16 = "TWO_TOWER_TARGET=postgres\n".encode("utf-16")
         ("# 夏の設定\nTWO_TOWER_TARGET=postgres\n".encode("cp932"), "CP932", "status"),
         (b"TWO_TOWER_TARGET=\xff\xfe\xfd\n", "not UTF-8", "status"),
     ],
+    ids=["status", "init", "db url", "dbt", "utf-16 without a mark", "cp932", "neither"],
 )
 def test_a_file_in_another_encoding_is_named_with_the_mend(
     project: Path,
