@@ -115,6 +115,11 @@ def _run(request: dict[str, object]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(str(request["folder"]))
+    # Those of the process were made for what its own output was.
+    encoding, _, errors = os.environ.get("PYTHONIOENCODING", "utf-8:replace").partition(":")
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream = open(number, "w", encoding=encoding or "utf-8", errors=errors, closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
     sys.argv = ["dbt", *map(str, request["argv"])]  # type: ignore[call-overload]
     code: object = 1
     try:
