@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import psycopg
 import pytest
 
 from faults.invariants import Served, answers_of_one_release, latest_matches, served
 from integration import tiny_model
 from integration.serving_world import World, clustered, make_world, video_id
+from postgres_server import PostgresServer
 from two_tower import dbt, project
 from two_tower.embed import embed
 from two_tower.errors import GateError
@@ -214,17 +214,19 @@ create event trigger break on ddl_command_end when tag in ('ALTER FUNCTION')
 """
 
 
-def test_no_answer_after_the_swap(world: World, postgres_dsn: str, before: Served) -> None:
+def test_no_answer_after_the_swap(
+    world: World, postgres_server: PostgresServer, postgres_dsn: str, before: Served
+) -> None:
     """the new tables give the app no answer: the swap is undone before anybody sees it"""
     world.land("20260102_000006")
-    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
-        connection.execute(BROKEN)
-        try:
-            with pytest.raises(GateError, match="no answer for a user with a vector"):
-                release(world.settings)
-        finally:
-            connection.execute("drop event trigger break")
-            connection.execute("drop function public.break()")
+    database = postgres_dsn.rpartition("/")[2]
+    postgres_server.as_superuser(BROKEN, database=database)  # an event trigger is a superuser's
+    try:
+        with pytest.raises(GateError, match="no answer for a user with a vector"):
+            release(world.settings)
+    finally:
+        mended = ("drop event trigger break", "drop function public.break()")
+        postgres_server.as_superuser(*mended, database=database)
     assert answers_of_one_release(postgres_dsn, [before]) == before
     assert latest_matches(Registry(world.settings)) == before.version
 
