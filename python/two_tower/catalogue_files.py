@@ -15,15 +15,13 @@ from uuid import UUID
 import pyarrow as pa
 
 from two_tower import bulk, delivered_files, forgotten, progress, text_encoding
-from two_tower.csv_files import CsvFile
+from two_tower.csv_files import RULES, CsvFile
 from two_tower.errors import InputError
 from two_tower.review_values import day, is_no_date, moment
 from two_tower.text_values import MAX_ID, MAX_URL, clean, is_lossy, value
 from two_tower.warehouse import Warehouse
 
 MAX_FAULTS = 10
-RULES = 2
-"""Raised when the same bytes give other rows than before: then files are read again."""
 
 
 @dataclass(frozen=True)

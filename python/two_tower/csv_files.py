@@ -19,6 +19,9 @@ from two_tower.text_encoding import DAMAGED
 MAX_LINE = 1 << 20  # characters; a longer line is not a row of a CSV file
 MAX_RECORD_LINES = 200  # lines that one row may run over in a quoted field
 
+RULES = 2
+"""Raised when the same bytes give other rows than before: then files are read again."""
+
 NOT_CLOSED = "a quote is not closed"
 MALFORMED = "quotes are malformed"
 FIELD_TOO_LONG = f"a field is longer than {csv.field_size_limit()} characters"
@@ -40,12 +43,12 @@ class Chunk:
 
     rows: list[Row]
     rejected: list[Rejected]
-    """Rows whose quotes make no sense."""
+    """Rows whose quotes make no sense, or with bytes that are no text."""
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of one block in which each that is not blank is a row: no quotes, no NULs."""
+    """Lines of one block in which each that is not blank is a row: no quotes, NULs or damage."""
 
     number: int
     """Of the first line."""
@@ -197,7 +200,7 @@ class CsvFile:
                     "is it a CSV file? rows end with a newline",
                 )
             if self._encoding == "cp932" and not text.isascii():
-                lines = [text_encoding.checked_cp932(line) for line in lines]
+                lines = text_encoding.checked_cp932(lines)
             is_dirty = '"' in text or "\0" in text or any(DAMAGED in line for line in lines)
             yield lines, is_dirty, final
             number += len(lines)

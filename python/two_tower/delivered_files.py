@@ -102,8 +102,11 @@ def _why(path: Path, names: str) -> str:
 
 def _known(start: bytes) -> tuple[str, str] | None:
     """Return what a file is that begins so, and what to do about it; None where it may be CSV."""
-    if start.startswith(b"PK\x03\x04") and b"[Content_Types].xml" in start:
-        return "an Excel workbook", SAVE_AS
+    if start.startswith(b"PK\x03\x04"):
+        if any(part in start for part in (b"[Content_Types].xml", b"_rels/.rels", b"xl/")):
+            return "an Excel workbook", SAVE_AS
+        if b"opendocument.spreadsheet" in start:
+            return "an OpenDocument spreadsheet", "save it as CSV, in UTF-8, with commas"
     start = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     for signature, what, mend in SIGNATURES:
         if start.startswith(signature) or start.lower().startswith(signature):

@@ -26,13 +26,11 @@ from two_tower import (
     text_encoding,
     text_values,
 )
-from two_tower.csv_files import NOT_TEXT, CsvFile
+from two_tower.csv_files import NOT_TEXT, RULES, CsvFile
 from two_tower.errors import InputError
 from two_tower.settings import Settings
 from two_tower.warehouse import Warehouse
 
-RULES = 2
-"""Raised when the same bytes give other rows than before: then files are read again."""
 AHEAD = timedelta(days=1)
 """A review may come from a clock or a time zone that is so far ahead."""
 

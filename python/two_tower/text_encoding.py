@@ -32,6 +32,11 @@ BOMS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _NO_CP932 = dict.fromkeys((0x80, 0xF8F0, 0xF8F1, 0xF8F2, 0xF8F3), DAMAGED)
+# The first of three or four bytes in UTF-8 is the first of two in CP932, of a rare character there.
+_UTF8_IN_CP932 = bytes(
+    byte for lead in range(0xE1, 0xF5) for trail in range(0x80, 0xC0) for byte in (lead, trail)
+).decode("cp932", "ignore")
+_SUSPECT = re.compile(f"[{_UTF8_IN_CP932}{''.join(map(chr, _NO_CP932))}]")
 ENOUGH = 20_000  # characters beyond ASCII to judge by
 PIECE = 64 << 10  # bytes judged at once
 
@@ -76,15 +81,19 @@ def of(path: Path) -> str:
     return "utf-8" if _is_utf8(path) else _judged(path)
 
 
-def checked_cp932(line: str) -> str:
-    """Return a line that was read as CP932, with what is damaged in it that Python reads.
+def checked_cp932(lines: list[str]) -> list[str]:
+    """Return lines that were read as CP932, with what is damaged in them that Python reads.
 
-    That is bytes that are no character, and UTF-8, as where two files were joined: text of CP932
-    that is valid UTF-8 by chance has characters of two bytes at most.
+    That is bytes that are no character, and lines of UTF-8, as where two files were joined.
     """
-    if line.isascii():
-        return line
+    if _SUSPECT.search("\n".join(lines)) is None:
+        return lines
+    return [_checked(line) if _SUSPECT.search(line) else line for line in lines]
+
+
+def _checked(line: str) -> str:
     try:
+        # Text of CP932 that is valid UTF-8 by chance has characters of two bytes at most.
         if max(line.encode("cp932").decode("utf-8")) >= "\u0800":
             return line + DAMAGED
     except UnicodeError:

@@ -21,10 +21,14 @@ BAD: dict[str, bytes] = {
     review_files.TOO_FEW: b"{page},u1",
     review_files.TOO_MANY: b"{page},u1,5,,more",
     review_files.NO_URL: b",u1,5",
+    review_files.LONG_URL: b"{page}" + b"a" * 2000 + b",u1,5",
     review_files.NO_REVIEWER: b"{page},,5",
     review_files.LONG_REVIEWER: ("{page}," + "u" * 501 + ",5").encode(),
+    review_files.LOST_REVIEWER: b"{page},1.23457E+15,5",
     review_files.BAD_STARS: "{page},u1,六".encode(),
     review_files.BAD_MOMENT: b"{page},u1,5,soon",
+    review_files.FUTURE: b"{page},u1,5,2999-01-01",
+    csv_files.NOT_TEXT: "{page},青木さくら".encode() + b"\xe3,5",
     csv_files.MALFORMED: b'"{page}"more,u1,5',
     csv_files.NOT_CLOSED: b'"{page},u1,5',
     csv_files.FIELD_TOO_LONG: b'{page},u1,"' + b"5" * (csv.field_size_limit() + 1) + b'"',
@@ -43,7 +47,7 @@ def write(world: World, share: float) -> list[Path]:
     ]
     paths = []
     for number, (reason, bad) in enumerate(BAD.items()):
-        is_dated = reason in (review_files.BAD_MOMENT, review_files.TOO_MANY)
+        is_dated = reason in (review_files.BAD_MOMENT, review_files.FUTURE, review_files.TOO_MANY)
         header = HEADER.strip() + (",reviewed_at" if is_dated else "")
         end = "," if is_dated else ""
         rows = [header.encode()]

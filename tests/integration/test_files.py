@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from conftest import CATALOGUE, PAGE, REVIEWS, VIDEOS, MakeDataDir
-from two_tower import forget, forgotten, review_files, tables
+from two_tower import forget, forgotten, retries, review_files, tables
 from two_tower import load as loading
 from two_tower.errors import InputError
 from two_tower.load import LoadSummary, load
@@ -263,6 +263,21 @@ def test_a_text_too_long_for_an_index_is_a_fault_by_line_and_column(
     # As long as may be goes all the way into the indexes of the tables.
     (folder / "catalogue/tags.csv").write_text(CATALOGUE["tags.csv"] + f"{'😀' * 500},x\n")
     assert run(either_settings).catalogue["tags"] == 4
+
+
+def test_what_the_database_refuses_is_no_database_that_went_away(
+    clean_postgres: Settings,
+) -> None:
+    """As an app's own table may have it, whose texts no file of ours bounds."""
+    with open_warehouse(clean_postgres) as warehouse:
+        warehouse.execute("create table public.keyed (id text primary key)")
+        long = "".join(map(str, range(2_000)))  # that many digits do not compress
+
+        def insert() -> None:
+            warehouse.execute("insert into public.keyed values (?)", (long,))
+
+        with pytest.raises(InputError, match=r"load: the database refuses it: index row size"):
+            retries.call("load", insert, 0)
 
 
 def test_a_title_and_a_name_may_be_long(

@@ -25,6 +25,9 @@ def zipped(name: str) -> bytes:
 
 NO_CSV = {
     "an Excel workbook": zipped("xlsx"),
+    "an OpenDocument spreadsheet": (
+        b"PK\x03\x04mimetypeapplication/vnd.oasis.opendocument.spreadsheet"
+    ),
     "a zip archive": zipped("dmm_reviews_1.csv"),
     "a gzip file": gzip.compress(gzip.compress(TEXT)),
     "a bzip2 file": b"BZh91AY&SY",
@@ -49,12 +52,14 @@ def test_what_is_no_csv_file_is_said_to_be_what_it_is(tmp_path: Path, what: str)
 
 
 def test_packed_and_plain_are_the_same_content(tmp_path: Path) -> None:
-    plain, packed, joined = (tmp_path / name for name in ("1.csv", "1.csv.gz", "2.csv.gz"))
+    names = ("1.csv", "1.csv.gz", "2.csv.gz", "3.csv")
+    plain, packed, joined, misnamed = (tmp_path / name for name in names)
     plain.write_bytes(TEXT)
     packed.write_bytes(gzip.compress(TEXT))
+    misnamed.write_bytes(gzip.compress(TEXT))
     joined.write_bytes(gzip.compress(TEXT[:9]) + gzip.compress(TEXT[9:]))
-    assert delivered_files.sha256(packed) == delivered_files.sha256(plain)
-    assert delivered_files.sha256(joined) == delivered_files.sha256(plain)
+    for path in (packed, joined, misnamed):
+        assert delivered_files.sha256(path) == delivered_files.sha256(plain)
 
 
 @pytest.mark.parametrize("size", [61, 4 << 20])

@@ -193,3 +193,14 @@ def test_another_encoding_is_refused_and_not_read_as_something_else(
 )
 def test_marks_and_zeros_tell_the_rest(tmp_path: Path, data: bytes, encoding: str) -> None:
     assert found(tmp_path / "x.csv", data) == encoding
+
+
+@pytest.mark.parametrize("kind", [*JAPANESE, *OTHERS])
+def test_utf_8_that_was_joined_to_cp932_is_found_line_by_line(kind: str) -> None:
+    words = (JAPANESE | OTHERS)[kind]
+    read = [f"x,{word}".encode().decode("cp932", text_encoding.ON_DAMAGE) for word in words]
+    for word, line in zip(words, text_encoding.checked_cp932(read), strict=True):
+        # Characters of two bytes, as é, are half-width kana as well, and cannot be told from them.
+        assert text_encoding.DAMAGED in line or max(word) < "\u0800", word
+    ours = [f"x,{word}" for word in JAPANESE.get(kind, HIRAGANA)]
+    assert text_encoding.checked_cp932(ours) == ours
