@@ -189,7 +189,7 @@ def run(videos: int, folder: Path) -> tuple[list[Figure], dict[str, float]]:
         land(settings, videos)
         print(f"{videos:,}: release", flush=True)
         # What `two-tower release` runs: there are vectors here, and no files of a model.
-        command = [str(BIN / "dbt"), "build", "--selector", "release", *NO_UNIT_TESTS]
+        command = [str(BIN / "two-tower"), "dbt", "--", "build", "--selector", "release", *NO_UNIT_TESTS]
         done = timed(command, scratch_environment(folder, "embedded"))
         print(f"{videos:,}: queries", flush=True)
         figures, recall = measure(dsn, videos)

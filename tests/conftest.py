@@ -54,7 +54,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _dbt_is_forked() -> Iterator[None]:
-    """Let what is called in this process find dbt imported; ``real_dbt`` undoes it."""
+    """Let what is called in this process find dbt imported."""
     with dbt_fork.running() as server, pytest.MonkeyPatch.context() as patch:
         patch.setattr(dbt, "_shown", server)
         yield

@@ -179,7 +179,7 @@ def test_what_is_wrong_ends_every_command_before_it_writes(
         assert looked == code
         for returned, printed, err in commands:
             assert returned == code, err
-            assert printed == ""
+            assert json.loads(printed)["error"]["exit_code"] == code
             for name, fix in wrong.items():
                 assert fix in found[name]["fix"]
                 assert found[name]["found"].splitlines()[0] in err
@@ -201,8 +201,10 @@ def test_a_flow_fails_before_it_writes_with_what_is_to_be_typed(
     }
 
     done = subprocess.run(
-        [sys.executable, PROJECT_DIR / "flows/weekly_two_tower.py"],
-        env=shell.environment | prefect | {"DATABASE_URL": url},
+        [sys.executable, "-c", "import weekly_two_tower as flows; flows.weekly_two_tower()"],
+        env=shell.environment
+        | prefect
+        | {"DATABASE_URL": url, "PYTHONPATH": str(PROJECT_DIR / "flows")},
         cwd=shell.folder,
         capture_output=True,
         text=True,
@@ -280,7 +282,8 @@ def test_a_registry_that_cannot_be_written_is_found_before_the_training(
             assert failures(out).keys() == {check}
             assert looked == code == ExitCode.BAD_INPUT
             assert failures(out)[check].splitlines()[0] in err
-            assert (setting in err, printed) == (True, "")
+            assert setting in err
+            assert json.loads(printed)["error"]["exit_code"] == code
     assert contents(healthy) == before
     assert shell("load", "--json", **env)[0] == ExitCode.OK  # it needs neither
 
