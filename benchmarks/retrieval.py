@@ -189,7 +189,8 @@ def run(videos: int, folder: Path) -> tuple[list[Figure], dict[str, float]]:
         land(settings, videos)
         print(f"{videos:,}: release", flush=True)
         # What `two-tower release` runs: there are vectors here, and no files of a model.
-        command = [str(BIN / "two-tower"), "dbt", "--", "build", "--selector", "release", *NO_UNIT_TESTS]
+        dbt = [str(BIN / "two-tower"), "dbt", "--"]
+        command = [*dbt, "build", "--selector", "release", *NO_UNIT_TESTS]
         done = timed(command, scratch_environment(folder, "embedded"))
         print(f"{videos:,}: queries", flush=True)
         figures, recall = measure(dsn, videos)
