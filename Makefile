@@ -43,7 +43,7 @@ demo: $(VENV)/.installed ## from nothing to recommendations, on sample data and 
 	@$(BIN)/two-tower init
 	@$(BIN)/two-tower sample-data
 	@$(BIN)/two-tower run
-	@$(BIN)/python -m two_tower.demo
+	@$(BIN)/python -m two_tower.interfaces.demo
 
 lint: $(VENV)/.installed-dev ## lint and types, SQL included
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/sqlfluff lint --quiet models
@@ -62,7 +62,7 @@ test-faults: $(VENV)/.installed-dev ## break everything once, and see that the a
 # PORT counts on the command line alone: in many an environment it is that of something else.
 prefect: $(VENV)/.installed ## server, work pool, deployments and a worker on this machine (PORT=4300: on that port); Ctrl-C ends them
 	@$(BIN)/two-tower init
-	@exec $(BIN)/python -m two_tower.local_prefect $(if $(filter command,$(firstword $(origin PORT))),$(PORT))
+	@exec $(BIN)/python -m two_tower.interfaces.prefect_local $(if $(filter command,$(firstword $(origin PORT))),$(PORT))
 
 bench: $(VENV)/.installed-dev ## seconds, rows per second and peak memory of each stage, beside its limit
 	@$(BIN)/two-tower init

@@ -22,17 +22,17 @@ from scipy.cluster.vq import kmeans2
 from benchmarks.harness import result_file
 from benchmarks.quality import data
 from benchmarks.quality.scratch import Scratch, scratch_folder
-from two_tower.blend import Blend, Choice
-from two_tower.checkpoint import make_run, write_json
-from two_tower.config import TrainConfig
-from two_tower.dataset import Data, UserRows, read_items, read_users, spool, survey
-from two_tower.evaluate import evaluate
-from two_tower.factors import Factors, on_the_sphere, reduced
-from two_tower.fit import Fit
-from two_tower.layout import read_layout
-from two_tower.solver import Solver
-from two_tower.towers import Towers, save_towers
-from two_tower.warehouse import open_warehouse
+from two_tower.core.train_config import TrainConfig
+from two_tower.database.warehouse import open_warehouse
+from two_tower.evaluation.evaluate import evaluate
+from two_tower.model.layout import read_layout
+from two_tower.model.linear_map import Factors, on_the_sphere, reduced
+from two_tower.model.towers import Towers, save_towers
+from two_tower.training.blend import Blend, Choice
+from two_tower.training.checkpoint import make_run, write_json
+from two_tower.training.data.dataset import Data, UserRows, read_items, read_users, spool, survey
+from two_tower.training.epochs import Fit
+from two_tower.training.experts.solver import Solver
 
 EPOCHS = 40
 ALL = Choice(share=0.8, sitting_share=0.15)
@@ -64,7 +64,9 @@ def measure(project: Scratch, towers: Towers) -> dict[str, float]:
     towers.layout.write(run / "layout.json")
     write_json(run / "config.json", {})
     save_towers(run / "towers.pt", towers)
-    with patch("two_tower.evaluate.write_report"):  # a third of the time, and nobody reads it
+    with patch(
+        "two_tower.evaluation.evaluate.write_report"
+    ):  # a third of the time, and nobody reads it
         found = evaluate(project.settings, run.name).metrics["two_tower"]["overall"]
     return {name: float(found[name] or 0.0) for name in METRICS}
 

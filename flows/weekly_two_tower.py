@@ -7,10 +7,11 @@ from typing import Any
 
 from prefect import flow
 
-from two_tower import orchestration, pipeline
+from two_tower.interfaces import prefect_flows
+from two_tower.operations import pipeline
 
 
 @flow(name="weekly-two-tower")
 def weekly_two_tower() -> Any:
     """Load, build, train, evaluate, export, embed and release."""
-    return orchestration.walk("weekly-two-tower", pipeline.STEPS)
+    return prefect_flows.walk("weekly-two-tower", pipeline.STEPS)

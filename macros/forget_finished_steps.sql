@@ -1,5 +1,5 @@
 {#
-    On run start: a run begins where its finished steps end (python/two_tower/finished_steps.py). What this command builds
+    On run start: a run begins where its finished steps end (python/two_tower/operations/step_cache.py). What this command builds
     may be other than what they were finished on; the run that called it notes it down again when it is done.
 #}
 {% macro forget_finished_steps() -%}

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import conftest
 from postgres_server import PostgresServer
-from two_tower import dbt, sample_data, tables
-from two_tower.load import load
-from two_tower.settings import Settings
-from two_tower.warehouse import Warehouse, open_warehouse
+from two_tower.core.settings import Settings
+from two_tower.data import sample_data
+from two_tower.data.load import load
+from two_tower.database import dbt, ddl
+from two_tower.database.warehouse import Warehouse, open_warehouse
 
 SAMPLE_REVIEWS = 3_000
 
@@ -44,7 +45,7 @@ def build_both(server: PostgresServer, folder: Path) -> dict[str, Settings]:
     }
     for settings in engines.values():
         with open_warehouse(settings) as warehouse:
-            tables.ensure_all(warehouse)
+            ddl.ensure_all(warehouse)
             load(settings, warehouse)
             insert_evaluation(warehouse)
         dbt.run(settings, "build")

@@ -9,9 +9,9 @@ import pytest
 
 import dbt_fork
 from postgres_server import PostgresServer, running_postgres
-from two_tower import dbt
-from two_tower.settings import Settings, Target
-from two_tower.warehouse import PostgresWarehouse
+from two_tower.core.settings import Settings, Target
+from two_tower.database import dbt
+from two_tower.database.warehouse import PostgresWarehouse
 
 pytest_plugins = ["faults.table"]
 

@@ -1,8 +1,8 @@
 """dbt for the tests: imported once by a process that forks for each command.
 
 Importing dbt and its adapters takes several seconds of a core, more than most of the tests' builds.
-What a test calls through :func:`two_tower.dbt.run` goes here; a command that starts ``two-tower``
-as a process of its own starts dbt as users do.
+What a test calls through :func:`two_tower.database.dbt.run` goes here; a command that starts
+``two-tower`` as a process of its own starts dbt as users do.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ForkServer:
         self.address = address
 
     def __call__(self, command: Sequence[str], env: dict[str, str], folder: Path) -> Shown:
-        """Do what :func:`two_tower.dbt._shown` does: the exit code, and the end of the output."""
+        """Do what ``two_tower.database.dbt._shown`` does: exit code, and the output's end."""
         reading, writing = os.pipe()
         request = json.dumps({"argv": list(command[1:]), "env": env, "folder": str(folder)})
         end: deque[str] = deque(maxlen=1000)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from two_tower.layout import Layout
-from two_tower.settings import Settings
-from two_tower.towers import Towers, save_towers
-from two_tower.warehouse import Warehouse, open_warehouse
+from two_tower.core.settings import Settings
+from two_tower.database.warehouse import Warehouse, open_warehouse
+from two_tower.model.layout import Layout
+from two_tower.model.towers import Towers, save_towers
 
 VERSION = "20260101_000000"
 USERS, VIDEOS, GROUPS = 60, 80, 4

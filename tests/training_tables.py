@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from two_tower.dataset import Data, read_items, read_users, spool, survey
-from two_tower.layout import read_layout
-from two_tower.warehouse import Warehouse
+from two_tower.database.warehouse import Warehouse
+from two_tower.model.layout import read_layout
+from two_tower.training.data.dataset import Data, read_items, read_users, spool, survey
 
 USERS, VIDEOS, GROUPS = 120, 60, 3
 WITH_ID = 50  # the last videos are too new for the vocabulary

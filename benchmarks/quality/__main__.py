@@ -26,8 +26,8 @@ from benchmarks.quality.protocols import NEWCOMER_LIKES, PROTOCOLS, WARM_PEERS
 from benchmarks.quality.scratch import Scratch, postgres, scratch_folder
 from benchmarks.quality.split import split
 from benchmarks.quality.table import OURS, Figure
-from two_tower.errors import InputError
-from two_tower.failures import guarded
+from two_tower.core.errors import InputError
+from two_tower.interfaces.failures import guarded
 
 PEERS = sorted({*WARM_PEERS, *(peer for p in PROTOCOLS.values() for peer in p.peers)})
 WHOLE = "whole catalogue"

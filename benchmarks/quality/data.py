@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchmarks.harness import ROOT
 from benchmarks.quality.scratch import Scratch
-from two_tower.importers.recbole import download_ml100k
-from two_tower.registry import user_cache_dir
+from two_tower.artifacts.registry import user_cache_dir
+from two_tower.data.importers.recbole import download_ml100k
 
 DATASETS = ("ml-100k", "ml-latest-small", "generated")
 FOLDERS = ("reviews", "catalogue")

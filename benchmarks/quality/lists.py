@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from benchmarks.quality.exchange import NOBODY, Ints
-from two_tower import metrics
+from two_tower.evaluation import metrics
 
 Floats = NDArray[np.float64]
 

@@ -13,8 +13,8 @@ from benchmarks.quality.exchange import DEPTH, NOBODY, Answer, Ints
 from benchmarks.quality.problem import Case
 from benchmarks.quality.scratch import Scratch
 from benchmarks.quality.split import Split
-from two_tower import embedded
-from two_tower.recommend import Recommender
+from two_tower.database import embedded
+from two_tower.serving.recommender import Recommender
 
 USERS_A_QUERY = 100
 LISTS = """

@@ -12,9 +12,9 @@ from benchmarks.quality.exchange import Bools, Ints, Problem
 from benchmarks.quality.protocols import NEWCOMER_LIKES, Protocol
 from benchmarks.quality.scratch import Scratch
 from benchmarks.quality.split import Split
-from two_tower.layout import read_layout
-from two_tower.ragged import Ragged, slots
-from two_tower.warehouse import Warehouse, open_warehouse
+from two_tower.database.warehouse import Warehouse, open_warehouse
+from two_tower.model.layout import read_layout
+from two_tower.model.slots import Ragged, slots
 
 VALIDATION_FOLD = 0
 COLD_SHARE = 0.1

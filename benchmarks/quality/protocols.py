@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.quality.split import Split
-from two_tower.errors import InputError
+from two_tower.core.errors import InputError
 
 WARM_PEERS = (
     "popularity",

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import BIN, ROOT, Timed, scratch_environment, timed
-from two_tower import embedded
-from two_tower.settings import Settings, Target
+from two_tower.core.settings import Settings, Target
+from two_tower.database import embedded
 
 
 class Scratch:

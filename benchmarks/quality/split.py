@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyarrow import csv
 
 from benchmarks.quality.scratch import Scratch
-from two_tower.warehouse import open_warehouse
+from two_tower.database.warehouse import open_warehouse
 
 Texts = NDArray[np.object_]
 

@@ -14,7 +14,7 @@ from typing import Any
 import click
 from dbt.plugins.manager import dbtPlugin
 
-from two_tower import output
+from two_tower.core import output
 
 # These connect to nothing, or (debug) load no plugin.
 OFFLINE = {"parse", "list", "ls", "deps", "clean", "init", "serve", "debug"}
@@ -60,9 +60,9 @@ class ProjectDatabase(dbtPlugin):
 
 def _settings(flags: Any, profile: Any) -> Mapping[str, str]:
     """Return the environment that two-tower would start this dbt in; the server is up then."""
-    from two_tower import dbt_profile
-    from two_tower.errors import TwoTowerError
-    from two_tower.settings import read_settings, unknown_names
+    from two_tower.core.errors import TwoTowerError
+    from two_tower.core.settings import read_settings, unknown_names
+    from two_tower.database import dbt_profile
 
     project_dir = Path(flags.PROJECT_DIR).resolve()
     try:
@@ -102,8 +102,8 @@ def _differences(profile: Any, expected: Mapping[str, str]) -> list[str]:
 
 
 def _refuse(flags: Any, difference: str) -> None:
-    from two_tower import dbt_profile
-    from two_tower.errors import InputError
+    from two_tower.core.errors import InputError
+    from two_tower.database import dbt_profile
 
     project_dir = Path(flags.PROJECT_DIR).resolve()
     path = Path(flags.PROFILES_DIR).resolve() / "profiles.yml"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from two_tower.model_api import load_model
+    from two_tower.artifacts.load_model import load_model
 
 __all__ = ["load_model"]
 __version__ = "0.10.0.dev0"
@@ -14,7 +14,7 @@ __version__ = "0.10.0.dev0"
 def __getattr__(name: str) -> Any:
     # Loaded when it is first asked for: torch takes a second that most commands do not need.
     if name == "load_model":
-        from two_tower.model_api import load_model
+        from two_tower.artifacts.load_model import load_model
 
         return load_model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from two_tower.registry import LATEST_JSON, Registry
+from two_tower.artifacts.registry import LATEST_JSON, Registry
 
 # Users asked, and videos wanted of each.
 ASKED, WANTED = 10, 20

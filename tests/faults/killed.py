@@ -15,16 +15,16 @@ from typing import Any
 
 POINTS: dict[str, tuple[str, str, str]] = {
     # name: (module, function, whether the kill comes before or after it)
-    "load": ("two_tower.bulk", "append", "after"),
-    "epoch": ("two_tower.checkpoint", "save_checkpoint", "after"),
-    "trained": ("two_tower.checkpoint", "write_json", "before"),
+    "load": ("two_tower.database.bulk_insert", "append", "after"),
+    "epoch": ("two_tower.training.checkpoint", "save_checkpoint", "after"),
+    "trained": ("two_tower.training.checkpoint", "write_json", "before"),
     "clean-up": ("shutil", "rmtree", "before"),
-    "evaluate": ("two_tower.evaluation_tables", "_write_slice", "after"),
-    "export": ("two_tower.export", "check_parity", "after"),
-    "upload": ("two_tower.storage", "Storage.write", "after"),
-    "half an upload": ("two_tower.storage", "os.fsync", "before"),
-    "embed": ("two_tower.landing", "copy_rows", "after"),
-    "old versions": ("two_tower.storage", "Storage.remove", "after"),
+    "evaluate": ("two_tower.evaluation.results_tables", "_write_slice", "after"),
+    "export": ("two_tower.artifacts.export", "check_parity", "after"),
+    "upload": ("two_tower.artifacts.storage", "Storage.write", "after"),
+    "half an upload": ("two_tower.artifacts.storage", "os.fsync", "before"),
+    "embed": ("two_tower.serving.landing", "copy_rows", "after"),
+    "old versions": ("two_tower.artifacts.storage", "Storage.remove", "after"),
 }
 
 
@@ -67,7 +67,7 @@ def main() -> None:
     point, *rest = sys.argv[1:split]
     arguments = sys.argv[split + 1 :]
     arm(point, int(rest[0]) if rest else 1)
-    from two_tower import cli
+    from two_tower.interfaces import cli
 
     sys.argv = ["two-tower", *arguments]
     cli.main()

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from faults.world import HEADER, World, new_world, served
-from two_tower import csv_files, review_files
-from two_tower.errors import ExitCode
+from two_tower.core.errors import ExitCode
+from two_tower.data import csv_reader, review_files
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.xdist_group("deliveries")]
 
@@ -28,10 +28,10 @@ BAD: dict[str, bytes] = {
     review_files.BAD_STARS: "{page},u1,六".encode(),
     review_files.BAD_MOMENT: b"{page},u1,5,soon",
     review_files.FUTURE: b"{page},u1,5,2999-01-01",
-    csv_files.NOT_TEXT: "{page},青木さくら".encode() + b"\xe3,5",
-    csv_files.MALFORMED: b'"{page}"more,u1,5',
-    csv_files.NOT_CLOSED: b'"{page},u1,5',
-    csv_files.FIELD_TOO_LONG: b'{page},u1,"' + b"5" * (csv.field_size_limit() + 1) + b'"',
+    csv_reader.NOT_TEXT: "{page},青木さくら".encode() + b"\xe3,5",
+    csv_reader.MALFORMED: b'"{page}"more,u1,5',
+    csv_reader.NOT_CLOSED: b'"{page},u1,5',
+    csv_reader.FIELD_TOO_LONG: b'{page},u1,"' + b"5" * (csv.field_size_limit() + 1) + b'"',
 }
 
 

@@ -17,8 +17,8 @@ from integration.test_registry import (  # the fixtures among them
     s3_endpoint,
     settings,
 )
-from two_tower.errors import InputError
-from two_tower.registry import LATEST_JSON, Registry
+from two_tower.artifacts.registry import LATEST_JSON, Registry
+from two_tower.core.errors import InputError
 
 __all__ = ["publish", "s3_endpoint", "settings"]
 

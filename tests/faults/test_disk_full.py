@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from faults.world import HEADER, World, new_world, once, served
-from two_tower.errors import ExitCode
+from two_tower.core.errors import ExitCode
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.xdist_group("disk")]
 

@@ -12,17 +12,19 @@ import pytest
 
 from conftest import CATALOGUE, MakeDataDir
 from faults.invariants import latest_matches
-from two_tower import dbt, project, sample_data, tables
-from two_tower.embed import embed
-from two_tower.evaluate import evaluate
-from two_tower.export import export
-from two_tower.forget import forget
-from two_tower.load import load
-from two_tower.registry import Registry
-from two_tower.release import release
-from two_tower.settings import Settings
-from two_tower.train import TrainConfig, train
-from two_tower.warehouse import Warehouse, open_warehouse
+from two_tower.artifacts.export import export
+from two_tower.artifacts.registry import Registry
+from two_tower.core.settings import Settings
+from two_tower.data import sample_data
+from two_tower.data.load import load
+from two_tower.database import dbt, ddl
+from two_tower.database.warehouse import Warehouse, open_warehouse
+from two_tower.evaluation.evaluate import evaluate
+from two_tower.operations import setup
+from two_tower.operations.forget_user import forget
+from two_tower.serving.embed import embed
+from two_tower.serving.release import release
+from two_tower.training.train import TrainConfig, train
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -69,7 +71,7 @@ def test_forget_after_a_release(
 ) -> None:
     """a person asks to be forgotten; then the same files are delivered again"""
     settings = either_settings
-    project.prepare(settings)
+    setup.prepare(settings)
     sample_data.generate(settings.path(settings.data_dir), reviews=2_000)
     load_files(settings)
     build(settings)
@@ -162,6 +164,6 @@ def test_forget_keeps_the_app_s_own_table_out(
 def test_forget_nobody(either_settings: Settings) -> None:
     """an id that was never there is forgotten"""
     with open_warehouse(either_settings) as warehouse:
-        tables.ensure_all(warehouse)
+        ddl.ensure_all(warehouse)
     result = forget(either_settings, 'nobody\'s "name", 100% wrong')
     assert (result.rows, result.files, result.csv_files) == ({}, [], [])

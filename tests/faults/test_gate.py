@@ -9,15 +9,16 @@ from faults.invariants import Served, answers_of_one_release, latest_matches, se
 from integration import tiny_model
 from integration.serving_world import World, clustered, make_world, video_id
 from postgres_server import PostgresServer
-from two_tower import dbt, project
-from two_tower.embed import embed
-from two_tower.errors import GateError
-from two_tower.gate import check_artifacts
-from two_tower.recommend import Recommender
-from two_tower.registry import Registry
-from two_tower.release import release
-from two_tower.settings import Settings
-from two_tower.warehouse import PostgresWarehouse, open_warehouse
+from two_tower.artifacts.registry import Registry
+from two_tower.core.errors import GateError
+from two_tower.core.settings import Settings
+from two_tower.database import dbt
+from two_tower.database.warehouse import PostgresWarehouse, open_warehouse
+from two_tower.operations import setup
+from two_tower.serving.embed import embed
+from two_tower.serving.recommender import Recommender
+from two_tower.serving.release import release
+from two_tower.serving.release_gate import check_artifacts
 
 pytestmark = [
     pytest.mark.faults,
@@ -32,7 +33,7 @@ FIRST = "20260101_000001"
 @pytest.fixture(scope="module")
 def world(postgres_settings: Settings, postgres_dsn: str, dbt_target: object) -> World:
     """A first release, so that something serves."""
-    project.prepare(postgres_settings)
+    setup.prepare(postgres_settings)
     database = PostgresWarehouse(postgres_dsn)
     database.execute("drop schema if exists raw, two_tower, public cascade")
     database.execute("create schema public")

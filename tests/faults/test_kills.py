@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from faults.world import Served, World, new_world, served
-from two_tower.errors import ExitCode
+from two_tower.core.errors import ExitCode
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.xdist_group("kills")]
 

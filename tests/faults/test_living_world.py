@@ -16,18 +16,20 @@ import torch
 
 from faults.invariants import answers_of_one_release, latest_matches, served
 from integration.test_growth import NEW_VIDEOS, grow
-from two_tower import dbt, project, sample_data
-from two_tower.embed import embed
-from two_tower.errors import GateError, InputError
-from two_tower.evaluate import evaluate
-from two_tower.export import export
-from two_tower.load import load
-from two_tower.registry import Registry
-from two_tower.release import ReleaseResult, release, rollback
-from two_tower.releases import releases
-from two_tower.settings import Settings
-from two_tower.train import TrainConfig, train
-from two_tower.warehouse import PostgresWarehouse, open_warehouse
+from two_tower.artifacts.export import export
+from two_tower.artifacts.registry import Registry
+from two_tower.core.errors import GateError, InputError
+from two_tower.core.settings import Settings
+from two_tower.data import sample_data
+from two_tower.data.load import load
+from two_tower.database import dbt
+from two_tower.database.warehouse import PostgresWarehouse, open_warehouse
+from two_tower.evaluation.evaluate import evaluate
+from two_tower.operations import setup
+from two_tower.serving.embed import embed
+from two_tower.serving.release import ReleaseResult, release, rollback
+from two_tower.serving.versions import releases
+from two_tower.training.train import TrainConfig, train
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.xdist_group("living")]
 
@@ -76,7 +78,7 @@ def living(
     database.close()
     folder = tmp_path_factory.mktemp("living")
     settings = make_settings("postgres", database_url=postgres_dsn, **folders(folder))
-    project.prepare(settings)
+    setup.prepare(settings)
     sample_data.generate(settings.path(settings.data_dir), reviews=3_000)
     world = Living(settings, postgres_dsn)
     world.build()

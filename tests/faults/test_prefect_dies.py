@@ -20,9 +20,10 @@ from conftest import make_settings
 from faults.invariants import CHECKED, Served, answers_of_one_release, latest_matches, served
 from flows.prefect_server import PrefectServer, running_server
 from flows.scratch_project import scratch_project
-from two_tower import embedded, sample_data
-from two_tower.errors import ExitCode
-from two_tower.registry import Registry
+from two_tower.artifacts.registry import Registry
+from two_tower.core.errors import ExitCode
+from two_tower.data import sample_data
+from two_tower.database import embedded
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.xdist_group("prefect-dies")]
 

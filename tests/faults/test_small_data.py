@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from conftest import CATALOGUE, PAGE, VIDEOS, MakeDataDir, environment
-from two_tower import project
-from two_tower.settings import Settings
+from two_tower.core.settings import Settings
+from two_tower.operations import setup
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -32,7 +32,7 @@ def run(settings: Settings, tmp_path: Path) -> subprocess.CompletedProcess[str]:
 
 def check(settings: Settings, dsn: str, tmp_path: Path, expected: list[str], runs: int = 1) -> None:
     """The run ends well, also the second time; whoever asks gets these videos."""
-    project.prepare(settings)
+    setup.prepare(settings)
     for _ in range(runs):
         done = run(settings, tmp_path)
         assert done.returncode == 0, done.stderr[-3000:]

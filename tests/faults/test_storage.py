@@ -16,7 +16,7 @@ import pytest
 
 from faults.world import World, new_world, served
 from integration.test_registry import s3_endpoint  # noqa: F401
-from two_tower.errors import ExitCode
+from two_tower.core.errors import ExitCode
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.xdist_group("storage")]
 

@@ -11,8 +11,8 @@ import pytest
 
 from conftest import make_settings
 from faults.invariants import CHECKED, latest_matches
-from two_tower.registry import Registry
-from two_tower.settings import Settings
+from two_tower.artifacts.registry import Registry
+from two_tower.core.settings import Settings
 
 pytestmark = [pytest.mark.faults, pytest.mark.quick]
 
@@ -32,7 +32,7 @@ import sys
 from pathlib import Path
 from conftest import make_settings
 from faults import killed
-from two_tower.registry import Registry
+from two_tower.artifacts.registry import Registry
 url, folder, version, point, number = sys.argv[1:]
 files = {{"onnx": "onnx", "pkl": "pkl", "user_features.parquet": "u", "item_features.parquet": "i"}}
 for name in files:

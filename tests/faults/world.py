@@ -22,8 +22,8 @@ import psycopg
 from conftest import PROJECT_DIR, make_settings
 from faults.invariants import CHECKED, Served, answers_of_one_release, latest_matches, served
 from postgres_server import PostgresServer
-from two_tower import sample_data
-from two_tower.registry import Registry
+from two_tower.artifacts.registry import Registry
+from two_tower.data import sample_data
 
 REVIEWS = 2_000
 PROGRAM = Path(sys.executable).parent / "two-tower"

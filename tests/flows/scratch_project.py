@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from conftest import PROJECT_DIR, make_settings
-from two_tower import embedded
+from two_tower.database import embedded
 
 FILES = (
     "Makefile",

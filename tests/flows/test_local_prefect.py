@@ -27,7 +27,7 @@ import pytest
 from conftest import PROJECT_DIR
 from flows.prefect_server import PrefectServer
 from flows.scratch_project import scratch_project
-from two_tower.errors import ExitCode
+from two_tower.core.errors import ExitCode
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect")]
 
@@ -249,7 +249,9 @@ def test_a_second_checkout_is_refused_and_the_first_ones_deployments_stay(
 
     for deployment in made.server.post("deployments/filter"):
         (pull,) = deployment["pull_steps"]
-        assert pull["two_tower.checkout.enter"]["directory"] == str(made.shell.folder)
+        assert pull["two_tower.interfaces.prefect_checkout.enter"]["directory"] == str(
+            made.shell.folder
+        )
 
 
 def test_alarms_are_received(made: Made, webhook: tuple[str, list[str]]) -> None:

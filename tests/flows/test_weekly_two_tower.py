@@ -27,10 +27,11 @@ from conftest import PROJECT_DIR, make_settings
 from flows.prefect_server import TERMINAL, PrefectServer, running_server
 from flows.scratch_project import scratch_project
 from postgres_server import PASSWORD, PostgresServer
-from two_tower import locks, sample_data
-from two_tower.errors import ExitCode
-from two_tower.pipeline import STEPS
-from two_tower.settings import Settings
+from two_tower.core.errors import ExitCode
+from two_tower.core.settings import Settings
+from two_tower.data import sample_data
+from two_tower.database import locks
+from two_tower.operations.pipeline import STEPS
 
 DEPLOYMENT = "weekly-two-tower/weekly-two-tower"
 LOGIN = {
@@ -128,7 +129,10 @@ def test_the_deployment_is_of_one_checkout_every_week_in_a_named_time_zone(
     assert found.keys() == {"weekly-two-tower", "daily-embeddings", "rollback"}
     for deployment in found.values():
         (pull,) = deployment["pull_steps"]
-        assert Path(pull["two_tower.checkout.enter"]["directory"]) == deployed.deployed_from
+        assert (
+            Path(pull["two_tower.interfaces.prefect_checkout.enter"]["directory"])
+            == deployed.deployed_from
+        )
         assert deployment["global_concurrency_limit"]["limit"] == 1
         assert deployment["concurrency_options"]["collision_strategy"] == "ENQUEUE"
         for schedule in deployment["schedules"]:
@@ -287,7 +291,7 @@ def test_a_worker_that_starts_again_marks_its_runs_that_have_gone_and_no_other(
             ("elsewhere", "another", str(gone.pid)),
         )
     }
-    mark = "from two_tower.orchestration import mark_stopped; mark_stopped('this-one')"
+    mark = "from two_tower.interfaces.prefect_flows import mark_stopped; mark_stopped('this-one')"
 
     subprocess.run(
         [sys.executable, "-c", mark],

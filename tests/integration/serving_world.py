@@ -12,12 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from integration import tiny_model
-from two_tower import landing, tables
-from two_tower.paired import METRICS
-from two_tower.registry import Registry
-from two_tower.serving import SLICES
-from two_tower.settings import Settings
-from two_tower.warehouse import Warehouse, open_warehouse
+from two_tower.artifacts.registry import Registry
+from two_tower.core.settings import Settings
+from two_tower.database import ddl
+from two_tower.database.warehouse import Warehouse, open_warehouse
+from two_tower.evaluation.paired_differences import METRICS
+from two_tower.evaluation.serving_baseline import SLICES
+from two_tower.serving import landing
 
 MARTS = """
 create schema if not exists two_tower;
@@ -44,10 +45,10 @@ def user_id(number: int) -> str:
 
 def clustered(rows: int, seed: int, clusters: int = 20, spread: float = 0.5) -> NDArray[np.float32]:
     """Unit vectors around common centres, as a model's are; the centres are always the same."""
-    centres = np.random.default_rng(0).standard_normal((clusters, tables.DIM))
+    centres = np.random.default_rng(0).standard_normal((clusters, ddl.DIM))
     generator = np.random.default_rng(seed)
     vectors = centres[generator.integers(clusters, size=rows)]
-    vectors = vectors + spread * generator.standard_normal((rows, tables.DIM))
+    vectors = vectors + spread * generator.standard_normal((rows, ddl.DIM))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
@@ -70,7 +71,7 @@ class World:
             "item": clustered(self.videos, 2 * seed + 1) if videos is None else videos,
         }
         with open_warehouse(self.settings) as warehouse:
-            tables.ensure_landing(warehouse)
+            ddl.ensure_landing(warehouse)
             with warehouse.transaction():
                 landing.clear(warehouse)
                 for tower, name in (("user", user_id), ("item", video_id)):
@@ -89,7 +90,7 @@ class World:
         `popularity`; the other model always has 0.2.
         """
         with open_warehouse(self.settings) as warehouse:
-            tables.ensure_evaluation(warehouse)
+            ddl.ensure_evaluation(warehouse)
             serving = None
             if warehouse.relation_exists("two_tower", "model_releases"):
                 rows = warehouse.fetch(
@@ -127,7 +128,7 @@ class World:
 def make_world(settings: Settings, users: int = 50, videos: int = 300) -> World:
     """Fill an empty database: video 0 is the most popular, user 0 has seen videos 0 to 4."""
     with open_warehouse(settings) as warehouse:
-        tables.ensure_all(warehouse)
+        ddl.ensure_all(warehouse)
         for statement in MARTS.split(";")[:-1]:
             warehouse.execute(statement)
         for sql, rows in (

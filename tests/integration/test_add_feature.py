@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from conftest import PROJECT_DIR, folders
-from two_tower import dbt, tables
-from two_tower.config import TrainConfig
-from two_tower.layout import read_layout
-from two_tower.sample_data import generate
-from two_tower.settings import Settings
-from two_tower.train import train
-from two_tower.warehouse import open_warehouse
+from two_tower.core.settings import Settings
+from two_tower.core.train_config import TrainConfig
+from two_tower.data.sample_data import generate
+from two_tower.database import dbt, ddl
+from two_tower.database.warehouse import open_warehouse
+from two_tower.model.layout import read_layout
+from two_tower.training.train import train
 
 PARTS = ["models", "macros", "tests/dbt", "dbt_project.yml", "selectors.yml"]
 NEW_FEATURE_ID = 110
@@ -41,7 +41,7 @@ def scratch_settings(tmp_path: Path) -> Settings:
     )
     generate(settings.path(settings.data_dir), reviews=5_000)
     with open_warehouse(settings) as warehouse:
-        tables.ensure_all(warehouse)
+        ddl.ensure_all(warehouse)
     return settings
 
 

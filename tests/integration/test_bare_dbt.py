@@ -17,10 +17,10 @@ import pytest
 
 from conftest import PROJECT_DIR
 from postgres_server import PASSWORD, PostgresServer, running_postgres
-from two_tower import dbt, embedded
-from two_tower.errors import ExitCode, InputError
-from two_tower.project import prepare
-from two_tower.settings import read_settings
+from two_tower.core.errors import ExitCode, InputError
+from two_tower.core.settings import read_settings
+from two_tower.database import dbt, embedded
+from two_tower.operations.setup import prepare
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ import pytest
 
 from conftest import PROJECT_DIR
 from faults.world import copy_project
-from two_tower.sample_data import generate
+from two_tower.data.sample_data import generate
 
 pytestmark = pytest.mark.slow
 

@@ -9,10 +9,11 @@ import pytest
 
 from conftest import folders, make_settings
 from postgres_server import PostgresServer
-from two_tower import database_errors, dbt, project
-from two_tower.errors import BuildError, ExitCode, InputError, TwoTowerError, UnavailableError
-from two_tower.settings import Settings
-from two_tower.warehouse import PostgresWarehouse
+from two_tower.core.errors import BuildError, ExitCode, InputError, TwoTowerError, UnavailableError
+from two_tower.core.settings import Settings
+from two_tower.database import database_errors, dbt
+from two_tower.database.warehouse import PostgresWarehouse
+from two_tower.operations import setup
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("database_errors")]
 
@@ -104,7 +105,7 @@ def test_what_dbt_shows_is_told_the_same(
 ) -> None:
     given = url if password is None else postgres_server.dsn("refusing", password=password)
     settings: Settings = make_settings("postgres", database_url=given, **folders(tmp_path))
-    project.prepare(settings)
+    setup.prepare(settings)
 
     with pytest.raises(TwoTowerError) as caught:
         dbt.run(settings, "show", "--inline", query)

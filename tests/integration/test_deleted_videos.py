@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from conftest import CATALOGUE, PAGE, MakeDataDir
-from two_tower import dbt, project, tables
-from two_tower.errors import DataError
-from two_tower.load import load
-from two_tower.settings import Settings
-from two_tower.warehouse import open_warehouse
+from two_tower.core.errors import DataError
+from two_tower.core.settings import Settings
+from two_tower.data.load import load
+from two_tower.database import dbt, ddl
+from two_tower.database.warehouse import open_warehouse
+from two_tower.operations import setup
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +30,7 @@ def deliver(make_data_dir: MakeDataDir, settings: Settings, videos: list[str]) -
     review = f"product_url,reviewer_id,stars\n{PAGE}v0/,u1,5\n"
     make_data_dir(reviews={"dmm_reviews_1.csv": review}, catalogue=catalogue)
     with open_warehouse(settings) as warehouse:
-        tables.ensure_all(warehouse)
+        ddl.ensure_all(warehouse)
         load(settings, warehouse)
     dbt.run(settings, "run", "--select", "+videos")
 
@@ -45,9 +46,9 @@ def left(settings: Settings) -> list[set[str]]:
 @pytest.fixture
 def served(either_settings: Settings, dbt_target: Path, make_data_dir: MakeDataDir) -> Settings:
     """Six videos in the catalogue and in both generations of the served vectors."""
-    project.prepare(either_settings)
+    setup.prepare(either_settings)
     deliver(make_data_dir, either_settings, VIDEOS)
-    vector = "[" + ", ".join(["1"] + ["0"] * (tables.DIM - 1)) + "]"
+    vector = "[" + ", ".join(["1"] + ["0"] * (ddl.DIM - 1)) + "]"
     kind = "float[128]" if either_settings.target == "duckdb" else "extensions.halfvec(128)"
     with open_warehouse(either_settings) as warehouse:
         warehouse.execute("create schema if not exists public")

@@ -32,10 +32,10 @@ from conftest import PROJECT_DIR, MakeDataDir, folders, make_settings
 from integration.test_registry import s3_endpoint  # noqa: F401
 from pgbouncer import needs_pgbouncer
 from postgres_server import PASSWORD, ROLE, PostgresServer, free_port
-from two_tower import database_checks, doctor
-from two_tower.cli import main
-from two_tower.errors import ExitCode
-from two_tower.pipeline import STEPS
+from two_tower.core.errors import ExitCode
+from two_tower.interfaces.cli import main
+from two_tower.operations import database_checks, doctor
+from two_tower.operations.pipeline import STEPS
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("doctor")]
 

@@ -7,24 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from two_tower import dbt, project, sample_data, tables
-from two_tower.config import TrainConfig
-from two_tower.embed import embed
-from two_tower.evaluate import evaluate
-from two_tower.export import export
-from two_tower.load import load
-from two_tower.release import release
-from two_tower.settings import Settings
-from two_tower.status import status
-from two_tower.train import train
-from two_tower.warehouse import open_warehouse
+from two_tower.artifacts.export import export
+from two_tower.core.settings import Settings
+from two_tower.core.train_config import TrainConfig
+from two_tower.data import sample_data
+from two_tower.data.load import load
+from two_tower.database import dbt, ddl
+from two_tower.database.warehouse import open_warehouse
+from two_tower.evaluation.evaluate import evaluate
+from two_tower.operations import setup
+from two_tower.operations.status import status
+from two_tower.serving.embed import embed
+from two_tower.serving.release import release
+from two_tower.training.train import train
 
 pytestmark = pytest.mark.slow
 
 
 def build(settings: Settings) -> dbt.Built:
     with open_warehouse(settings) as warehouse:
-        tables.ensure_all(warehouse)
+        ddl.ensure_all(warehouse)
         load(settings, warehouse)
     return dbt.run(settings, "build", "--exclude-resource-type", "unit_test")
 
@@ -61,7 +63,7 @@ def test_what_moved_since_the_release_is_a_warning(
     either_settings: Settings, dbt_target: Path
 ) -> None:
     settings = either_settings
-    project.prepare(settings)
+    setup.prepare(settings)
     data_dir = settings.path(settings.data_dir)
     sample_data.generate(data_dir, reviews=2_000)
     first = build(settings)

@@ -5,10 +5,10 @@ import pytest
 import tiny_model
 from serving_world import video_id
 
-from two_tower.embed import embed
-from two_tower.errors import GateError, NotEnoughDataError
-from two_tower.settings import Settings
-from two_tower.warehouse import Warehouse, open_warehouse
+from two_tower.core.errors import GateError, NotEnoughDataError
+from two_tower.core.settings import Settings
+from two_tower.database.warehouse import Warehouse, open_warehouse
+from two_tower.serving.embed import embed
 
 USERS = """
 create table two_tower.user_feature_slots

@@ -10,9 +10,9 @@ from uuid import UUID
 
 import pytest
 
-from two_tower import dbt
-from two_tower.settings import Settings
-from two_tower.warehouse import open_warehouse
+from two_tower.core.settings import Settings
+from two_tower.database import dbt
+from two_tower.database.warehouse import open_warehouse
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("both_engines")]
 

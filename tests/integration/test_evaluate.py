@@ -11,15 +11,15 @@ import pytest
 import torch
 
 import planted
-from two_tower.comparison import compare
-from two_tower.errors import InputError, NotEnoughDataError
-from two_tower.evaluate import evaluate
-from two_tower.model_card import model_card
-from two_tower.pipeline import STEPS
-from two_tower.serving import UNRECORDED
-from two_tower.settings import Settings
-from two_tower.user_metrics import FILE
-from two_tower.warehouse import open_warehouse
+from two_tower.core.errors import InputError, NotEnoughDataError
+from two_tower.core.settings import Settings
+from two_tower.database.warehouse import open_warehouse
+from two_tower.evaluation.compare_runs import compare
+from two_tower.evaluation.evaluate import evaluate
+from two_tower.evaluation.serving_baseline import UNRECORDED
+from two_tower.evaluation.user_metrics import FILE
+from two_tower.operations.pipeline import STEPS
+from two_tower.operations.run_page import model_card
 
 ACCURACY = ("recall@20", "recall@50", "ndcg@10", "ndcg@100", "mrr")
 
@@ -188,7 +188,7 @@ def test_small_batches_give_the_same_figures(
 ) -> None:
     planted.build(duckdb_settings)
     whole = evaluate(duckdb_settings).metrics
-    monkeypatch.setattr("two_tower.heldout.SCORE_CELLS", planted.VIDEOS * 7)
+    monkeypatch.setattr("two_tower.evaluation.held_out.SCORE_CELLS", planted.VIDEOS * 7)
     for model, slices in evaluate(duckdb_settings).metrics.items():
         for name, metrics in slices.items():
             assert metrics == pytest.approx(whole[model][name])

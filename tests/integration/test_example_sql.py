@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from two_tower.settings import Settings
-from two_tower.warehouse import open_warehouse
+from two_tower.core.settings import Settings
+from two_tower.database.warehouse import open_warehouse
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("both_engines")]
 

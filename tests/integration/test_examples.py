@@ -20,9 +20,9 @@ from conftest import PROJECT_DIR, folders, make_settings
 from integration.postgrest_gateway import ANON_KEY, gateway
 from integration.serving_world import make_world, video_id
 from postgres_server import PostgresServer
-from two_tower import dbt
-from two_tower.gate import check_artifacts
-from two_tower.warehouse import open_warehouse
+from two_tower.database import dbt
+from two_tower.database.warehouse import open_warehouse
+from two_tower.serving.release_gate import check_artifacts
 
 EXAMPLES = PROJECT_DIR / "examples"
 

@@ -16,17 +16,17 @@ import torch
 
 import planted
 import two_tower
-from two_tower import export as exporting
-from two_tower.errors import GateError, InputError, NotEnoughDataError
-from two_tower.export import ExportResult, export
-from two_tower.layout import Layout
-from two_tower.model_api import TorchModel
-from two_tower.onnx_model import check_parity, open_session
-from two_tower.registry import Registry
-from two_tower.settings import Settings
-from two_tower.storage import CorruptFileError
-from two_tower.towers import load_towers
-from two_tower.warehouse import open_warehouse
+from two_tower.artifacts import export as exporting
+from two_tower.artifacts.export import ExportResult, export
+from two_tower.artifacts.load_model import TorchModel
+from two_tower.artifacts.registry import Registry
+from two_tower.artifacts.storage import CorruptFileError
+from two_tower.core.errors import GateError, InputError, NotEnoughDataError
+from two_tower.core.settings import Settings
+from two_tower.database.warehouse import open_warehouse
+from two_tower.model.layout import Layout
+from two_tower.model.onnx import check_parity, open_session
+from two_tower.model.towers import load_towers
 
 USER_DIM, ITEM_DIM = 1 + planted.VIDEOS, 2 + 1 + planted.VIDEOS
 
@@ -118,7 +118,7 @@ def test_onnx_inputs_and_outputs_are_the_contracted_ones(models: Path) -> None:
 def test_onnx_equals_pytorch_and_the_sparse_towers(models: Path, users: int, items: int) -> None:
     session = open_session(models / "two_tower_latest.onnx")
     payload = torch.load(models / "two_tower_latest.pkl", weights_only=True)
-    dense = two_tower.model_api.Towers.from_payload(payload).dense_module()
+    dense = two_tower.artifacts.load_model.Towers.from_payload(payload).dense_module()
     rows = [
         np.resize(vectors(models / f"{tower}_features.parquet")[1], (count, width))
         for tower, count, width in (("user", users, USER_DIM), ("item", items, ITEM_DIM))
@@ -153,7 +153,7 @@ def test_feature_files_hold_the_serving_features_that_onnx_takes(
             'select feature_ids, indices, "values" from two_tower.user_feature_slots'
             " order by user_id"
         ).read_all()
-    from two_tower.ragged import slots
+    from two_tower.model.slots import slots
 
     with torch.no_grad():
         sparse = towers.forward_sparse("user", slots(towers.layout, "user", rows))

@@ -12,13 +12,15 @@ from uuid import UUID
 import pytest
 
 from conftest import CATALOGUE, PAGE, REVIEWS, VIDEOS, MakeDataDir
-from two_tower import forget, forgotten, retries, review_files, tables
-from two_tower import load as loading
-from two_tower.errors import InputError
-from two_tower.load import LoadSummary, load
-from two_tower.recommend import Recommender
-from two_tower.settings import Settings
-from two_tower.warehouse import open_warehouse
+from two_tower.core.errors import InputError
+from two_tower.core.settings import Settings
+from two_tower.data import load as loading
+from two_tower.data import review_files, suppression
+from two_tower.data.load import LoadSummary, load
+from two_tower.database import ddl
+from two_tower.database.warehouse import open_warehouse
+from two_tower.operations import forget_user, retries
+from two_tower.serving.recommender import Recommender
 
 HEADER = "product_url,reviewer_id,stars,reviewed_at\n"
 NEW = f"{VIDEOS[0][:-1]}9"
@@ -467,7 +469,7 @@ def test_whoever_was_forgotten_stays_so_however_the_id_is_written(
     run(either_settings)
     old = f"\u200b{NFD}2"
     with open_warehouse(either_settings) as warehouse:
-        forgotten.record(warehouse, "somebody")
+        suppression.record(warehouse, "somebody")
         # As it was recorded when ids were stored as they are written.
         (salt,) = {row["salt"] for row in warehouse.fetch("select salt from raw.forgotten_users")}
         digest = hashlib.sha256(f"{salt}:{old}".encode()).hexdigest()
@@ -476,7 +478,7 @@ def test_whoever_was_forgotten_stays_so_however_the_id_is_written(
             " values (?, ?, current_timestamp)",
             (digest, salt),
         )
-    forget.forget(either_settings, f" {NFD}\ufeff")
+    forget_user.forget(either_settings, f" {NFD}\ufeff")
     people = [f"\ufeff{NFC}", NFD, f'"{NFD}"', old, "u2"]
     text = HEADER + "".join(f"{PAGE}abc001/,{name},5,\n" for name in people)
     text += f"{PAGE}abc001/,{NFD},sixteen,\n"
@@ -486,7 +488,7 @@ def test_whoever_was_forgotten_stays_so_however_the_id_is_written(
     assert reviewers(either_settings) == ["u2"]
     assert rows(either_settings, "select id from raw.users order by id") == [("u1",), ("u2",)]
     assert {row[1:] for row in rejected(either_settings)} == {
-        (forgotten.REASON, ""),
+        (suppression.REASON, ""),
         ("stars is not a number from 1 to 5", ""),
     }
 
@@ -531,7 +533,7 @@ def test_an_id_that_is_typed_is_the_id_that_is_stored(
     with open_warehouse(either_settings) as warehouse:
         warehouse.execute("create table two_tower.interactions (user_id text, item_id uuid)")
         warehouse.execute("insert into two_tower.interactions values (?, ?)", (NFC, VIDEOS[0]))
-        tables.ensure_all(warehouse)
+        ddl.ensure_all(warehouse)
     with Recommender(either_settings) as recommender:
         assert [str(item) for item in recommender._seen(NFC)] == [VIDEOS[0]]
         asked = []
@@ -539,8 +541,8 @@ def test_an_id_that_is_typed_is_the_id_that_is_stored(
         recommender._call = lambda *_: []  # type: ignore[method-assign]
         recommender.recommend(f"\u200b{NFD} ")
     assert asked == [NFC]
-    result = forget.forget(either_settings, f"\ufeff{NFD}")
+    result = forget_user.forget(either_settings, f"\ufeff{NFD}")
     assert result.rows == {"raw.reviews": 1, '"two_tower"."interactions"': 1}
     assert result.csv_files == ["reviews/dmm_reviews_1.csv"]
     with pytest.raises(InputError, match="the id is empty"):
-        forget.forget(either_settings, "\u200b")
+        forget_user.forget(either_settings, "\u200b")

@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 
 from conftest import MakeDataDir
-from two_tower import dbt, project, tables
-from two_tower.errors import BuildError
-from two_tower.load import load
-from two_tower.settings import Settings
-from two_tower.warehouse import open_warehouse
+from two_tower.core.errors import BuildError
+from two_tower.core.settings import Settings
+from two_tower.data.load import load
+from two_tower.database import dbt, ddl
+from two_tower.database.warehouse import open_warehouse
+from two_tower.operations import setup
 
 
 def freshness(settings: Settings, target: Path) -> str:
@@ -28,10 +29,10 @@ def freshness(settings: Settings, target: Path) -> str:
 def test_files_that_no_longer_come_are_a_warning_and_then_an_error(
     either_settings: Settings, dbt_target: Path, make_data_dir: MakeDataDir
 ) -> None:
-    project.prepare(either_settings)
+    setup.prepare(either_settings)
     make_data_dir()
     with open_warehouse(either_settings) as warehouse:
-        tables.ensure_all(warehouse)
+        ddl.ensure_all(warehouse)
         load(either_settings, warehouse)
     found = [freshness(either_settings, dbt_target)]
     for days in (9, 7):

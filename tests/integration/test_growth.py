@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from two_tower import dbt, sample_data, tables
-from two_tower.config import TrainConfig
-from two_tower.embed import embed
-from two_tower.export import export
-from two_tower.load import load
-from two_tower.settings import Settings
-from two_tower.train import train
-from two_tower.warehouse import open_warehouse
+from two_tower.artifacts.export import export
+from two_tower.core.settings import Settings
+from two_tower.core.train_config import TrainConfig
+from two_tower.data import sample_data
+from two_tower.data.load import load
+from two_tower.database import dbt, ddl
+from two_tower.database.warehouse import open_warehouse
+from two_tower.serving.embed import embed
+from two_tower.training.train import train
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +42,7 @@ class State:
 
 def build(settings: Settings, *arguments: str) -> None:
     with open_warehouse(settings) as warehouse:
-        tables.ensure_all(warehouse)
+        ddl.ensure_all(warehouse)
         load(settings, warehouse)
     dbt.run(settings, *arguments)
 

@@ -11,11 +11,11 @@ import psycopg
 import pytest
 
 from conftest import CATALOGUE, PAGE, PROJECT_DIR, REVIEWS, VIDEOS, MakeDataDir, environment
-from two_tower import dbt
-from two_tower.errors import BuildError, InputError
-from two_tower.load import LoadSummary, load
-from two_tower.settings import Settings
-from two_tower.warehouse import open_warehouse
+from two_tower.core.errors import BuildError, InputError
+from two_tower.core.settings import Settings
+from two_tower.data.load import LoadSummary, load
+from two_tower.database import dbt
+from two_tower.database.warehouse import open_warehouse
 
 HEADER = "product_url,reviewer_id,stars,reviewed_at\n"
 REVIEW_COLUMNS = "file, line, product_url, reviewer_id, stars, reviewed_at"
@@ -289,8 +289,9 @@ def test_a_second_load_waits_for_the_first_and_finds_its_files(
     run(clean_postgres)
     make_data_dir()
     code = (
-        "from two_tower.load import load; from two_tower.warehouse import open_warehouse;"
-        "from two_tower.settings import Settings; s = Settings(_env_file=None)\n"
+        "from two_tower.data.load import load\n"
+        "from two_tower.database.warehouse import open_warehouse\n"
+        "from two_tower.core.settings import Settings; s = Settings(_env_file=None)\n"
         "with open_warehouse(s) as w: print(load(s, w).files_unchanged)"
     )
     env = environment(clean_postgres)
@@ -308,8 +309,9 @@ def test_memory_does_not_grow_with_the_file(
     either_settings: Settings, make_data_dir: MakeDataDir, tmp_path: Path
 ) -> None:
     code = (
-        "import resource; from two_tower.load import load\n"
-        "from two_tower.warehouse import open_warehouse; from two_tower.settings import Settings\n"
+        "import resource; from two_tower.data.load import load\n"
+        "from two_tower.database.warehouse import open_warehouse\n"
+        "from two_tower.core.settings import Settings\n"
         "for folder in ('small', 'large'):\n"
         f"    s = Settings(_env_file=None, data_dir={str(tmp_path)!r} + '/' + folder)\n"
         "    with open_warehouse(s) as w: assert load(s, w).rows_loaded\n"

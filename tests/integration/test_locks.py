@@ -13,13 +13,14 @@ import psycopg
 import pytest
 
 from conftest import environment
-from two_tower import locks
-from two_tower.errors import BusyError, ExitCode
-from two_tower.settings import Settings
-from two_tower.warehouse import open_warehouse
+from two_tower.core.errors import BusyError, ExitCode
+from two_tower.core.settings import Settings
+from two_tower.database import locks
+from two_tower.database.warehouse import open_warehouse
 
 HOLD = (
-    "import sys\nfrom two_tower import locks\nfrom two_tower.settings import Settings\n"
+    "import sys\nfrom two_tower.database import locks\n"
+    "from two_tower.core.settings import Settings\n"
     "with locks.held(Settings(_env_file=None), sys.argv[1]):\n"
     "    print('held', flush=True)\n    sys.stdin.read()\n"
 )

@@ -14,9 +14,9 @@ import psycopg
 import pytest
 
 from conftest import PROJECT_DIR, make_settings
-from two_tower import embedded
-from two_tower.errors import ExitCode, InputError, UnavailableError
-from two_tower.settings import read_settings
+from two_tower.core.errors import ExitCode, InputError, UnavailableError
+from two_tower.core.settings import read_settings
+from two_tower.database import embedded
 
 PARTS = (
     "dbt_project.yml",
@@ -26,7 +26,7 @@ PARTS = (
     "models",
     "tests/dbt",
 )
-TWO_TOWER = (sys.executable, "-c", "from two_tower.cli import main; main()")
+TWO_TOWER = (sys.executable, "-c", "from two_tower.interfaces.cli import main; main()")
 # Else also the tests between what is selected and what is not, which is not there yet.
 CAUTIOUS = ("--indirect-selection", "cautious")
 ODD = "it's, R&D (x) 100%41; 日本語"

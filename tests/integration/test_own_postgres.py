@@ -14,8 +14,9 @@ import pytest
 
 from conftest import PROJECT_DIR, MakeDataDir, environment, folders, make_settings
 from postgres_server import PostgresServer, running_postgres
-from two_tower import dbt, project
-from two_tower.settings import Settings
+from two_tower.core.settings import Settings
+from two_tower.database import dbt
+from two_tower.operations import setup
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("own_postgres")]
 
@@ -87,7 +88,7 @@ def test_what_the_readme_asks_of_a_superuser_is_all_that_a_plain_role_needs(
 
     looked = two_tower(prepared, "doctor", "--json")
     loaded = two_tower(prepared, "load", "--json")
-    project.prepare(prepared)
+    setup.prepare(prepared)
     built = dbt.run(prepared, "build", "--exclude-resource-type", "unit_test")
 
     assert looked.returncode == 0, looked.stdout

@@ -13,12 +13,14 @@ from urllib.parse import quote
 import pytest
 
 from conftest import CATALOGUE, PAGE, REVIEWS, VIDEOS, MakeDataDir
-from two_tower import dbt, project, tables, text_values
-from two_tower.load import load
-from two_tower.recommend import Recommender
-from two_tower.settings import Settings
-from two_tower.text_values import clean
-from two_tower.warehouse import open_warehouse
+from two_tower.core.settings import Settings
+from two_tower.data import text_values
+from two_tower.data.load import load
+from two_tower.data.text_values import clean
+from two_tower.database import dbt, ddl
+from two_tower.database.warehouse import open_warehouse
+from two_tower.operations import setup
+from two_tower.serving.recommender import Recommender
 
 pytestmark = pytest.mark.slow
 
@@ -27,9 +29,9 @@ NFC, NFD = "が", "か\u3099"
 
 
 def build(settings: Settings, *models: str, **variables: Any) -> dbt.Built:
-    project.prepare(settings)
+    setup.prepare(settings)
     with open_warehouse(settings) as warehouse:
-        tables.ensure_all(warehouse)
+        ddl.ensure_all(warehouse)
         load(settings, warehouse)
     chosen = ["--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"]
     chosen += ["--select", *(f"+{name}" for name in models)]

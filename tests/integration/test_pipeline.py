@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from conftest import PROJECT_DIR
-from two_tower.pipeline import STEPS
+from two_tower.operations.pipeline import STEPS
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 

@@ -19,12 +19,13 @@ from conftest import PROJECT_DIR, environment, folders, make_settings
 from faults.world import copy_project
 from pgbouncer import needs_pgbouncer, running_pgbouncer, through
 from postgres_server import PostgresServer
-from two_tower import locks, sample_data, sessions
-from two_tower.errors import InputError
-from two_tower.pipeline import STEPS
-from two_tower.recommend import Recommender
-from two_tower.settings import Settings
-from two_tower.warehouse import open_warehouse
+from two_tower.core.errors import InputError
+from two_tower.core.settings import Settings
+from two_tower.data import sample_data
+from two_tower.database import locks, sessions
+from two_tower.database.warehouse import open_warehouse
+from two_tower.operations.pipeline import STEPS
+from two_tower.serving.recommender import Recommender
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("poolers"), needs_pgbouncer]
 

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from conftest import folders, make_settings
-from two_tower import dbt, sample_data, tables
-from two_tower.errors import BuildError, InputError
-from two_tower.load import load
-from two_tower.protocols import build, evaluate_protocol, settings_of
-from two_tower.settings import Settings
-from two_tower.warehouse import open_warehouse
+from two_tower.core.errors import BuildError, InputError
+from two_tower.core.settings import Settings
+from two_tower.data import sample_data
+from two_tower.data.load import load
+from two_tower.database import dbt, ddl
+from two_tower.database.warehouse import open_warehouse
+from two_tower.operations.protocols import build, evaluate_protocol, settings_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("protocols")]
 
@@ -28,7 +29,7 @@ def prepared(settings: Settings) -> Settings:
     """Load generated data and build what serves, as a project has it."""
     sample_data.generate(settings.path(settings.data_dir), reviews=REVIEWS)
     with open_warehouse(settings) as warehouse:
-        tables.ensure_all(warehouse)
+        ddl.ensure_all(warehouse)
         load(settings, warehouse)
     dbt.run(settings, "build", "--exclude-resource-type", "unit_test", "test")
     return settings

@@ -14,12 +14,13 @@ import tiny_model
 from serving_world import World, clustered, make_world, user_id, video_id
 
 from conftest import folders, make_settings
-from two_tower import project, warehouse
-from two_tower.errors import InputError, NotEnoughDataError
-from two_tower.recommend import Recommender
-from two_tower.release import release
-from two_tower.settings import Settings
-from two_tower.warehouse import PostgresWarehouse, open_warehouse
+from two_tower.core.errors import InputError, NotEnoughDataError
+from two_tower.core.settings import Settings
+from two_tower.database import warehouse
+from two_tower.database.warehouse import PostgresWarehouse, open_warehouse
+from two_tower.operations import setup
+from two_tower.serving.recommender import Recommender
+from two_tower.serving.release import release
 
 VERSION = "20260101_000001"
 USERS, VIDEOS = 80, 4000
@@ -28,7 +29,7 @@ POPULAR = [video_id(number) for number in range(3)]
 
 def released(settings: Settings, folder: Path) -> World:
     """Release clustered vectors and publish the model of that version."""
-    project.prepare(settings)
+    setup.prepare(settings)
     world = make_world(settings, USERS, VIDEOS)
     with open_warehouse(settings) as database:
         tiny_model.make_feature_tables(database, [video_id(number) for number in range(6)])

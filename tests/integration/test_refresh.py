@@ -13,11 +13,11 @@ from serving_world import clustered, user_id, video_id
 from test_embed import make_users
 
 from postgres_server import PostgresServer
-from two_tower.embed import embed
-from two_tower.errors import GateError, NotEnoughDataError
-from two_tower.refresh import INDEX_MEMORY, Changes, refresh
-from two_tower.settings import Settings
-from two_tower.warehouse import Warehouse, open_warehouse
+from two_tower.core.errors import GateError, NotEnoughDataError
+from two_tower.core.settings import Settings
+from two_tower.database.warehouse import Warehouse, open_warehouse
+from two_tower.serving.embed import embed
+from two_tower.serving.refresh import INDEX_MEMORY, Changes, refresh
 
 VERSION = "20260101_000001"
 

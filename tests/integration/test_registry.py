@@ -14,10 +14,10 @@ from typing import Any
 import fsspec
 import pytest
 
-from two_tower.errors import InputError, NotEnoughDataError, UnavailableError
-from two_tower.registry import Registry
-from two_tower.settings import Settings
-from two_tower.storage import CorruptFileError, sha256_of
+from two_tower.artifacts.registry import Registry
+from two_tower.artifacts.storage import CorruptFileError, sha256_of
+from two_tower.core.errors import InputError, NotEnoughDataError, UnavailableError
+from two_tower.core.settings import Settings
 
 PORT_LINE = "Running on http://127.0.0.1:"
 FIRST, SECOND, THIRD = "20260101_000000", "20260102_000000", "20260103_000000"
@@ -167,7 +167,7 @@ def test_a_published_model_has_the_contracted_names(publish: Callable[..., Regis
 def test_latest_json_is_written_last_and_versioned_files_first(
     publish: Callable[..., Registry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from two_tower.storage import Storage
+    from two_tower.artifacts.storage import Storage
 
     written: list[str] = []
     write = Storage.write

@@ -16,12 +16,13 @@ from serving_world import World, make_world
 
 from faults.invariants import latest_matches
 from postgres_server import PostgresServer
-from two_tower import project, warehouse
-from two_tower.errors import GateError, NotEnoughDataError
-from two_tower.registry import Registry
-from two_tower.release import ReleaseResult, release, rollback
-from two_tower.settings import Settings
-from two_tower.warehouse import PostgresWarehouse
+from two_tower.artifacts.registry import Registry
+from two_tower.core.errors import GateError, NotEnoughDataError
+from two_tower.core.settings import Settings
+from two_tower.database import warehouse
+from two_tower.database.warehouse import PostgresWarehouse
+from two_tower.operations import setup
+from two_tower.serving.release import ReleaseResult, release, rollback
 
 # The releases are made once and not by each worker.
 pytestmark = pytest.mark.xdist_group("release")
@@ -100,7 +101,7 @@ def story(
     postgres_settings: Settings, postgres_dsn: str, postgres_server: PostgresServer
 ) -> Iterator[Story]:
     """Five releases; readers from the first on, grants and row-level security from the second."""
-    project.prepare(postgres_settings)
+    setup.prepare(postgres_settings)
     empty(postgres_dsn)
     postgres_server.as_superuser("create role app_reader")
     world = make_world(postgres_settings, users=USERS, videos=VIDEOS)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from integration import tiny_model
-from two_tower import retention, tables
-from two_tower.registry import Registry
-from two_tower.settings import Settings
-from two_tower.warehouse import open_warehouse
+from two_tower.artifacts.registry import Registry
+from two_tower.core.settings import Settings
+from two_tower.database import ddl
+from two_tower.database.warehouse import open_warehouse
+from two_tower.serving import retention
 
 VERSIONS = [f"2026010{day}_000000" for day in range(1, 6)]
 
@@ -21,7 +22,7 @@ def test_distributions_and_training_rows_go_with_their_versions(
     for version in VERSIONS:
         tiny_model.publish(settings, version, tmp_path)
     with open_warehouse(settings) as warehouse:
-        tables.ensure_evaluation(warehouse)
+        ddl.ensure_evaluation(warehouse)
         warehouse.execute("create table two_tower.model_releases (release_id int, version text)")
         warehouse.execute(
             "create table two_tower.released_distributions (version text, feature text)"

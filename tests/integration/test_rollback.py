@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import tiny_model
 
-from two_tower import tables
-from two_tower.registry import Registry
-from two_tower.settings import Settings
-from two_tower.warehouse import open_warehouse
+from two_tower.artifacts.registry import Registry
+from two_tower.core.settings import Settings
+from two_tower.database import ddl
+from two_tower.database.warehouse import open_warehouse
 
 FORMER, SERVING = "20260101_000001", "20260101_000002"
 RELEASED = """
@@ -41,7 +41,7 @@ insert into two_tower.model_releases values
 @pytest.fixture
 def released(duckdb_settings: Settings, tmp_path: Path) -> Settings:
     """Two releases as dbt leaves them, both models in the registry, the second the latest."""
-    names = {"ones": ", ".join(["1"] * tables.DIM), "former": FORMER, "serving": SERVING}
+    names = {"ones": ", ".join(["1"] * ddl.DIM), "former": FORMER, "serving": SERVING}
     with open_warehouse(duckdb_settings) as warehouse:
         for statement in (RELEASED % names).split(";\n")[:-1]:
             warehouse.execute(statement)

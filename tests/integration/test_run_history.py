@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from two_tower import locks, pipeline, run_history
-from two_tower.errors import BusyError, GateError, NotEnoughDataError
-from two_tower.settings import Settings
-from two_tower.status import status
-from two_tower.warehouse import open_warehouse
+from two_tower.core.errors import BusyError, GateError, NotEnoughDataError
+from two_tower.core.settings import Settings
+from two_tower.database import locks
+from two_tower.database.warehouse import open_warehouse
+from two_tower.operations import pipeline, run_history
+from two_tower.operations.status import status
 
 pytestmark = pytest.mark.slow
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import planted
-from two_tower import tables
-from two_tower.evaluate import evaluate
-from two_tower.registry import Registry
-from two_tower.settings import Settings
-from two_tower.warehouse import Warehouse, open_warehouse
+from two_tower.artifacts.registry import Registry
+from two_tower.core.settings import Settings
+from two_tower.database import ddl
+from two_tower.database.warehouse import Warehouse, open_warehouse
+from two_tower.evaluation.evaluate import evaluate
 
 SERVING, NEW = planted.VERSION, "20260102_000000"
 RELEASED = """
@@ -31,7 +31,7 @@ def settings(either_settings: Settings) -> Settings:
         weight.normal_(generator=torch.Generator().manual_seed(8))
     torch.save(payload, run / "towers.pt")
     with open_warehouse(either_settings) as warehouse:
-        tables.ensure_evaluation(warehouse)
+        ddl.ensure_evaluation(warehouse)
         for statement in RELEASED.format(version=SERVING).split(";"):
             warehouse.execute(statement)
     return either_settings

@@ -19,9 +19,10 @@ from conftest import (
     make_settings,
 )
 from postgres_server import PostgresServer
-from two_tower import dbt, project, sessions
-from two_tower.settings import Settings
-from two_tower.warehouse import open_warehouse
+from two_tower.core.settings import Settings
+from two_tower.database import dbt, sessions
+from two_tower.database.warehouse import open_warehouse
+from two_tower.operations import setup
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sessions")]
 
@@ -166,7 +167,7 @@ def built(hostile_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
                 check=False,
             )
             assert done.returncode == 0, done.stderr
-        project.prepare(settings)
+        setup.prepare(settings)
         dbt.run(settings, "build", "--exclude-resource-type", "unit_test")
         yield settings
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from conftest import folders, make_settings
-from two_tower import dbt, project, sample_data, tables
-from two_tower.config import TrainConfig
-from two_tower.evaluate import evaluate
-from two_tower.train import train
-from two_tower.warehouse import open_warehouse
+from two_tower.core.train_config import TrainConfig
+from two_tower.data import sample_data
+from two_tower.database import dbt, ddl
+from two_tower.database.warehouse import open_warehouse
+from two_tower.evaluation.evaluate import evaluate
+from two_tower.operations import setup
+from two_tower.training.train import train
 
 METRICS = ("recall@20", "recall@50", "ndcg@10", "ndcg@100", "mrr")
 
@@ -50,13 +52,13 @@ def test_labels_shuffled_every_metric_falls_to_popularity(
             "duckdb", duckdb_path=tmp_path / f"{name}.duckdb", **folders(tmp_path / name)
         )
         monkeypatch.setenv("DBT_TARGET_PATH", str(tmp_path / f"target {name}"))
-        project.prepare(settings)
+        setup.prepare(settings)
         raw = settings.path(settings.data_dir)
         sample_data.generate(raw, reviews=10_000)
         if name == "shuffled":
             deal_anew(raw / "reviews")
         with open_warehouse(settings) as warehouse:
-            tables.ensure_all(warehouse)
+            ddl.ensure_all(warehouse)
         dbt.run(settings, "run", "--exclude", "tag:release")
         train(settings, TrainConfig(epochs=8))
         metrics = evaluate(settings).metrics

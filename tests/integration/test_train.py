@@ -17,19 +17,20 @@ import torch
 from numpy.typing import NDArray
 
 import training_tables
-from two_tower import teacher, training
-from two_tower.blend import Blend, Choice
-from two_tower.checkpoint import VERSION, load_checkpoint
-from two_tower.config import TrainConfig
-from two_tower.dataset import Data
-from two_tower.errors import InputError, NotEnoughDataError
-from two_tower.fit import Fit
-from two_tower.layout import Layout
-from two_tower.settings import Settings
-from two_tower.solver import Solver
-from two_tower.towers import Towers, load_towers
-from two_tower.train import train
-from two_tower.warehouse import open_warehouse
+from two_tower.core.errors import InputError, NotEnoughDataError
+from two_tower.core.settings import Settings
+from two_tower.core.train_config import TrainConfig
+from two_tower.database.warehouse import open_warehouse
+from two_tower.model.layout import Layout
+from two_tower.model.towers import Towers, load_towers
+from two_tower.training import search as training
+from two_tower.training.blend import Blend, Choice
+from two_tower.training.checkpoint import VERSION, load_checkpoint
+from two_tower.training.data.dataset import Data
+from two_tower.training.epochs import Fit
+from two_tower.training.experts import distillation as teacher
+from two_tower.training.experts.solver import Solver
+from two_tower.training.train import train
 
 SMALL = TrainConfig(epochs=4, batch_size=32)
 ALONE = SMALL.model_copy(update={"start": "random"})
@@ -131,12 +132,13 @@ def test_the_same_rows_and_settings_are_not_trained_on_twice(settings: Settings)
 
 PROGRAM = """
 import sys, time
-from two_tower import teacher, training
-from two_tower.blend import Blend
-from two_tower.config import TrainConfig
-from two_tower.fit import Fit
-from two_tower.settings import Settings
-from two_tower.train import train
+from two_tower.core.settings import Settings
+from two_tower.core.train_config import TrainConfig
+from two_tower.training import search
+from two_tower.training.blend import Blend
+from two_tower.training.epochs import Fit
+from two_tower.training.experts import distillation
+from two_tower.training.train import train
 
 epoch, try_content = Fit.epoch, Blend.try_content
 
@@ -149,9 +151,9 @@ def slow_trial(self, *given):
     return try_content(self, *given)
 
 Fit.epoch, Blend.try_content = slow_epoch, slow_trial
-training.SAVE_EVERY = 0.0
+search.SAVE_EVERY = 0.0
 if {teach}:
-    teacher.LEAST_LOST, training.least_gain = -9.0, lambda users: -1.0
+    distillation.LEAST_LOST, search.least_gain = -9.0, lambda users: -1.0
 settings = Settings(_env_file=None, target="duckdb", duckdb_path=sys.argv[1], runs_dir=sys.argv[2])
 train(settings, TrainConfig(**{config}), version="20260101_000000")
 """
@@ -233,7 +235,7 @@ def test_what_another_version_trained_is_not_used_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = train(settings, SMALL, reuse=True)
-    monkeypatch.setattr("two_tower.train.package_checksum", lambda: "another")
+    monkeypatch.setattr("two_tower.training.train.package_checksum", lambda: "another")
     assert train(settings, SMALL, reuse=True).version > first.version
 
 

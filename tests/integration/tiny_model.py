@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from two_tower.layout import Layout
-from two_tower.onnx_model import write_onnx
-from two_tower.registry import Registry
-from two_tower.settings import Settings
-from two_tower.towers import Towers, save_towers
-from two_tower.warehouse import Warehouse
+from two_tower.artifacts.registry import Registry
+from two_tower.core.settings import Settings
+from two_tower.database.warehouse import Warehouse
+from two_tower.model.layout import Layout
+from two_tower.model.onnx import write_onnx
+from two_tower.model.towers import Towers, save_towers
 
 VIDEOS = 4  # the first of the catalogue, the ones that vocab_video knows
 LAYOUT_ROWS = [

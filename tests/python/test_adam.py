@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 
-from two_tower.adam import Adam
+from two_tower.training.optimizer import Adam
 
 
 def steps(parameters, optimiser, count):
@@ -68,7 +68,7 @@ def test_a_restored_one_goes_on_as_the_first_would():
 def test_a_step_needs_no_compiler():
     program = """
 import sys, torch
-from two_tower.adam import Adam
+from two_tower.training.optimizer import Adam
 weight = torch.zeros(2, requires_grad=True)
 adam = Adam([weight])
 weight.sum().backward()

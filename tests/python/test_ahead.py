@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from two_tower.ahead import StoppedError, ahead, go_on, stop
+from two_tower.core.background import StoppedError, ahead, go_on, stop
 
 
 def test_a_call_ahead_goes_on_beside_its_caller():
@@ -40,7 +40,7 @@ def test_what_is_no_longer_wanted_ends_where_it_asks():
 
 PROGRAM = """
 import sys, time, torch
-from two_tower.ahead import ahead, go_on, stop
+from two_tower.core.background import ahead, go_on, stop
 
 def rank():
     scores = torch.rand(600, 600)

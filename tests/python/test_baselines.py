@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from scipy import sparse
 
-from two_tower import baselines
-from two_tower.baselines import ItemKNN, Popularity, liked_items
-from two_tower.ragged import Ragged
+from two_tower.evaluation import baselines
+from two_tower.evaluation.baselines import ItemKNN, Popularity, liked_items
+from two_tower.model.slots import Ragged
 
 LIKES = np.array([[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0], [0, 0, 1, 0]], dtype=np.float32)
 

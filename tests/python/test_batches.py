@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 import training_tables
-from two_tower.batches import Hiding, draw, hide, take_items
-from two_tower.dataset import read_items, read_users, spool
-from two_tower.layout import read_layout
-from two_tower.warehouse import DuckDBWarehouse
+from two_tower.database.warehouse import DuckDBWarehouse
+from two_tower.model.layout import read_layout
+from two_tower.training.data.batches import Hiding, draw, hide, take_items
+from two_tower.training.data.dataset import read_items, read_users, spool
 
 SOME = Hiding((0.1, 0.6), 0.0)
 

@@ -4,16 +4,16 @@ import torch
 from scipy import sparse
 from test_closed_form import open_data
 
-from two_tower import blend as blend_module
-from two_tower import content as content_module
-from two_tower.blend import SHARE, SHARES, SITTING_SHARES, Blend, Choice
-from two_tower.config import TrainConfig
-from two_tower.content import Content, place, read_content, ridge, unit
-from two_tower.factors import design
-from two_tower.fit import Fit
-from two_tower.solver import Solver
-from two_tower.towers import Towers
-from two_tower.validation import least_gain
+from two_tower.core.train_config import TrainConfig
+from two_tower.model.linear_map import design
+from two_tower.model.towers import Towers
+from two_tower.training import blend as blend_module
+from two_tower.training import cold_start as content_module
+from two_tower.training.blend import SHARE, SHARES, SITTING_SHARES, Blend, Choice
+from two_tower.training.cold_start import Content, place, read_content, ridge, unit
+from two_tower.training.data.validation import least_gain
+from two_tower.training.epochs import Fit
+from two_tower.training.experts.solver import Solver
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import pytest
 from benchmarks import ceiling
 from benchmarks.posterior import Posterior, Seen, log_chance
 
-from two_tower.sample_data import tastes
-from two_tower.sample_data.world import Size, World, build
+from two_tower.data.sample_data import tastes
+from two_tower.data.sample_data.world import Size, World, build
 
 NOTHING = Seen(np.zeros(0, int), np.zeros(0, int), np.zeros(0), np.zeros(0, int))
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from two_tower import checkout
-from two_tower.errors import InputError
+from two_tower.core.errors import InputError
+from two_tower.interfaces import prefect_checkout
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
 
 def test_a_run_goes_to_the_checkout_that_was_deployed_from(folders: tuple[Path, Path]) -> None:
     deployed, _ = folders
-    assert checkout.enter(str(deployed)) == {"directory": str(deployed)}
+    assert prefect_checkout.enter(str(deployed)) == {"directory": str(deployed)}
     assert Path.cwd() == deployed
 
 
@@ -30,7 +30,7 @@ def test_a_worker_whose_checkout_is_elsewhere_says_where(
 ) -> None:
     _, own = folders
     monkeypatch.setenv("TWO_TOWER_PROJECT_DIR", str(own))
-    assert checkout.enter("/on/another/machine") == {"directory": str(own)}
+    assert prefect_checkout.enter("/on/another/machine") == {"directory": str(own)}
     assert Path.cwd() == own
 
 
@@ -38,7 +38,7 @@ def test_without_a_checkout_the_way_out_is_named(
     folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match="no checkout in /on/another/machine, the folder that was"):
-        checkout.enter("/on/another/machine")
+        prefect_checkout.enter("/on/another/machine")
     monkeypatch.setenv("TWO_TOWER_PROJECT_DIR", "/nowhere")
     with pytest.raises(InputError, match=r"no checkout in /nowhere \(TWO_TOWER_PROJECT_DIR\)"):
-        checkout.enter(str(folders[0]))
+        prefect_checkout.enter(str(folders[0]))

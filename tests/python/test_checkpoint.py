@@ -2,8 +2,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from two_tower import checkpoint
-from two_tower.errors import InputError
+from two_tower.core.errors import InputError
+from two_tower.training import checkpoint
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 

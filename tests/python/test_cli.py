@@ -16,11 +16,11 @@ import typer.main
 
 from conftest import PROJECT_DIR, MakeDataDir
 from two_tower import __version__ as two_tower_version
-from two_tower import health, pipeline
-from two_tower.cli import app, main
-from two_tower.errors import ExitCode
+from two_tower.core.errors import ExitCode
+from two_tower.interfaces.cli import app, main
+from two_tower.operations import health, pipeline
 
-COMMAND = "from two_tower.cli import main; main()"
+COMMAND = "from two_tower.interfaces.cli import main; main()"
 SECRET = "s3cretpw"
 UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
@@ -119,7 +119,7 @@ def test_the_version_is_the_one_of_the_package(two_tower: Shell) -> None:
 
 def test_help_loads_no_driver_and_no_torch() -> None:
     heavy = "{'torch', 'numpy', 'pyarrow', 'duckdb', 'psycopg', 'pydantic'}"
-    script = f"import sys, two_tower.cli; print(sorted({heavy} & set(sys.modules)))"
+    script = f"import sys, two_tower.interfaces.cli; print(sorted({heavy} & set(sys.modules)))"
 
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True

@@ -3,8 +3,12 @@ import numpy as np
 import pytest
 
 import training_tables
-from two_tower import ridge_trial
-from two_tower.closed_form import (
+from two_tower.core.train_config import TrainConfig
+from two_tower.database.warehouse import DuckDBWarehouse
+from two_tower.model.linear_map import Factors
+from two_tower.model.towers import SHRINKAGE, Towers
+from two_tower.training.experts import ridge_search
+from two_tower.training.experts.ease import (
     LIKENESS,
     Sums,
     add_up,
@@ -13,11 +17,7 @@ from two_tower.closed_form import (
     precision,
     solve,
 )
-from two_tower.config import TrainConfig
-from two_tower.factors import Factors
-from two_tower.solver import Solver
-from two_tower.towers import SHRINKAGE, Towers
-from two_tower.warehouse import DuckDBWarehouse
+from two_tower.training.experts.solver import Solver
 
 
 def open_data(folder, *statements):
@@ -173,14 +173,14 @@ def test_the_penalty_is_the_one_that_validation_likes_best(data, monkeypatch):
     tower, base = tower_of(data), Solver(TrainConfig(), data).base
 
     def choose(rows, **settings):
-        return ridge_trial.choose_ridge(
+        return ridge_search.choose_ridge(
             TrainConfig(**settings), data, tower, base, rows, "ndcg@100"
         )
 
     for first, higher, lower in ((2.0, (1e9,), ()), (1e9, (), (2.0,)), (1e9, (2.0,), (1.0,))):
-        monkeypatch.setattr(ridge_trial, "RIDGE", first)
-        monkeypatch.setattr(ridge_trial, "HIGHER", higher)
-        monkeypatch.setattr(ridge_trial, "LOWER", lower)
+        monkeypatch.setattr(ridge_search, "RIDGE", first)
+        monkeypatch.setattr(ridge_search, "HIGHER", higher)
+        monkeypatch.setattr(ridge_search, "LOWER", lower)
         ridge, factors, solution = choose(data.validation)
         assert ridge == 2.0
         expected = Solver(TrainConfig(), data).closed(True, 2.0)
@@ -193,7 +193,7 @@ def test_the_penalty_is_the_one_that_validation_likes_best(data, monkeypatch):
     given = choose(data.validation, ridge=5.0)
     assert given.ridge == 5.0
     assert not np.allclose(given.solution, solution)
-    assert choose(np.empty(0, dtype=np.int64)) == (ridge_trial.RIDGE, None, None)
+    assert choose(np.empty(0, dtype=np.int64)) == (ridge_search.RIDGE, None, None)
     assert choose(np.empty(0, dtype=np.int64), ridge=7.0) == (7.0, None, None)
 
 
@@ -240,12 +240,12 @@ def chosen(data, monkeypatch, metrics, few_metrics) -> float:
         ridge = round(float(vectors[0, 0]), 1)
         return {"ndcg@100": metrics[ridge] if few is None else few_metrics.get(ridge, 0.1)}
 
-    monkeypatch.setattr(ridge_trial, "solve", solve)
-    monkeypatch.setattr(ridge_trial, "as_factors", as_factors)
-    monkeypatch.setattr(ridge_trial, "validate", validate)
+    monkeypatch.setattr(ridge_search, "solve", solve)
+    monkeypatch.setattr(ridge_search, "as_factors", as_factors)
+    monkeypatch.setattr(ridge_search, "validate", validate)
     base = Solver(TrainConfig(), data).base
     given = (TrainConfig(), data, tower_of(data), base, data.validation)
-    ridge = ridge_trial.choose_ridge(*given, "ndcg@100").ridge
+    ridge = ridge_search.choose_ridge(*given, "ndcg@100").ridge
     assert tried == [each for each in (5, 15, 45, 2, 0.8) if each in metrics]
     return ridge
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from test_blend import blend_of, data  # noqa: F401  a fixture
 
-from two_tower.blend import Choice
-from two_tower.content import read_content
-from two_tower.content_trial import LEVELS, PENALTIES, ContentTrial, _highest
+from two_tower.training.blend import Choice
+from two_tower.training.cold_start import read_content
+from two_tower.training.cold_start_search import LEVELS, PENALTIES, ContentTrial, _highest
 
 
 class Judge:

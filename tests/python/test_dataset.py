@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 import training_tables
-from two_tower import dataset
-from two_tower.errors import InputError, NotEnoughDataError
-from two_tower.layout import read_layout
-from two_tower.warehouse import DuckDBWarehouse
+from two_tower.core.errors import InputError, NotEnoughDataError
+from two_tower.database.warehouse import DuckDBWarehouse
+from two_tower.model.layout import read_layout
+from two_tower.training.data import dataset
 
 
 @pytest.fixture
@@ -15,7 +15,9 @@ def warehouse():
 
 
 def test_any_rows_come_back_as_the_database_has_them(warehouse, tmp_path, monkeypatch):
-    monkeypatch.setattr("two_tower.warehouse.BATCH_ROWS", 2048)  # so that there are several
+    monkeypatch.setattr(
+        "two_tower.database.warehouse.BATCH_ROWS", 2048
+    )  # so that there are several
     training_tables.build(warehouse)
     warehouse.execute(
         "insert into two_tower.training_users select users.*"

@@ -16,9 +16,10 @@ from dbt_common.context import set_invocation_context
 
 from conftest import PROJECT_DIR
 from dbt import flags
-from two_tower import dbt_profile, project
-from two_tower.errors import InputError
-from two_tower.settings import read_settings
+from two_tower.core.errors import InputError
+from two_tower.core.settings import read_settings
+from two_tower.database import dbt_profile
+from two_tower.operations import setup
 
 HARD = "p@ss/w:rd%41 '\"\\{{x}}{% y %}#${HOME}夏\t`&,;=?"
 
@@ -34,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 def written(folder: Path, *lines: str) -> Path:
     """Write these lines into ``.env``, have the profile written and return it."""
     (folder / ".env").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    project.prepare(read_settings(folder))
+    setup.prepare(read_settings(folder))
     return folder / "profiles.yml"
 
 
@@ -136,7 +137,7 @@ def test_it_follows_env(folder: Path) -> None:
     dbt_profile.keep_in_step(folder)
 
     assert rendered(profile)["target"] == "duckdb"
-    assert project.prepare(read_settings(folder)) == []
+    assert setup.prepare(read_settings(folder)) == []
 
 
 @pytest.mark.parametrize("former", ["example", "former example"])
@@ -157,7 +158,7 @@ def test_what_a_person_changed_stays(folder: Path) -> None:
 
     dbt_profile.keep_in_step(folder)
 
-    assert "left profiles.yml alone" in project.prepare(read_settings(folder))[-1]
+    assert "left profiles.yml alone" in setup.prepare(read_settings(folder))[-1]
     assert profile.read_text(encoding="utf-8") == mine
 
 
@@ -167,7 +168,7 @@ def test_one_in_another_encoding_stays_too(folder: Path) -> None:
 
     dbt_profile.keep_in_step(folder)
 
-    assert "left profiles.yml alone" in project.prepare(read_settings(folder))[0]
+    assert "left profiles.yml alone" in setup.prepare(read_settings(folder))[0]
     assert (folder / "profiles.yml").read_bytes() == mine
 
 

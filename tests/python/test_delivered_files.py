@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from two_tower import delivered_files
-from two_tower.errors import InputError
+from two_tower.core.errors import InputError
+from two_tower.data import delivered_files
 
 TEXT = b"product_url,reviewer_id,stars\nhttps://x/1,u1,5\n"
 

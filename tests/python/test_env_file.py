@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from conftest import PROJECT_DIR
-from two_tower.cli import main
-from two_tower.errors import ExitCode, InputError
-from two_tower.settings import read_settings, unknown_names
+from two_tower.core.errors import ExitCode, InputError
+from two_tower.core.settings import read_settings, unknown_names
+from two_tower.interfaces.cli import main
 
 SECRET = "s3cretpw"
-COMMAND = "from two_tower.cli import main; main()"
+COMMAND = "from two_tower.interfaces.cli import main; main()"
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from two_tower.cli import app
-from two_tower.sample_data import generate
+from two_tower.data.sample_data import generate
+from two_tower.interfaces.cli import app
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 PEOPLE = re.compile(r"\b(?:r\d{5,}|user_\d+|some-[a-z]+)\b")

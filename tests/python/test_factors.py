@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from two_tower.factors import Factors, joined, on_the_sphere, reduced, spread
+from two_tower.model.linear_map import Factors, joined, on_the_sphere, reduced, spread
 
 RNG = np.random.default_rng(7)
 USERS = sparse.csr_array(np.hstack([RNG.random((80, 11)) < 0.4, np.ones((80, 1))]).astype(float))

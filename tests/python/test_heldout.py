@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from two_tower.heldout import content_blocks, taste_blocks, tokens
-from two_tower.layout import Layout
+from two_tower.evaluation.held_out import content_blocks, taste_blocks, tokens
+from two_tower.model.layout import Layout
 
 KEYS = ("feature_id", "tower", "feature", "kind", "position", "vocabulary", "width")
 LAYOUT = Layout.from_rows(

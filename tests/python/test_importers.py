@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from two_tower.errors import InputError, NotEnoughDataError
-from two_tower.importers import blocks, import_dataset, target
-from two_tower.importers.recbole import download_ml100k
+from two_tower.core.errors import InputError, NotEnoughDataError
+from two_tower.data.importers import blocks, import_dataset, target
+from two_tower.data.importers.recbole import download_ml100k
 
 SITE = "https://movielens.example.com/items"
 
@@ -134,7 +134,7 @@ def test_movielens_small_keeps_halves_and_user_tags(tmp_path: Path) -> None:
 def test_a_large_movielens_keeps_tags_of_two_users(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("two_tower.importers.movielens.SMALL_TAG_ROWS", 4)
+    monkeypatch.setattr("two_tower.data.importers.movielens.SMALL_TAG_ROWS", 4)
     import_dataset("movielens", ml_small(tmp_path / "ml"), tmp_path / "raw")
     assert tags_of(tmp_path / "raw", "Toy Story") == {"Adventure", "Sci-Fi", "pixar"}
     assert tags_of(tmp_path / "raw", "American President, The") == {"Comedy"}

@@ -3,9 +3,10 @@ from contextlib import suppress
 import numpy as np
 import pyarrow as pa
 
-from two_tower import landing, tables
-from two_tower.settings import Settings
-from two_tower.warehouse import open_warehouse
+from two_tower.core.settings import Settings
+from two_tower.database import ddl
+from two_tower.database.warehouse import open_warehouse
+from two_tower.serving import landing
 
 VIDEO = "123e4567-e89b-42d3-a456-426614174000"
 
@@ -22,7 +23,7 @@ def test_ids_of_every_length_and_both_kinds_arrive_with_their_vectors(
     vectors = unit_vectors(len(users))
     sliced = pa.array(["not this", *users]).slice(1)
     with open_warehouse(either_settings) as warehouse:
-        tables.ensure_landing(warehouse)
+        ddl.ensure_landing(warehouse)
         with warehouse.transaction():
             assert landing.write(warehouse, "user", "v1", [(sliced, vectors)]) == len(users)
             landing.write(warehouse, "item", "v1", [(pa.array([VIDEO]), vectors[:1])])
@@ -45,7 +46,7 @@ def test_ids_of_every_length_and_both_kinds_arrive_with_their_vectors(
 
 def test_a_failure_leaves_the_former_landing(either_settings: Settings) -> None:
     with open_warehouse(either_settings) as warehouse:
-        tables.ensure_landing(warehouse)
+        ddl.ensure_landing(warehouse)
         landing.write(warehouse, "user", "v1", [(pa.array(["a"]), unit_vectors(1))])
 
         def breaks():  # type: ignore[no-untyped-def]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.linalg import LinAlgError, cho_solve
 
-from two_tower import lapack
-from two_tower.lapack import factorised, inverted
+from two_tower.training.experts import cholesky
+from two_tower.training.experts.cholesky import factorised, inverted
 
 
 def definite(size, dtype):
@@ -15,7 +15,7 @@ def definite(size, dtype):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-13)])
 def test_the_inverse_is_the_inverse(dtype, tolerance, monkeypatch):
-    monkeypatch.setattr(lapack, "STRIP", 32)
+    monkeypatch.setattr(cholesky, "STRIP", 32)
     matrix = definite(70, dtype)
     found = inverted(matrix.copy())
     assert found.dtype == dtype
@@ -41,7 +41,7 @@ def test_a_matrix_that_is_not_positive_definite_is_refused():
 def test_another_thread_goes_on_meanwhile(monkeypatch):
     """Of a routine that held Python's lock it would see the beginning and the end alone."""
     ticks, seen, ended = [], [], threading.Event()
-    routine = lapack._routine
+    routine = cholesky._routine
 
     def tick():
         while not ended.wait(0.001):
@@ -55,7 +55,7 @@ def test_another_thread_goes_on_meanwhile(monkeypatch):
 
         return call
 
-    monkeypatch.setattr(lapack, "_routine", counted)
+    monkeypatch.setattr(cholesky, "_routine", counted)
     thread = threading.Thread(target=tick)
     thread.start()
     inverted(definite(2500, np.float64))

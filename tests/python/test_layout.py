@@ -2,9 +2,9 @@ import duckdb
 import numpy as np
 import pytest
 
-from two_tower.errors import InputError, NotEnoughDataError
-from two_tower.layout import Layout, read_layout
-from two_tower.warehouse import DuckDBWarehouse
+from two_tower.core.errors import InputError, NotEnoughDataError
+from two_tower.database.warehouse import DuckDBWarehouse
+from two_tower.model.layout import Layout, read_layout
 
 ROWS = [
     # Out of order on purpose: position decides, not the order of the rows.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from two_tower import logs, progress
+from two_tower.core import logs, progress
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from two_tower import loopback
+from two_tower.core import loopback
 
 PROXY = "http://127.0.0.1:9"
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from two_tower import losses
-from two_tower.batches import Batch
-from two_tower.layout import Slots
-from two_tower.losses import BinaryCrossEntropy, Softmax
+from two_tower.model.layout import Slots
+from two_tower.training import losses
+from two_tower.training.data.batches import Batch
+from two_tower.training.losses import BinaryCrossEntropy, Softmax
 
 USERS, ITEMS = 6, 40
 RNG = np.random.default_rng(0)

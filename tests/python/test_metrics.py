@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from two_tower import metrics
+from two_tower.evaluation import metrics
 
 # Three users, five places. The first has 2 targets at places 1 and 3, the second 7 targets of which
 # one is at place 2, the third one target that the list does not hold.

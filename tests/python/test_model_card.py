@@ -3,9 +3,9 @@
 import re
 import socket
 
-from two_tower.model_card import model_card
-from two_tower.pipeline import STEPS
-from two_tower.settings import Settings
+from two_tower.core.settings import Settings
+from two_tower.operations.pipeline import STEPS
+from two_tower.operations.run_page import model_card
 
 
 def test_the_report_is_named_with_its_machine_and_no_link_is_dead(

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from two_tower import monitor, prometheus
-from two_tower.errors import ExitCode, InputError
-from two_tower.health import Health, Run
-from two_tower.monitor import State
-from two_tower.run_history import STATES
-from two_tower.thresholds import Thresholds
+from two_tower.core.errors import ExitCode, InputError
+from two_tower.core.thresholds import Thresholds
+from two_tower.operations import monitor, prometheus
+from two_tower.operations.health import Health, Run
+from two_tower.operations.monitor import State
+from two_tower.operations.run_history import STATES
 
 NOW = datetime(2026, 2, 1, 12)
 PROJECT_DIR = Path(__file__).resolve().parents[2]

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from conftest import PROJECT_DIR
-from two_tower.errors import ExitCode
+from two_tower.core.errors import ExitCode
 
-COMMAND = "from two_tower.cli import main; main()"
+COMMAND = "from two_tower.interfaces.cli import main; main()"
 TERMINALS = {
     "ascii": {"PYTHONIOENCODING": "ascii"},
     "cp932": {"PYTHONIOENCODING": "cp932"},

@@ -2,7 +2,7 @@
 
 import re
 
-from two_tower import plots
+from two_tower.evaluation import plots
 
 ROWS = [
     {"dial": 0, "ndcg@10": 0.40, "novelty": 2.0, "coverage": 0.2, "popularity_lift": 0.9},

@@ -16,9 +16,10 @@ import pytest
 
 from conftest import PROJECT_DIR, make_settings
 from postgres_server import free_port
-from two_tower import alerts, prefect_server
-from two_tower.errors import ExitCode, InputError, UnavailableError
-from two_tower.local_prefect import choose_port
+from two_tower.core import prefect_server
+from two_tower.core.errors import ExitCode, InputError, UnavailableError
+from two_tower.interfaces import prefect_alerts
+from two_tower.interfaces.prefect_local import choose_port
 
 
 @pytest.fixture
@@ -158,7 +159,7 @@ def test_the_help_of_a_command_needs_no_server(project: Path) -> None:
 @pytest.mark.parametrize("url", ["hooks.example/x", "ftp://hooks.example/x", "https://"])
 def test_alarms_are_for_a_url(url: str) -> None:
     with pytest.raises(InputError, match="no URL of a webhook"):
-        alerts.create(make_settings("duckdb"), url)
+        prefect_alerts.create(make_settings("duckdb"), url)
 
 
 @pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", ""])

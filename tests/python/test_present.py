@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from two_tower import present
-from two_tower.checks import ok
-from two_tower.comparison import Comparison, Difference
-from two_tower.evaluate import EvaluationResult
-from two_tower.releases import Version
+from two_tower.core.checks import ok
+from two_tower.evaluation.compare_runs import Comparison, Difference
+from two_tower.evaluation.evaluate import EvaluationResult
+from two_tower.interfaces import terminal
+from two_tower.serving.versions import Version
 
 DSN = "postgresql://postgres:@/postgres?host=/home/somebody/with/a/long/folder/data/postgres&port=5432"
 MODELS = ("two_tower", "popularity", "item_knn", "serving")
@@ -20,12 +20,12 @@ MODELS = ("two_tower", "popularity", "item_knn", "serving")
 
 @pytest.fixture(params=[60, 80], ids="{} columns".format)
 def narrow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(present, "stdout", Console(width=request.param))
+    monkeypatch.setattr(terminal, "stdout", Console(width=request.param))
 
 
 @pytest.mark.usefixtures("narrow")
 def test_a_value_is_on_one_line_to_be_copied(capsys: pytest.CaptureFixture[str]) -> None:
-    present.summary("Where [everything] is", {"database": DSN, "runs": ["a", "b [c]"]})
+    terminal.summary("Where [everything] is", {"database": DSN, "runs": ["a", "b [c]"]})
 
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[1:] == [
@@ -38,9 +38,9 @@ def test_a_value_is_on_one_line_to_be_copied(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.usefixtures("narrow")
 def test_no_table_cuts_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
-    figures = dict.fromkeys(present.METRICS, 0.1234)
-    bounds = dict.fromkeys(present.METRICS, (0.1111, 0.2222))
-    present.evaluation(
+    figures = dict.fromkeys(terminal.METRICS, 0.1234)
+    bounds = dict.fromkeys(terminal.METRICS, (0.1111, 0.2222))
+    terminal.evaluation(
         EvaluationResult(
             version="20260101_000000",
             split="random",
@@ -53,13 +53,13 @@ def test_no_table_cuts_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None
         )
     )
     difference = Difference("overall", "ndcg@10", 0.1, 0.2, 0.1, 0.0512, 0.1534, 0.0049, 100)
-    present.comparison(Comparison("a", "b", "random", "two-tower", [difference]))
+    terminal.comparison(Comparison("a", "b", "random", "two-tower", [difference]))
     damaged = "two_tower_20260101_000000.json is truncated or damaged"
-    present.releases(
+    terminal.releases(
         [Version("20260101_000000", "previous", {}, datetime(2026, 1, 1), [], True, True, damaged)]
     )
 
-    present.checks([ok("registry", f"it is at {DSN}")])
+    terminal.checks([ok("registry", f"it is at {DSN}")])
 
     shown = capsys.readouterr().out
     assert "…" not in shown

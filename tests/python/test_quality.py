@@ -27,7 +27,7 @@ from benchmarks.quality.scratch import Scratch
 from benchmarks.quality.split import Split
 from scipy import sparse
 
-from two_tower.errors import InputError
+from two_tower.core.errors import InputError
 
 
 def _csr(rows: list[list[int]], width: int) -> sparse.csr_matrix:

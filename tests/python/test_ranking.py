@@ -8,8 +8,8 @@ import pytest
 import torch
 from scipy import sparse
 
-from two_tower.ragged import Ragged
-from two_tower.ranking import SLICES, Catalogue, HeldOut, Results, Tally
+from two_tower.evaluation.ranking import SLICES, Catalogue, HeldOut, Results, Tally
+from two_tower.model.slots import Ragged
 
 USERS, ITEMS, TOKENS = 60, 250, 9
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from two_tower.errors import InputError, UnavailableError
-from two_tower.storage import CACHED_FILES, Storage
+from two_tower.artifacts.storage import CACHED_FILES, Storage
+from two_tower.core.errors import InputError, UnavailableError
 
 
 def test_the_cache_keeps_its_newest_copies_and_all_that_is_not_its_own(tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from two_tower import retries
-from two_tower.errors import (
+from two_tower.core.errors import (
     BusyError,
     FullError,
     GateError,
@@ -15,6 +14,7 @@ from two_tower.errors import (
     TwoTowerError,
     UnavailableError,
 )
+from two_tower.operations import retries
 
 
 def caused(error: Exception, cause: Exception) -> Exception:

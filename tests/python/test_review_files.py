@@ -7,10 +7,10 @@ from unicodedata import normalize
 import pyarrow as pa
 import pytest
 
-from two_tower import csv_files, delivered_files, review_files
-from two_tower.csv_files import Lines
-from two_tower.errors import InputError
-from two_tower.review_values import day, moment, moment_column, stars
+from two_tower.core.errors import InputError
+from two_tower.data import csv_reader, delivered_files, review_files
+from two_tower.data.csv_reader import Lines
+from two_tower.data.parsing import day, moment, moment_column, stars
 
 HEADER = ["product_url", "reviewer_id", "stars", "reviewed_at"]
 LATEST = datetime(2030, 1, 1)
@@ -276,7 +276,7 @@ def test_a_header_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("stars,Stars\n")
     with pytest.raises(InputError, match="names stars twice"):
-        csv_files.CsvFile(path, "utf-8", frozenset())
+        csv_reader.CsvFile(path, "utf-8", frozenset())
 
 
 def test_a_space_behind_a_comma_does_not_make_a_quote_part_of_a_value(tmp_path: Path) -> None:
@@ -329,8 +329,8 @@ def test_a_line_of_bytes_that_are_no_text_is_rejected_and_no_other(tmp_path: Pat
     batch = read_text(tmp_path / "x.csv", data.replace("黒".encode(), b"\xff"))
     assert batch.reviews.column("reviewer_id").to_pylist() == ["青木", "u"]
     assert batch.rejected.to_pylist() == [
-        {"line": 3, "reason": csv_files.NOT_TEXT, "row_text": "https://x/1,\ufffd石,4"},
-        {"line": 4, "reason": csv_files.NOT_TEXT, "row_text": '"https://x/1","\ufffd田",3'},
+        {"line": 3, "reason": csv_reader.NOT_TEXT, "row_text": "https://x/1,\ufffd石,4"},
+        {"line": 4, "reason": csv_reader.NOT_TEXT, "row_text": '"https://x/1","\ufffd田",3'},
     ]
 
 
@@ -340,7 +340,7 @@ def test_lines_of_utf_8_in_a_file_of_cp932_are_rejected(tmp_path: Path) -> None:
     batch = read_text(tmp_path / "x.csv", data + "\nhttps://x/1,鈴木,2\n".encode(), "cp932")
     assert batch.reviews.column("reviewer_id").to_pylist() == ["青木", "渡辺", "ﾃｽﾄ", "u"]
     assert [(row["line"], row["reason"]) for row in batch.rejected.to_pylist()] == [
-        (6, csv_files.NOT_TEXT)
+        (6, csv_reader.NOT_TEXT)
     ]
 
 

@@ -1,5 +1,5 @@
-from two_tower import run_report
-from two_tower.pipeline import STEPS
+from two_tower.operations import run_report
+from two_tower.operations.pipeline import STEPS
 
 
 def test_every_step_has_a_row_and_counts_are_told_from_figures():

@@ -23,7 +23,7 @@ def test_every_alarm_has_a_drill() -> None:
 
 
 def test_every_exit_code_has_a_row() -> None:
-    from two_tower.errors import ExitCode
+    from two_tower.core.errors import ExitCode
 
     rows = re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)
     assert {int(row) for row in rows} == {code.value for code in ExitCode if code}

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from two_tower.errors import InputError
-from two_tower.sample_data import SampleSummary, generate, oracle
-from two_tower.sample_data.lines import REJECTED
-from two_tower.sample_data.tastes import draw_reviews, draw_users, review_counts
-from two_tower.sample_data.world import Components, Size, World, build
+from two_tower.core.errors import InputError
+from two_tower.data.sample_data import SampleSummary, generate, oracle
+from two_tower.data.sample_data.lines import REJECTED
+from two_tower.data.sample_data.tastes import draw_reviews, draw_users, review_counts
+from two_tower.data.sample_data.world import Components, Size, World, build
 
 REVIEWS = 60_000
 

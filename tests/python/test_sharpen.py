@@ -3,11 +3,11 @@ import pytest
 from scipy import linalg, sparse
 from test_closed_form import open_data
 
-from two_tower import closed_form, sharpen, solver
-from two_tower.closed_form import add_up, as_factors, leading, solve
-from two_tower.config import TrainConfig
-from two_tower.sharpen import sharpened, weighted_users
-from two_tower.solver import Solver
+from two_tower.core.train_config import TrainConfig
+from two_tower.training.experts import ease, solver, weighted_svd
+from two_tower.training.experts.ease import add_up, as_factors, leading, solve
+from two_tower.training.experts.solver import Solver
+from two_tower.training.experts.weighted_svd import sharpened, weighted_users
 
 RANK, PLACES = 6, 10
 
@@ -36,7 +36,7 @@ def errors(problem, user, item):
 def test_the_highest_scores_of_each_user_are_nearer_than_those_of_the_nearest_map(
     problem, monkeypatch
 ):
-    monkeypatch.setattr(sharpen, "PLACES", PLACES)
+    monkeypatch.setattr(weighted_svd, "PLACES", PLACES)
     solution, gram, users = problem
     basis = leading(solution, gram, RANK)
     before = errors(problem, solution @ basis, basis)
@@ -46,8 +46,8 @@ def test_the_highest_scores_of_each_user_are_nearer_than_those_of_the_nearest_ma
 
 
 def test_where_all_scores_count_the_same_it_is_the_nearest_map(problem, monkeypatch):
-    monkeypatch.setattr(sharpen, "OTHERS", 1.0)
-    monkeypatch.setattr(closed_form, "ROUNDS", 8)
+    monkeypatch.setattr(weighted_svd, "OTHERS", 1.0)
+    monkeypatch.setattr(ease, "ROUNDS", 8)
     solution, gram, users = problem
     basis = leading(solution, gram, RANK)
     user, item = sharpened(solution, basis, gram, 2.0, users)
@@ -55,14 +55,14 @@ def test_where_all_scores_count_the_same_it_is_the_nearest_map(problem, monkeypa
 
 
 def test_more_steps_come_nearer(problem, monkeypatch):
-    monkeypatch.setattr(sharpen, "PLACES", PLACES)
+    monkeypatch.setattr(weighted_svd, "PLACES", PLACES)
     solution, gram, users = problem
     basis = leading(solution, gram, RANK)
     weighted = []
     for steps in (1, 3, 6):
-        monkeypatch.setattr(sharpen, "STEPS", steps)
+        monkeypatch.setattr(weighted_svd, "STEPS", steps)
         highest, others = errors(problem, *sharpened(solution, basis, gram, 1e-3, users))
-        weighted.append(highest * PLACES + sharpen.OTHERS * others * (60 - PLACES))
+        weighted.append(highest * PLACES + weighted_svd.OTHERS * others * (60 - PLACES))
     assert weighted[0] > weighted[1] > weighted[2]
 
 

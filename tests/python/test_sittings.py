@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 import training_tables
-from two_tower import closed_form, sittings
-from two_tower.blend import Blend, Choice
-from two_tower.closed_form import find_head
-from two_tower.config import TrainConfig
-from two_tower.fit import Fit
-from two_tower.ridge_trial import Tried
-from two_tower.solver import Solver
-from two_tower.towers import Towers
-from two_tower.warehouse import DuckDBWarehouse
+from two_tower.core.train_config import TrainConfig
+from two_tower.database.warehouse import DuckDBWarehouse
+from two_tower.model.towers import Towers
+from two_tower.training.blend import Blend, Choice
+from two_tower.training.epochs import Fit
+from two_tower.training.experts import ease, session_ease
+from two_tower.training.experts.ease import find_head
+from two_tower.training.experts.ridge_search import Tried
+from two_tower.training.experts.solver import Solver
 
 VIDEOS, USERS, TOPIC, DAYS = training_tables.WITH_ID, 200, 5, 5
 LONG = TOPIC * DAYS
@@ -24,7 +24,7 @@ EVERY_FIFTH = 5
 
 @pytest.fixture(autouse=True)
 def _a_topic_is_a_sitting(monkeypatch):
-    monkeypatch.setattr(sittings, "SITTING", TOPIC)
+    monkeypatch.setattr(session_ease, "SITTING", TOPIC)
 
 
 def open_data(folder, in_order=True, users=USERS, dated=USERS):
@@ -57,17 +57,17 @@ def test_a_sitting_is_a_run_of_reviews_of_one_user():
     ranks = np.array([6, 5, 4, 3, 2, 1, 0, 1, 0])
     users = SimpleNamespace(rows=np.repeat([0, 1], [7, 2]), recency_ranks=ranks)
     known = ranks != 4
-    first, second = (sittings.in_sittings(users, known, phase) for phase in (0, 1))
+    first, second = (session_ease.in_sittings(users, known, phase) for phase in (0, 1))
     assert first[known].tolist() == [0, 0, 0, 0, 0, 1, 2, 2]
     assert second[known].tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize("withhold", [False, True])
 def test_the_rows_of_the_regression_are_sittings(data, withhold, monkeypatch):
-    monkeypatch.setattr(closed_form, "CHUNK_REVIEWS", 37 * LONG)  # several chunks
+    monkeypatch.setattr(ease, "CHUNK_REVIEWS", 37 * LONG)  # several chunks
     config, tower = TrainConfig(), Towers(data.layout).towers["user"]
     head = find_head(data, 100, [block for block in data.layout.user if block.kind == "history"])
-    found = sittings.add_up(config, data, tower, withhold, head)
+    found = session_ease.add_up(config, data, tower, withhold, head)
     gram, cross, reviews = np.zeros((100, 100)), np.zeros((100, 50)), 0
     grades = training_tables.LIKE**2, training_tables.DISLIKE**2
     users = data.users.read(np.arange(USERS))
@@ -95,14 +95,16 @@ def test_the_rows_of_the_regression_are_sittings(data, withhold, monkeypatch):
 
 def test_reviews_of_unknown_order_are_in_no_sitting(tmp_path, monkeypatch):
     """Those users are as if they were not there; where all are so, there are no sittings."""
-    monkeypatch.setattr(closed_form, "CHUNK_REVIEWS", 37 * LONG)  # some chunks without order
+    monkeypatch.setattr(ease, "CHUNK_REVIEWS", 37 * LONG)  # some chunks without order
     half, rest, none = (
         open_data(tmp_path / f"{users} {dated}", users=users, dated=dated)
         for users, dated in ((USERS, USERS // 2), (USERS // 2, USERS), (USERS, 0))
     )
     config, tower = TrainConfig(), Towers(half.layout).towers["user"]
     head = find_head(half, 100, [block for block in half.layout.user if block.kind == "history"])
-    found, expected = (sittings.add_up(config, data, tower, False, head) for data in (half, rest))
+    found, expected = (
+        session_ease.add_up(config, data, tower, False, head) for data in (half, rest)
+    )
     np.testing.assert_allclose(found.gram, expected.gram, atol=1e-9)
     np.testing.assert_allclose(found.cross, expected.cross, atol=1e-9)
     solver = Solver(config, none)

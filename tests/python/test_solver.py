@@ -2,10 +2,10 @@ import duckdb
 import numpy as np
 
 import training_tables
-from two_tower import solver as module
-from two_tower.config import TrainConfig
-from two_tower.solver import Solver
-from two_tower.warehouse import DuckDBWarehouse
+from two_tower.core.train_config import TrainConfig
+from two_tower.database.warehouse import DuckDBWarehouse
+from two_tower.training.experts import solver as module
+from two_tower.training.experts.solver import Solver
 
 
 def test_of_a_large_catalogue_sittings_are_those_of_the_most_liked(tmp_path, monkeypatch):

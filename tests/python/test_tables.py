@@ -2,17 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from two_tower import tables
-from two_tower.errors import InputError
-from two_tower.settings import Settings
-from two_tower.warehouse import DuckDBWarehouse, open_warehouse
+from two_tower.core.errors import InputError
+from two_tower.core.settings import Settings
+from two_tower.database import ddl
+from two_tower.database.warehouse import DuckDBWarehouse, open_warehouse
 
 
 def test_every_table_is_made_and_making_it_again_changes_nothing(either_settings: Settings) -> None:
     with open_warehouse(either_settings) as warehouse:
-        tables.ensure_all(warehouse)
+        ddl.ensure_all(warehouse)
         warehouse.execute("insert into raw.tags values ('1', 'x')")
-        tables.ensure_all(warehouse)
+        ddl.ensure_all(warehouse)
         for table in ("reviews", "rejected_reviews", "review_files", "videos", "users"):
             assert warehouse.relation_exists("raw", table)
         assert warehouse.relation_exists("two_tower", "user_embeddings_landing")
@@ -26,7 +26,7 @@ def test_tables_of_an_older_version_get_the_new_columns(either_settings: Setting
         warehouse.execute("create table two_tower.evaluation_runs (run_id text, split text)")
         warehouse.execute("create table two_tower.evaluation_metrics (run_id text, value float)")
         warehouse.execute("insert into two_tower.evaluation_runs values ('old', 'random')")
-        tables.ensure_evaluation(warehouse)
+        ddl.ensure_evaluation(warehouse)
         assert warehouse.fetch(
             "select r.run_id, r.protocol, r.split_seed, m.lower, m.upper"
             " from two_tower.evaluation_runs as r"

@@ -3,13 +3,13 @@ import pytest
 from test_closed_form import open_data
 
 import training_tables
-from two_tower import solver, teacher
-from two_tower.batches import Hiding, draw
-from two_tower.config import TrainConfig
-from two_tower.factors import Factors
-from two_tower.ridge_trial import Tried
-from two_tower.solver import Solver
-from two_tower.teacher import SHARPNESS, UNKNOWN, loses
+from two_tower.core.train_config import TrainConfig
+from two_tower.model.linear_map import Factors
+from two_tower.training.data.batches import Hiding, draw
+from two_tower.training.experts import distillation, solver
+from two_tower.training.experts.distillation import SHARPNESS, UNKNOWN, loses
+from two_tower.training.experts.ridge_search import Tried
+from two_tower.training.experts.solver import Solver
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_it_is_asked_where_a_low_rank_loses_a_fifteenth(data, monkeypatch, low, 
     def validate(_encode, vectors, *_given):
         return {"ndcg@10": 0.3 if vectors.shape[1] == training_tables.WITH_ID else low}
 
-    monkeypatch.setattr(teacher, "validate", validate)
+    monkeypatch.setattr(distillation, "validate", validate)
     closed = Factors(np.zeros((105, 3)), np.zeros((training_tables.VIDEOS, 3)))
     tried = Tried(2.0, closed, np.zeros((50, 50)))
     given = data, Solver(TrainConfig(), data).tower, base

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from two_tower import text_encoding
-from two_tower.errors import InputError
+from two_tower.core.errors import InputError
+from two_tower.data import text_encoding
 
 HIRAGANA = [
     *["とてもおもしろかったです", "なんどもみました", "さいごまであきなかった", "もういちどみたい"],

@@ -5,9 +5,9 @@ import unicodedata
 import pyarrow as pa
 import pytest
 
-from two_tower import text_values
-from two_tower.errors import InputError
-from two_tower.text_values import clean, clean_column
+from two_tower.core.errors import InputError
+from two_tower.data import text_values
+from two_tower.data.text_values import clean, clean_column
 
 CHARACTERS = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
 

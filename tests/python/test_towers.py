@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from two_tower.errors import InputError
-from two_tower.layout import Block, Layout, Slots
-from two_tower.towers import SHRINKAGE, Towers, Unit, load_towers, save_towers
+from two_tower.core.errors import InputError
+from two_tower.model.layout import Block, Layout, Slots
+from two_tower.model.towers import SHRINKAGE, Towers, Unit, load_towers, save_towers
 
 LAYOUT = Layout(
     "abc",

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 import training_tables
-from two_tower.blend import Blend, Choice
-from two_tower.closed_form import find_head
-from two_tower.config import TrainConfig
-from two_tower.factors import design, of_towers
-from two_tower.fit import Fit
-from two_tower.ridge_trial import Tried
-from two_tower.solver import Solver
-from two_tower.towers import weigher
-from two_tower.transitions import add_up, in_turn, profile, transitions
-from two_tower.warehouse import DuckDBWarehouse
+from two_tower.core.train_config import TrainConfig
+from two_tower.database.warehouse import DuckDBWarehouse
+from two_tower.model.linear_map import design, of_towers
+from two_tower.model.towers import weigher
+from two_tower.training.blend import Blend, Choice
+from two_tower.training.epochs import Fit
+from two_tower.training.experts.ease import find_head
+from two_tower.training.experts.ridge_search import Tried
+from two_tower.training.experts.solver import Solver
+from two_tower.training.experts.transitions import add_up, in_turn, profile, transitions
 
 VIDEOS, USERS, LONG = training_tables.WITH_ID, 200, 12
 # What the latest review counts, the one before it, and so on.

@@ -3,8 +3,8 @@ import pytest
 import torch
 from test_blend import data  # noqa: F401  a fixture
 
-from two_tower.dataset import VALIDATION_FOLD
-from two_tower.validation import LEAST_GAIN, Lists, least_gain
+from two_tower.training.data.dataset import VALIDATION_FOLD
+from two_tower.training.data.validation import LEAST_GAIN, Lists, least_gain
 
 
 @pytest.mark.parametrize("few", [1, 3])

@@ -1,0 +1,250 @@
+"""The settings of a project: environment variables, then ``.env``, then these defaults."""
+
+import os
+import re
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AliasChoices, BaseModel, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from two_tower.core import env_file
+from two_tower.core.errors import InputError
+from two_tower.core.logs import LogFormat
+from two_tower.core.targets import Target
+from two_tower.core.thresholds import Thresholds
+from two_tower.core.train_config import TrainConfig
+
+__all__ = ["Settings", "Target", "find_project_dir", "read_log_format", "read_settings"]
+
+PREFIX = "TWO_TOWER_"
+# What two-tower tells the dbt that it starts, by profiles.yml.example.
+TOLD_TO_DBT = (
+    *("TWO_TOWER_SOCKET_DIR", "TWO_TOWER_PGHOST", "TWO_TOWER_PGPORT", "TWO_TOWER_PGUSER"),
+    *("TWO_TOWER_PGDATABASE", "TWO_TOWER_PGSSLMODE", "TWO_TOWER_STARTED_DBT"),
+)
+
+
+def find_project_dir(start: Path | None = None) -> Path:
+    """Return the nearest folder at or above ``start`` that holds a ``dbt_project.yml``.
+
+    Raises:
+        InputError: no such folder.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "dbt_project.yml").is_file():
+            return folder
+    raise InputError(
+        f"no dbt_project.yml in {here} or above it",
+        "run two-tower inside a clone of the project, or set TWO_TOWER_PROJECT_DIR",
+    )
+
+
+def _env_file(project_dir: Path | None = None) -> Path | None:
+    """Return the project's ``.env``, wherever below the project the command is typed."""
+    start = project_dir or Path(os.environ.get("TWO_TOWER_PROJECT_DIR", "."))
+    try:
+        return find_project_dir(start) / ".env"
+    except InputError:
+        return None
+
+
+class Settings(BaseSettings):
+    """One typed object for everything that differs between machines.
+
+    Each field is read from ``TWO_TOWER_<FIELD>`` (``DATABASE_URL`` for the database). Relative
+    paths are relative to the project folder.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_file=_env_file(),
+        env_file_encoding="utf-8-sig",
+        env_ignore_empty=True,  # `NAME=` leaves the default
+        extra="ignore",
+        populate_by_name=True,
+    )
+
+    target: Target = Field(
+        default="embedded", description="where the data lives: a profiles.yml target"
+    )
+    project_dir: Annotated[Path, AfterValidator(Path.absolute)] = Field(
+        default_factory=find_project_dir, description="the folder of dbt_project.yml"
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("TWO_TOWER_DATABASE_URL", "DATABASE_URL"),
+        description="target postgres: its DSN (otherwise the PG* variables)",
+    )
+    data_dir: Path = Field(
+        default=Path("data/raw"), description="reviews/dmm_reviews_*.csv and catalogue/*.csv"
+    )
+    postgres_dir: Path = Field(
+        default=Path("data/postgres"), description="data of the embedded Postgres"
+    )
+    duckdb_path: Path = Field(default=Path("data/warehouse.duckdb"), description="the DuckDB file")
+    schema_name: str = Field(
+        default="two_tower",
+        pattern="^[a-z_][a-z0-9_]*$",
+        validation_alias=AliasChoices("TWO_TOWER_SCHEMA", "schema_name"),
+        description="where dbt builds, and training reads; what an app reads stays in two_tower",
+    )
+    runs_dir: Path = Field(
+        default=Path("runs"), description="training runs: checkpoints and reports"
+    )
+    prefect_dir: Path = Field(
+        default=Path("data/prefect"), description="what `make prefect` keeps: runs, artifacts, logs"
+    )
+    registry_url: str = Field(
+        default="artifacts",
+        description="a folder or any fsspec URL (s3://bucket/prefix) for artifacts",
+    )
+    registry_options: dict[str, object] = Field(
+        default_factory=dict, description="fsspec storage options, as JSON", repr=False
+    )
+    train: TrainConfig = Field(
+        default_factory=TrainConfig, description="training: TWO_TOWER_TRAIN__FIELD"
+    )
+    as_of: datetime | None = Field(
+        default=None, description="the moment dbt builds for (UTC); default: the latest review"
+    )
+    keep_versions: int = Field(
+        default=8,
+        ge=2,
+        description="versions kept in registry and runs, beside what serves",
+    )
+    threads: int = Field(default=2, ge=1, description="dbt threads")
+    memory_limit: str = Field(default="4GB", description="DuckDB's memory limit")
+    monitor: Thresholds = Field(
+        default_factory=Thresholds,
+        description="from where on `status --check` warns: TWO_TOWER_MONITOR__FIELD",
+    )
+    log_format: LogFormat = Field(
+        default="text", description="of what is logged on stderr: for people, or a JSON line each"
+    )
+    reindex_share: float = Field(
+        default=0.1,
+        gt=0,
+        description="share of rows newer than an index from which on `refresh` builds it anew",
+    )
+    retry_seconds: float = Field(
+        default=300,
+        ge=0,
+        description="how long a step is tried again while a server does not answer",
+    )
+
+    def path(self, value: Path) -> Path:
+        """Return ``value`` as an absolute path below the project folder."""
+        return value if value.is_absolute() else self.project_dir / value
+
+    @cached_property
+    def reviews_glob(self) -> str:
+        """The CSV glob of the raw reviews."""
+        return str(self.path(self.data_dir) / "reviews" / "dmm_reviews_*.csv")
+
+    @cached_property
+    def catalogue_dir(self) -> Path:
+        """The folder of the catalogue's CSV files."""
+        return self.path(self.data_dir) / "catalogue"
+
+
+class _FileSettings(Settings):
+    """What ``.env`` says, whatever is exported in this shell."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """See pydantic-settings."""
+        return init_settings, dotenv_settings
+
+
+def read_settings(project_dir: Path | None = None, **values: Any) -> Settings:
+    """Return the settings of this process.
+
+    Args:
+        project_dir: the project; by default the one that this process is in.
+        values: fields that are settled already.
+
+    Raises:
+        InputError: a setting is wrong: its name, and what is wrong with it, never its value.
+    """
+    return _read(Settings, project_dir, values)
+
+
+def read_file_settings(project_dir: Path) -> Settings:
+    """Return the settings as ``.env`` alone has them, and the defaults.
+
+    Raises:
+        InputError: as :func:`read_settings`.
+    """
+    return _read(_FileSettings, project_dir, {})
+
+
+def unknown_names(project_dir: Path) -> list[str]:
+    """Return a sentence for each ``TWO_TOWER_…``, of ``.env`` or exported, that is no setting."""
+    return env_file.unknown((*env_file.names(project_dir / ".env"), *os.environ), _known_names())
+
+
+def _read(kind: type[Settings], project_dir: Path | None, values: dict[str, Any]) -> Settings:
+    hint = "see .env.example, and config.py for TWO_TOWER_TRAIN__…"
+    path = _env_file(project_dir)
+    if path is not None:
+        env_file.names(path)  # raises where pydantic would have a traceback, or no word
+    if project_dir is not None:
+        values = {**values, "project_dir": project_dir}
+    try:
+        return kind(_env_file=path, **values)  # type: ignore[call-arg]
+    except ValidationError as error:
+        problems = [_problem(problem) for problem in error.errors(include_input=False)]
+        raise InputError("\n".join(problems), hint) from None
+    except SettingsError as error:
+        field = re.search(r'field "(\w+)"', str(error))
+        name = field[1].upper() if field else "…"
+        raise InputError(f"setting TWO_TOWER_{name} is not JSON", hint) from None
+
+
+class _LogFormat(BaseSettings):
+    model_config = Settings.model_config
+    log_format: LogFormat = "text"
+
+
+def read_log_format() -> LogFormat:
+    """Return how to log, also where another setting is wrong: its error is to be logged so."""
+    try:
+        return _LogFormat().log_format
+    except (ValidationError, SettingsError):
+        return "text"
+
+
+def _problem(problem: Any) -> str:
+    """Return what is wrong with a setting, by the name it has outside."""
+    name = PREFIX + "__".join(map(str, problem["loc"])).upper().removeprefix(PREFIX)
+    if problem["type"] == "extra_forbidden":
+        return f"setting {env_file.unknown([name], _known_names())[0]}"
+    return f"setting {name}: {problem['msg']}"
+
+
+def _known_names() -> set[str]:
+    nested: dict[str, type[BaseModel]] = {"TRAIN": TrainConfig, "MONITOR": Thresholds}
+    known = {f"{PREFIX}{n}__{f}".upper() for n, kind in nested.items() for f in kind.model_fields}
+    known.add(f"{PREFIX}REGISTRY_OPTIONS__")
+    for name, field in Settings.model_fields.items():
+        choices = field.validation_alias
+        aliases = choices.choices if isinstance(choices, AliasChoices) else [PREFIX + name]
+        known |= {alias.upper() for alias in aliases if isinstance(alias, str)}
+    return known | set(TOLD_TO_DBT)

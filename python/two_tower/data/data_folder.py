@@ -1,0 +1,120 @@
+"""A data folder that a command fills: its own files only, each written in one step."""
+
+import json
+from collections.abc import Iterable
+from io import BytesIO
+from pathlib import Path
+from typing import Self
+
+import pyarrow as pa
+from pyarrow import csv
+
+from two_tower.core.errors import InputError
+
+MARKER = "origin.json"
+PARTS = ("reviews", "catalogue")
+
+
+class DataFolder:
+    """The folder of ``reviews/`` and ``catalogue/``, with a marker that says who filled it.
+
+    A context manager: if its block fails, the files are removed, for half a data set is none.
+
+    Args:
+        path: the folder.
+        origin: the command that fills it. It may replace its own files and no others: reviews of
+            two data sets beside one catalogue would be neither.
+
+    Raises:
+        InputError: the folder holds files of somebody else, or of another command.
+    """
+
+    def __init__(self, path: Path, origin: str) -> None:
+        self.path = path
+        self.origin = origin
+        self.written: list[str] = []
+        self._known = self._read_marker()
+        self._refuse_foreign_files()
+        for part in PARTS:
+            (path / part).mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self.written:
+            for name in (*self._known, MARKER):
+                (self.path / name).unlink(missing_ok=True)
+
+    def write(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
+        """Write one file, whole or not at all."""
+        if name not in self._known:
+            # Before the file: a run that is cut short leaves nothing that the next one refuses.
+            self._known.add(name)
+            self._mark({})
+        self.written.append(name)
+        self._replace(name, chunks)
+
+    def finish(self, figures: dict[str, object]) -> list[str]:
+        """Remove what an earlier run left, write the marker and return the paths of the files."""
+        for name in self._known - set(self.written):
+            (self.path / name).unlink(missing_ok=True)
+        self._known = set(self.written)
+        self._mark(figures)
+        return [str(self.path / name) for name in self.written]
+
+    def _replace(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
+        target = self.path / name
+        partial = target.with_name(target.name + ".part")
+        try:
+            with partial.open("wb") as stream:
+                for chunk in chunks:
+                    stream.write(chunk)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _mark(self, figures: dict[str, object]) -> None:
+        content = {"origin": self.origin, "files": sorted(self._known), **figures}
+        self._replace(MARKER, [json.dumps(content, indent=2, ensure_ascii=False).encode()])
+
+    def _read_marker(self) -> set[str]:
+        marker = self.path / MARKER
+        if not marker.exists():
+            return set()
+        try:
+            content = json.loads(marker.read_text("utf-8"))
+            origin, files = content["origin"], set(content["files"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{marker} is no marker of a data folder: {error!r}",
+                "move it away if this folder is yours, or remove the folder",
+            ) from error
+        if origin != self.origin:
+            raise InputError(
+                f"{self.path} was filled by `two-tower {origin}`, not by `two-tower {self.origin}`",
+                "remove that folder, or choose another one with TWO_TOWER_DATA_DIR",
+            )
+        return files
+
+    def _refuse_foreign_files(self) -> None:
+        found = {
+            file.relative_to(self.path).as_posix()
+            for part in PARTS
+            for file in (self.path / part).glob("*")
+            if file.suffix != ".part"
+        }
+        foreign = sorted(found - self._known)
+        if foreign:
+            raise InputError(
+                f"{self.path / foreign[0]} was not written by `two-tower {self.origin}`"
+                + (f" (nor were {len(foreign) - 1} other files)" if len(foreign) > 1 else ""),
+                "choose another folder with TWO_TOWER_DATA_DIR, or move your own files away",
+            )
+
+
+def table_csv(table: pa.Table | pa.RecordBatch, header: bool = True) -> bytes:
+    """Return a table as CSV; text is quoted, null is an empty field."""
+    buffer = BytesIO()
+    csv.write_csv(table, buffer, csv.WriteOptions(include_header=header))
+    return buffer.getvalue()

@@ -1,0 +1,99 @@
+"""Public data sets as this project's sources: ``two-tower import FORMAT PATH``."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from two_tower.data.data_folder import DataFolder, table_csv
+from two_tower.core.errors import InputError, NotEnoughDataError
+from two_tower.data.importers.movielens import MovieLens
+from two_tower.data.importers.recbole import RecBole
+from two_tower.data.importers.target import Catalogue, Item, Ratings, ReviewFiles
+from two_tower.core.progress import bar
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What was written; ``notes`` say what was changed or left out on the way."""
+
+    format: str
+    reviews: int
+    videos: int
+    users: int
+    tags: int
+    performers: int
+    notes: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list, repr=False)
+
+
+class Source(Protocol):
+    """A data set that can be imported; ``notes`` are complete once the ratings are read."""
+
+    notes: list[str]
+
+    @property
+    def ratings_bytes(self) -> int:
+        """Bytes that :meth:`ratings` reads."""
+
+    def catalogue(self) -> Catalogue:
+        """Read the items."""
+
+    def ratings(self, advance: Callable[[float], None]) -> Iterator[Ratings]:
+        """Stream the ratings in blocks; ``advance`` is told the bytes read."""
+
+
+FORMATS: dict[str, Callable[[Path], Source]] = {"movielens": MovieLens, "recbole": RecBole}
+
+
+def import_dataset(format: str, path: Path, out_dir: Path) -> ImportSummary:
+    """Write a public data set as ``reviews/dmm_reviews_*.csv`` and ``catalogue/*.csv``.
+
+    The ratings are streamed, in constant memory; the catalogue and the ids of the users are held.
+
+    Args:
+        format: a key of :data:`FORMATS`.
+        path: the data set's folder.
+        out_dir: the data folder; an earlier import in it is replaced.
+
+    Raises:
+        InputError: an unknown format, a folder or line that is not as the format has it, or an
+            ``out_dir`` that holds something else.
+        NotEnoughDataError: there is no rating.
+    """
+    if format not in FORMATS:
+        raise InputError(f"unknown format {format!r}", f"choose one of {', '.join(FORMATS)}")
+    if not path.exists():
+        raise InputError(f"{path} does not exist", "give the folder of the unpacked data set")
+    source = FORMATS[format](path)
+    with DataFolder(out_dir, f"import {format}") as folder:
+        catalogue = source.catalogue()
+        reviews = ReviewFiles(folder, catalogue, format)
+        with bar(f"import {format}", source.ratings_bytes) as shown:
+            reviews.write(source.ratings(shown.advance))
+        if not reviews.reviews:
+            raise NotEnoughDataError(f"{path} holds no rating", "is the download whole?")
+        notes = source.notes + _add_missing(catalogue, reviews)
+        tables = catalogue.tables(list(reviews.users))
+        for name, table in tables.items():
+            folder.write(f"catalogue/{name}.csv", [table_csv(table)])
+        files = folder.finish({"reviews": reviews.reviews, "notes": notes})
+    return ImportSummary(
+        format=format,
+        reviews=reviews.reviews,
+        videos=len(catalogue.items),
+        users=len(reviews.users),
+        tags=tables["tags"].num_rows,
+        performers=tables["performers"].num_rows,
+        notes=notes,
+        files=files,
+    )
+
+
+def _add_missing(catalogue: Catalogue, reviews: ReviewFiles) -> list[str]:
+    """Give items that are rated but not described an entry of their own."""
+    missing = [item for item in reviews.items if item not in catalogue.items]
+    catalogue.items.update((item, Item(item)) for item in missing)
+    if not missing:
+        return []
+    return [f"{len(missing)} rated items are not described: their id is their title"]

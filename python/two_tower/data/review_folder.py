@@ -1,0 +1,71 @@
+"""The folder of the review files: which there are, and what in it looks wrong."""
+
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from two_tower.data import delivered_files
+from two_tower.core.settings import Settings
+
+SAMPLE_PREFIX = "dmm_reviews_sample_"
+
+
+def files(
+    settings: Settings, logged: Iterable[str], warn: Callable[[str], None]
+) -> dict[str, Path]:
+    """Return the review files in order, by the names under which their rows are kept.
+
+    That is the path below the data folder, without ``.gz``.
+
+    Args:
+        settings: the project.
+        logged: the names of the files whose rows are in the database.
+        warn: is told what is not read, and what looks wrong.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    pattern = Path(settings.reviews_glob)
+    delivery = delivered_files.find(
+        pattern.parent,
+        lambda name: fnmatchcase(name, pattern.name.lower()),
+        f"{pattern.name}, also .csv.gz",
+    )
+    paths = {_key(settings, pattern.parent / name): path for name, path in delivery.files.items()}
+    for text in [*delivery.passed_over, *_beside(settings.path(settings.data_dir))]:
+        warn(text)
+    if not paths:
+        warn(
+            f"no file matches {settings.reviews_glob}: put review files there,"
+            " or try two-tower sample-data"
+        )
+    names = {*logged, *paths}
+    for name in sorted(names - paths.keys()):
+        warn(
+            f"{name} is no longer there; its rows stay. To remove them:"
+            f" put back a file of that name with its header alone, and load"
+        )
+    sample = {name for name in names if Path(name).name.startswith(SAMPLE_PREFIX)}
+    if sample and names - sample:
+        warn(
+            f"SAMPLE DATA IS MIXED WITH REAL REVIEWS: {', '.join(sorted(sample))}. To remove it:"
+            " cut these files down to their header line, load, then delete them (and put your own"
+            " catalogue in place of the sample's)"
+        )
+    return paths
+
+
+def _beside(data_dir: Path) -> list[str]:
+    """Return a warning for each CSV file beside the folders that are read."""
+    found = delivered_files.find(data_dir, lambda _: True, "")
+    return [
+        f"{path} is passed over: reviews belong in {data_dir / 'reviews'}, the catalogue in"
+        f" {data_dir / 'catalogue'}"
+        for name, path in found.files.items()
+        if name.lower().endswith(".csv")
+    ]
+
+
+def _key(settings: Settings, path: Path) -> str:
+    """Return the name under which a file's rows are kept: its path below the data folder."""
+    return path.relative_to(settings.path(settings.data_dir)).as_posix()

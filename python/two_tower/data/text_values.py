@@ -1,0 +1,124 @@
+"""What a text value is: two spellings that nobody can tell apart are one.
+
+A value is in NFC and has nothing at its ends that cannot be seen: white space, control characters,
+byte order marks, zero-width and bidirectional marks. What is inside stays as it is. Files, ids that
+a person types and the app's own tables (macro ``text_value``) are all read by this one rule.
+"""
+
+import re
+import unicodedata
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from two_tower.core.errors import InputError
+
+# Not variation selectors and tags, which change how the character before them looks.
+INVISIBLE = (
+    (0x00, 0x20),
+    (0x7F, 0xA0),
+    (0xAD, 0xAD),
+    (0x34F, 0x34F),
+    (0x61C, 0x61C),
+    (0x115F, 0x1160),
+    (0x1680, 0x1680),
+    (0x17B4, 0x17B5),
+    (0x180E, 0x180E),
+    (0x2000, 0x200F),
+    (0x2028, 0x202F),
+    (0x205F, 0x206F),
+    (0x3000, 0x3000),
+    (0x3164, 0x3164),
+    (0xFEFF, 0xFEFF),
+    (0xFFA0, 0xFFA0),
+    (0xFFF9, 0xFFFB),
+)
+"""First and last code point of each range that is trimmed; as in macros/cross_db/text_value.sql."""
+TRIMMED = "".join(chr(code) for first, last in INVISIBLE for code in range(first, last + 1))
+MAX_ID = 500
+"""Characters of a value that becomes a key or a token: Postgres indexes at most 2,704 bytes."""
+MAX_URL = 2000
+LOST = "\ufffd"
+"""What a program puts where it could not read a character: which one it was is lost."""
+LOSS = r"\x{fffd}|^[?]{2,}$|^[0-9]([.][0-9]+)?[eE][+][0-9]+$"
+"""RE2: a key with such a character, of question marks alone, or a number that a spreadsheet rounded
+has lost what told it from others."""
+MISSING = (
+    "NULL",
+    "null",
+    r"\N",
+    "NaN",
+    "nan",
+    "None",
+    "<NA>",
+    "N/A",
+    "#N/A",
+    "(null)",
+    "undefined",
+)
+"""What programs write where there is no value: taken for one, all who lack an id would be one."""
+
+
+_LOSS = re.compile(LOSS.replace(r"\x{fffd}", LOST))
+
+
+def clean(text: str) -> str:
+    """Return the value that a text stands for."""
+    return unicodedata.normalize("NFC", text).strip(TRIMMED)
+
+
+def clean_column(texts: pa.Array) -> pa.Array:
+    """Return :func:`clean` of each text."""
+    trimmed = pc.utf8_trim(texts, TRIMMED)
+    is_other = pc.invert(pc.string_is_ascii(trimmed))
+    others = trimmed.filter(is_other)
+    if len(others) == 0:
+        return trimmed
+    # By Python and not by Arrow: each has Unicode tables of its own.
+    return pc.replace_with_mask(
+        trimmed, is_other, pa.array([clean(text) for text in others.to_pylist()], pa.string())
+    )
+
+
+def value(text: str) -> str:
+    """Return the value of a field that is no prose: empty where it says that there is none."""
+    cleaned = clean(text)
+    return "" if cleaned in MISSING else cleaned
+
+
+def value_column(texts: pa.Array) -> pa.Array:
+    """Return :func:`value` of each text."""
+    cleaned = clean_column(texts)
+    return pc.if_else(pc.is_in(cleaned, pa.array(MISSING)), "", cleaned)
+
+
+def is_lossy(text: str) -> bool:
+    """Return whether a key has lost what told it from others."""
+    return _LOSS.search(text) is not None
+
+
+def typed(text: str, name: str) -> str:
+    """Return the value of an argument that a person typed.
+
+    Raises:
+        InputError: it is empty, or no text.
+    """
+    value = clean(text)
+    if not value:
+        raise InputError(f"{name} is empty", "type an id, as the review files write it")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise InputError(f"{name} is no UTF-8 text", "is the terminal's encoding UTF-8?")
+    return value
+
+
+def sql(dialect: Literal["postgres", "duckdb"], expression: str) -> str:
+    """Return :func:`clean` of an expression in SQL, as the macro ``text_value`` writes it."""
+    escape = r"\u{:04x}" if dialect == "postgres" else r"\x{{{:x}}}"
+    ranges = "".join(
+        f"{escape.format(max(first, 1))}-{escape.format(last)}" for first, last in INVISIBLE
+    )
+    in_nfc = (
+        f"normalize({expression}, NFC)" if dialect == "postgres" else f"nfc_normalize({expression})"
+    )
+    return f"regexp_replace({in_nfc}, '^[{ranges}]+|[{ranges}]+$', '', 'g')"

@@ -1,0 +1,213 @@
+"""What Postgres refused, as an error that a person can act on, by the code or the text of it.
+
+psycopg and ADBC have its SQLSTATE; dbt shows the text alone, and so does a connection that failed.
+https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+
+from two_tower.core.errors import FullError, InputError, TwoTowerError, UnavailableError
+
+ASK_THE_DOCTOR = "two-tower doctor names what is missing, with the statement to type"
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One kind of error.
+
+    Attributes:
+        codes: its SQLSTATEs; two letters stand for a class.
+        shown: what of it stands in dbt's output, or in the message of a connection that failed.
+        kind: whether its owner can mend it, or it passes.
+        said: in front of the server's own words.
+        hint: what to do about it.
+    """
+
+    codes: tuple[str, ...]
+    shown: re.Pattern[str]
+    kind: type[TwoTowerError]
+    said: str
+    hint: str
+
+    def error(self, text: str, what: str) -> TwoTowerError:
+        """Return the error: what was done, what of it went wrong, in the server's words."""
+        return self.kind(": ".join(filter(None, (what, self.said, text))), self.hint)
+
+
+def _line(pattern: str) -> re.Pattern[str]:
+    return re.compile(f".*({pattern}).*")
+
+
+# What a server says that does answer, and will say again: a failed connection has no SQLSTATE.
+REFUSED = Cause(
+    ("28", "3D000"),
+    _line(
+        r"FATAL: .*(authentication failed|no pg_hba\.conf entry"
+        r'|(role|user|database) "[^"]*" does not exist|is not permitted to log in'
+        r"|permission denied for database|is not currently accepting connections"
+        # Poolers: pgbouncer, Supavisor.
+        r"|no such (user|database)|Tenant or user not found|unsupported startup parameter"
+        r"|SSL (connection )?(is )?required)"
+        # What libpq finds before the server has a word.
+        r"|no password supplied|server does not support SSL|certificate verify failed"
+        r"|root certificate file|invalid sslmode value"
+        r"|received invalid response to|expected authentication request from server"
+    ),
+    InputError,
+    "Postgres refuses the connection",
+    "is DATABASE_URL right: its user, password, host, port and database?",
+)
+FULL = Cause(
+    ("53100",),
+    _line(r"No space left on device"),
+    FullError,
+    "the database's disk is full",
+    "make room, then run this again: what was begun was rolled back",
+)
+GONE = Cause(
+    ("08", "57P01", "57P02", "57P03", "57P05", "25P03"),
+    _line(
+        r"server closed the connection unexpectedly|terminating connection due to"
+        r"|connection to server .* failed|could not connect to server|connection already closed"
+        r"|the database system is|could not translate host name"
+    ),
+    UnavailableError,
+    "the database went away",
+    "run this again: what was begun was rolled back",
+)
+# The first that fits is said.
+CAUSES = (
+    REFUSED,
+    FULL,
+    Cause(
+        ("25006",),
+        _line(r"cannot execute .* in a read-only transaction"),
+        InputError,
+        "the database can be read only",
+        "name the primary in DATABASE_URL, or let the role write: two-tower doctor says which",
+    ),
+    Cause(
+        ("42501",),
+        _line(
+            r"permission denied (for|to)|must be (owner|member|superuser|able to)"
+            r"|query would be affected by row-level security"
+        ),
+        InputError,
+        "the role may not do this",
+        ASK_THE_DOCTOR,
+    ),
+    Cause(
+        ("58P01",),
+        _line(
+            r'extension "[^"]*" is not available|could not open extension control file'
+            r'|type "[^"]*halfvec[^"]*" does not exist|could not access file "[^"]*vector"'
+            r"|parameter (name )?\"ivfflat\.|function .*\.l2_norm\(.* does not exist"
+        ),
+        InputError,
+        "pgvector is missing here, or too old",
+        ASK_THE_DOCTOR,
+    ),
+    Cause(
+        ("22P05", "22021"),
+        _line(r"has no equivalent in encoding|invalid byte sequence for encoding"),
+        InputError,
+        "the database cannot hold this text",
+        "it has to be in UTF-8: two-tower doctor says whether it is",
+    ),
+    Cause(
+        ("0A000", "54", "53400"),
+        _line(r"temporary file size exceeds|exceeds maximum [0-9]+"),
+        InputError,
+        "the server cannot do this",
+        "what it says names the limit; two-tower doctor looks at what a run needs",
+    ),
+    Cause(
+        ("40001", "40P01", "55P03"),
+        _line(
+            r"could not serialize access|deadlock detected|due to lock timeout"
+            r"|a long transaction holds|Could not set lock on file"
+        ),
+        UnavailableError,
+        "another session was in the way",
+        "run this again: what was begun was rolled back",
+    ),
+    Cause(
+        ("53300",),
+        _line(r"too many (clients|connections)|remaining connection slots|max_client_conn"),
+        UnavailableError,
+        "the server has no connection left",
+        "close others, or raise max_connections or the role's limit, and run this again",
+    ),
+    Cause(
+        ("57014", "53"),
+        _line(r"canceling statement due to|out of memory"),
+        UnavailableError,
+        "the server ended the statement",
+        "run this again: what was begun was rolled back",
+    ),
+    Cause(
+        ("58", "XX"),
+        _line(r"could not (read|write|open|extend) file"),
+        UnavailableError,
+        "the server's own machine fails it",
+        "its log says more: a disk that fails, or a damaged file",
+    ),
+    GONE,
+)
+
+
+def explained(error: BaseException, what: str = "") -> TwoTowerError | None:
+    """Return what a person can do about an error of the database; None where that is a defect.
+
+    Args:
+        error: anything.
+        what: was done, in front of the message.
+    """
+    for found in chain(error):
+        if isinstance(found, TwoTowerError):
+            return found
+        if isinstance(found, psycopg.Error):
+            return _of_database(found, what)
+    return None
+
+
+def shown_by_dbt(printed: str) -> tuple[Cause, str] | None:
+    """Return what in dbt's output its owner can mend, or passes: the cause, and the line of it."""
+    for cause in CAUSES:
+        line = cause.shown.search(printed)
+        if line:
+            return cause, line[0].strip()
+    return None
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Return an error and what caused it, and that, and so on."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its name where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _of_database(error: psycopg.Error, what: str) -> TwoTowerError | None:
+    code, text = error.sqlstate, first_line(error)
+    if code is None and isinstance(error, psycopg.OperationalError):
+        return (REFUSED if REFUSED.shown.search(text) else GONE).error(text, what)
+    for cause in CAUSES:
+        if code and (code in cause.codes or code[:2] in cause.codes):
+            return cause.error(text, what)
+    # Where the text says more than the code: `type "halfvec" does not exist` is a missing pgvector.
+    for cause in CAUSES:
+        if cause.shown.search(text):
+            return cause.error(text, what)
+    return None

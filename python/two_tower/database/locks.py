@@ -1,0 +1,189 @@
+"""Mutual exclusion: one run at a time on a database, whoever starts it and from which machine.
+
+On Postgres an advisory lock on a connection of its own: the server frees it when the holder dies,
+however it dies. On DuckDB a lock on a file beside the database.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Literal
+
+import psycopg
+
+from two_tower.core.errors import BusyError, UnavailableError
+from two_tower.core.settings import Settings
+from two_tower.database import warehouse
+
+Name = Literal["run", "serving"]
+# A run holds the first from end to end; what changes the registry's latest or the served tables
+# takes the second too, for as long as it does. So a rollback need not wait for a run to end.
+RUN: Name = "run"
+SERVING: Name = "serving"
+
+# The pair of keys of Postgres's advisory locks: ours, and which of ours.
+CLASS = 0x74776F74
+KEYS: dict[Name, int] = {RUN: 1, SERVING: 2}
+DOING: dict[Name, str] = {RUN: "running", SERVING: "releasing or rolling back"}
+
+_mine: dict[tuple[str, Name], Lock] = {}
+
+
+@contextmanager
+def held(settings: Settings, *names: Name) -> Iterator[None]:
+    """Hold locks for the length of the block. What this process holds already it goes on holding.
+
+    A lock that was lost with its connection, in a restart of Postgres say, is taken again.
+
+    Raises:
+        BusyError: another process holds one of them. It is not waited for.
+        UnavailableError: the database cannot be reached.
+    """
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(_held(settings, name))
+        yield
+
+
+@contextmanager
+def _held(settings: Settings, name: Name) -> Iterator[None]:
+    if settings.target == "duckdb":
+        place = str(settings.path(settings.duckdb_path))
+    else:
+        place = warehouse.dsn(settings)
+    mine = _mine.get((place, name))
+    if mine is not None:
+        mine.renew()
+        yield
+        return
+    lock: Lock = (FileLock if settings.target == "duckdb" else AdvisoryLock)(place, name)
+    lock.take()
+    _mine[place, name] = lock
+    try:
+        yield
+    finally:
+        del _mine[place, name]
+        lock.give_back()
+
+
+class Lock(ABC):
+    """One lock of one database.
+
+    Args:
+        place: the DuckDB file, or the DSN.
+        name: which of the locks.
+    """
+
+    def __init__(self, place: str, name: Name) -> None:
+        self.place = place
+        self.name = name
+
+    @abstractmethod
+    def take(self) -> None:
+        """Take the lock, or raise at once."""
+
+    @abstractmethod
+    def renew(self) -> None:
+        """Take the lock again if it was lost."""
+
+    @abstractmethod
+    def give_back(self) -> None:
+        """Let others have it."""
+
+    def busy(self, holder: str) -> BusyError:
+        """Return the error that says who holds it."""
+        return BusyError(
+            f"another two-tower is {DOING[self.name]} on this database: {holder}",
+            "nothing was written; run this again when the other has ended",
+        )
+
+
+class AdvisoryLock(Lock):
+    """A session's advisory lock. It needs a session: no pooler that hands out transactions."""
+
+    connection: psycopg.Connection[tuple[object, ...]]
+
+    def take(self) -> None:
+        """See :meth:`Lock.take`."""
+        who = f"two-tower {self.name}, process {os.getpid()} on {socket.gethostname()}"
+        opened = warehouse.PostgresWarehouse(self.place)
+        self.connection = opened.connection
+        try:
+            opened.execute("select set_config('application_name', ?, false)", (who[:63],))
+            # The server should notice within a minute that a machine has gone without a word.
+            for setting, value in (
+                ("tcp_keepalives_idle", "30"),
+                ("tcp_keepalives_interval", "10"),
+                ("tcp_keepalives_count", "3"),
+            ):
+                opened.execute(
+                    "select set_config(name, ?, false) from pg_settings where name = ?",
+                    (value, setting),
+                )
+            taken = "select pg_try_advisory_lock(?, ?) as is_ours"
+            if not opened.fetch(taken, (CLASS, KEYS[self.name]))[0]["is_ours"]:
+                raise self.busy(self._holder(opened))
+        except psycopg.OperationalError as error:
+            self.connection.close()
+            raise UnavailableError(f"Postgres went away: {str(error).strip()}") from error
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def renew(self) -> None:
+        """See :meth:`Lock.renew`."""
+        try:
+            self.connection.execute("select 1")
+        except psycopg.OperationalError:
+            self.connection.close()
+            self.take()
+
+    def give_back(self) -> None:
+        """See :meth:`Lock.give_back`."""
+        self.connection.close()
+
+    def _holder(self, opened: warehouse.PostgresWarehouse) -> str:
+        rows = opened.fetch(
+            "select a.application_name, a.pid, to_char(a.backend_start, 'YYYY-MM-DD HH24:MI TZ')"
+            " as since from pg_locks as l join pg_stat_activity as a on a.pid = l.pid"
+            " join pg_database as d on d.oid = l.database and d.datname = current_database()"
+            " where l.locktype = 'advisory' and l.granted and l.classid = ? and l.objid = ?",
+            (CLASS, KEYS[self.name]),
+        )
+        named = [f"{r['application_name']} (backend {r['pid']}) since {r['since']}" for r in rows]
+        return ", ".join(named) or "it has ended this very moment"
+
+
+class FileLock(Lock):
+    """A lock on a file beside the DuckDB file, which itself is open in the steps alone."""
+
+    file: IO[str]
+
+    def take(self) -> None:
+        """See :meth:`Lock.take`."""
+        path = Path(f"{self.place}.{self.name}.lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.file.seek(0)
+            holder = self.file.read().strip()
+            self.file.close()
+            raise self.busy(holder) from None
+        self.file.truncate(0)
+        self.file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        self.file.flush()
+
+    def renew(self) -> None:
+        """See :meth:`Lock.renew`: the kernel takes no lock away."""
+
+    def give_back(self) -> None:
+        """See :meth:`Lock.give_back`."""
+        self.file.close()

@@ -1,0 +1,288 @@
+"""The database under the project: one interface, Postgres and DuckDB behind it.
+
+SQL passed here is the common subset of both engines, with ``?`` for each parameter.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+import psycopg
+import pyarrow as pa
+from psycopg.conninfo import conninfo_to_dict
+
+from two_tower.core.errors import InputError, UnavailableError
+from two_tower.core.settings import Settings
+from two_tower.database import database_errors, embedded, sessions
+
+BATCH_ROWS = 65_536
+
+
+class Warehouse(ABC):
+    """An open connection. Every statement commits by itself unless inside :meth:`transaction`.
+
+    Attributes:
+        dialect: the engine.
+        schema: where dbt built what training and evaluation read.
+    """
+
+    dialect: Literal["postgres", "duckdb"]
+    schema: str = "two_tower"
+
+    @abstractmethod
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
+        """Run one statement; ``?`` marks each parameter."""
+
+    @abstractmethod
+    def fetch(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Run one query and return all its rows, a dict each; ``?`` marks each parameter."""
+
+    @abstractmethod
+    def read_arrow(self, sql: str) -> pa.RecordBatchReader:
+        """Stream a query's rows as Arrow record batches, in constant memory.
+
+        Cast ``uuid`` columns to ``text`` in the query: the drivers disagree on their Arrow type.
+        """
+
+    @abstractmethod
+    def transaction(self) -> Any:
+        """Return a context manager: commits at its end, rolls back on an exception."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection."""
+
+    def relation_exists(self, schema: str, name: str) -> bool:
+        """Return whether a table or view of that name is there."""
+        rows = self.fetch(
+            "select 1 as found from information_schema.tables"
+            " where table_schema = ? and table_name = ?",
+            (schema, name),
+        )
+        return bool(rows)
+
+
+class PostgresWarehouse(Warehouse):
+    """Postgres through psycopg; Arrow through ADBC, which reads binary COPY."""
+
+    dialect = "postgres"
+
+    def __init__(self, dsn: str, *, for_app: bool = False) -> None:
+        self.dsn = dsn
+        try:
+            self.connection = sessions.connect(dsn, for_app=for_app)
+        except psycopg.OperationalError as error:
+            text = str(error).strip()
+            if database_errors.REFUSED.shown.search(text):
+                raise InputError(
+                    f"Postgres at {redact(dsn)} refuses the connection: {text}",
+                    database_errors.REFUSED.hint,
+                ) from error
+            raise UnavailableError(
+                f"cannot reach Postgres at {redact(dsn)}: {text}",
+                "is it running, and is DATABASE_URL right? the embedded one: two-tower db start",
+            ) from error
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
+        """See :meth:`Warehouse.execute`."""
+        self.connection.execute(_percent(sql, params), params or None)
+
+    def fetch(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """See :meth:`Warehouse.fetch`."""
+        with self.connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+            cursor.execute(_percent(sql, params), params or None)
+            return cursor.fetchall()
+
+    def read_arrow(self, sql: str) -> pa.RecordBatchReader:
+        """See :meth:`Warehouse.read_arrow`."""
+        import adbc_driver_postgresql.dbapi as adbc
+
+        with ExitStack() as opening:
+            try:
+                # Committing by itself: what a session sets is for the next transaction.
+                connection = adbc.connect(sessions.conninfo(self.dsn), autocommit=True)
+                cursor = opening.enter_context(connection).cursor()
+                opening.enter_context(cursor).execute(sessions.STATEMENT)
+                cursor.fetchall()
+                cursor.execute(sql)
+                reader = cursor.fetch_record_batch()
+            except adbc.Error as error:
+                raise _of_psycopg(error) from error
+            opened = opening.pop_all()
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            with opened:
+                try:
+                    yield from reader
+                except (adbc.Error, pa.ArrowException, OSError) as error:
+                    raise _of_psycopg(error) from error
+
+        return pa.RecordBatchReader.from_batches(reader.schema, batches())
+
+    def transaction(self) -> Any:
+        """See :meth:`Warehouse.transaction`."""
+        return self.connection.transaction()
+
+    def close(self) -> None:
+        """See :meth:`Warehouse.close`."""
+        self.connection.close()
+
+
+class DuckDBWarehouse(Warehouse):
+    """A DuckDB file, or a connection that somebody else has open (then it is not closed here)."""
+
+    dialect = "duckdb"
+
+    def __init__(self, source: str | duckdb.DuckDBPyConnection, memory_limit: str = "4GB") -> None:
+        self._owned = isinstance(source, str)
+        if isinstance(source, str):
+            _refuse_ambiguous_name(source)
+            try:
+                self.connection = duckdb.connect(source, config={"memory_limit": memory_limit})
+            except duckdb.IOException as error:
+                raise UnavailableError(
+                    f"cannot open {source}: {error}",
+                    "another process may have it open: DuckDB allows one writer at a time",
+                ) from error
+        else:
+            self.connection = source
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
+        """See :meth:`Warehouse.execute`."""
+        self.connection.execute(sql, list(params) or None)
+
+    def fetch(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """See :meth:`Warehouse.fetch`."""
+        cursor = self.connection.execute(sql, list(params) or None)
+        names = [column[0] for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def read_arrow(self, sql: str) -> pa.RecordBatchReader:
+        """See :meth:`Warehouse.read_arrow`."""
+        return self.connection.cursor().sql(sql).to_arrow_reader(BATCH_ROWS)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """See :meth:`Warehouse.transaction`."""
+        self.connection.execute("begin transaction")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("rollback")
+            raise
+        self.connection.execute("commit")
+
+    def close(self) -> None:
+        """See :meth:`Warehouse.close`."""
+        if self._owned:
+            self.connection.close()
+
+
+@contextmanager
+def open_warehouse(settings: Settings, *, for_app: bool = False) -> Iterator[Warehouse]:
+    """Open the target's database for the length of the block.
+
+    The embedded server is started if need be. A DuckDB file must not stay open while dbt runs, so
+    keep the block short.
+
+    Args:
+        settings: the project.
+        for_app: read alone, as an app does: see :func:`sessions.connect`.
+
+    Raises:
+        UnavailableError: the database cannot be reached.
+    """
+    warehouse: Warehouse
+    if settings.target == "duckdb":
+        path = settings.path(settings.duckdb_path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        warehouse = DuckDBWarehouse(str(path), settings.memory_limit)
+    else:
+        warehouse = PostgresWarehouse(dsn(settings), for_app=for_app)
+    warehouse.schema = settings.schema_name
+    try:
+        yield warehouse
+    finally:
+        warehouse.close()
+
+
+def dsn(settings: Settings) -> str:
+    """Return the Postgres DSN of the target, starting the embedded server if need be.
+
+    Raises:
+        InputError: the target is DuckDB, neither DATABASE_URL nor PGHOST is set, or DATABASE_URL
+            cannot be read.
+    """
+    if settings.target == "embedded":
+        return embedded.start(settings)
+    if settings.target == "duckdb":
+        raise InputError("the target is duckdb, which has no DSN", "set TWO_TOWER_TARGET")
+    return postgres_dsn(settings)
+
+
+def postgres_dsn(settings: Settings) -> str:
+    """Return the DSN of the target postgres.
+
+    Raises:
+        InputError: neither DATABASE_URL nor PGHOST is set, or DATABASE_URL cannot be read.
+    """
+    if settings.database_url is not None and settings.database_url.get_secret_value():
+        return _readable(settings.database_url.get_secret_value())
+    if "PGHOST" in os.environ or "PGSERVICE" in os.environ:
+        return "postgresql://"
+    raise InputError(
+        "target postgres, but neither DATABASE_URL nor PGHOST is set",
+        "put DATABASE_URL=postgresql://user:password@host:5432/database into .env",
+    )
+
+
+def redact(dsn: str) -> str:
+    """Return host and database of a DSN (a URL or ``key=value``), without its user and password."""
+    parts = conninfo_to_dict(dsn)
+    host = parts.get("host") or os.environ.get("PGHOST", "localhost")
+    return f"{host}/{parts.get('dbname') or os.environ.get('PGDATABASE', '')}".rstrip("/")
+
+
+def _readable(dsn: str) -> str:
+    """Return the DSN; refuse one that libpq would misread and then quote, password and all."""
+    hint = "write postgresql://user:password@host:5432/database, an @ / : or % in it as %40 %2F …"
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise InputError("DATABASE_URL is no Postgres URL", hint) from None
+    place = f"{parts.get('host')}/{parts.get('dbname')}"
+    if "@" in place or set(str(parts.get("port", ""))) - set("0123456789,"):
+        raise InputError("DATABASE_URL cannot be split into user, password, host and port", hint)
+    return dsn
+
+
+def _of_psycopg(error: Exception) -> psycopg.Error:
+    """Return an error of ADBC as psycopg's of the same SQLSTATE; in mid-stream there is none."""
+    code, text = getattr(error, "sqlstate", None), str(error)
+    kind: type[psycopg.Error] = psycopg.DatabaseError
+    if code:
+        with suppress(KeyError):
+            kind = psycopg.errors.lookup(code)
+    elif database_errors.GONE.shown.search(text):
+        kind = psycopg.OperationalError
+    return kind(text)
+
+
+def _refuse_ambiguous_name(path: str) -> None:
+    """Refuse a DuckDB file named like a schema: DuckDB names the database after its file."""
+    if Path(path).stem in ("raw", "two_tower", "public"):
+        raise InputError(
+            f"{path}: a DuckDB file of this name makes every `{Path(path).stem}.table` ambiguous",
+            "rename it, for instance to warehouse.duckdb, in TWO_TOWER_DUCKDB_PATH",
+        )
+
+
+def _percent(sql: str, params: Sequence[Any]) -> str:
+    """Turn ``?`` placeholders into psycopg's; without parameters the text is sent as it is."""
+    return sql.replace("%", "%%").replace("?", "%s") if params else sql

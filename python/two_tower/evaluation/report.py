@@ -1,0 +1,209 @@
+"""The report of an evaluation: one HTML file with plots and tables that fetches nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from two_tower.evaluation import plots
+from two_tower.evaluation.paired_differences import SERVING, Paired
+from two_tower.evaluation.ranking import (
+    ITEM_SLICES,
+    OVERALL,
+    SLICES,
+    USER_SLICES,
+    Intervals,
+    Metrics,
+)
+
+TWO_TOWER = "two_tower"
+MODEL_NAMES = {TWO_TOWER: "two towers", "item_knn": "item-kNN", "popularity": "popularity"}
+ACCURACY = ("recall@20", "recall@50", "ndcg@10", "ndcg@100", "mrr")
+METRIC_NAMES = {
+    "recall@20": "Recall@20",
+    "recall@50": "Recall@50",
+    "ndcg@10": "NDCG@10",
+    "ndcg@100": "NDCG@100",
+    "mrr": "MRR",
+    "coverage": "coverage",
+    "gini": "Gini",
+    "novelty": "novelty",
+    "popularity_lift": "popularity lift",
+    "diversity": "diversity",
+    "calibration": "calibration",
+}
+BEYOND = tuple(name for name in METRIC_NAMES if name not in ACCURACY)
+HEADLINES = ("recall@20", "ndcg@10", "mrr", "coverage")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found, and on what.
+
+    Attributes:
+        version: the model's.
+        split: the protocol, or the var ``split_strategy`` of the build.
+        protocol: whose runs this one is among; None for a model that may be exported.
+        split_seed: the var of that name.
+        evaluated_at: UTC, without a zone.
+        layout_hash: of the features.
+        videos: how many were ranked.
+        data: counts and moments, by their names for people.
+        config: how the model was trained.
+        history: a row an epoch.
+        users: held-out users of each slice.
+        metrics: model -> slice -> metric.
+        intervals: model -> slice -> metric -> 95 % interval, where it has one.
+        oracle: the best achievable metrics, where the data are generated.
+        comparisons: with the serving release and popularity, user by user.
+        serving_version: what was serving; None for nothing, or this very model.
+        serving_state: whether it could be compared with, see
+            :mod:`two_tower.evaluation.serving_baseline`.
+        serving_note: the same for people.
+        is_trained_here: whether the model was trained on the build it is measured on.
+    """
+
+    version: str
+    split: str
+    protocol: str | None
+    split_seed: str
+    evaluated_at: datetime
+    layout_hash: str
+    videos: int
+    data: dict[str, Any]
+    config: dict[str, Any]
+    history: list[dict[str, Any]]
+    users: dict[str, int]
+    metrics: dict[str, dict[str, Metrics]]
+    intervals: dict[str, dict[str, Intervals]]
+    oracle: dict[str, float]
+    comparisons: list[Paired] = field(default_factory=list)
+    serving_version: str | None = None
+    serving_state: str | None = None
+    serving_note: str | None = None
+    is_trained_here: bool = False
+
+    @property
+    def headline(self) -> str:
+        """The slice to look at first: all users or, of cold users, those who show most."""
+        return OVERALL if OVERALL in self.users else list(self.users)[-1]
+
+    @property
+    def cases(self) -> list[str]:
+        """The slices that are rankings of their own: all, cold videos among themselves, …"""
+        return [name for name in self.users if name == OVERALL or name not in SLICES]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, as ``metrics.json`` holds them."""
+        values = dataclasses.asdict(self)
+        del values["history"]
+        return {**values, "evaluated_at": self.evaluated_at.isoformat()}
+
+
+def write_report(run: Path, evaluation: Evaluation) -> Path:
+    """Write ``report.html`` into the run's folder and return its path."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("two_tower"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["figure"] = figure
+    environment.filters["interval"] = interval
+    headline = evaluation.headline
+    overall = {model: slices[headline] for model, slices in evaluation.metrics.items()}
+    text = environment.get_template("report.html").render(
+        evaluation=evaluation,
+        users=evaluation.users[headline],
+        headline=headline,
+        tables={"Accuracy": ACCURACY, "Beyond accuracy": BEYOND},
+        overall=overall,
+        models=[model for model in MODEL_NAMES if model in overall],
+        model_names=MODEL_NAMES,
+        metric_names=METRIC_NAMES,
+        headlines=HEADLINES,
+        shares={
+            name: overall[TWO_TOWER][name] / value  # type: ignore[operator]
+            for name, value in evaluation.oracle.items()
+            if value and name in overall[TWO_TOWER]
+        },
+        plots=_plots(evaluation, overall),
+        beside=[row for row in evaluation.comparisons if row.baseline == SERVING],
+    )
+    path = run / "report.html"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def figure(value: float | None, metric: str = "") -> str:
+    """Return a figure for people: a lift is signed, shares have four places."""
+    if value is None:
+        return "–"
+    return f"{value:+.2f}" if metric == "popularity_lift" else f"{value:.4f}"
+
+
+def interval(bounds: tuple[float, float] | None, metric: str = "") -> str:
+    """Return an interval for people, or nothing."""
+    if bounds is None:
+        return ""
+    return "–".join(figure(bound, metric) for bound in bounds)
+
+
+def _plots(evaluation: Evaluation, overall: Mapping[str, Metrics]) -> dict[str, Markup]:
+    labels = [METRIC_NAMES[metric] for metric in ACCURACY]
+    drawn = {
+        "accuracy": plots.bars(
+            "accuracy",
+            labels,
+            {name: [overall[m][x] for x in ACCURACY] for m, name in MODEL_NAMES.items()},
+            marks=[evaluation.oracle.get(metric) for metric in ACCURACY],
+            intervals={
+                name: [evaluation.intervals[m][evaluation.headline].get(x) for x in ACCURACY]
+                for m, name in MODEL_NAMES.items()
+            },
+        ),
+        "beyond": plots.panels(
+            "beyond",
+            {
+                METRIC_NAMES[metric].capitalize(): [overall[m].get(metric) for m in MODEL_NAMES]
+                for metric in BEYOND
+            },
+            list(MODEL_NAMES.values()),
+        ),
+    }
+    # One bar says nothing beside itself.
+    for name, slices in (
+        ("by_case", evaluation.cases),
+        ("by_user", USER_SLICES),
+        ("by_item", ITEM_SLICES),
+    ):
+        present = [part for part in slices if part in evaluation.users]
+        if len(present) > 1:
+            drawn[name] = _by_slice(evaluation, name, present)
+    curves = _curves(evaluation.history)
+    if curves:
+        drawn["training"] = plots.curves("training", curves)
+    return {name: Markup(svg) for name, svg in drawn.items()}
+
+
+def _by_slice(evaluation: Evaluation, name: str, slices: Sequence[str]) -> str:
+    labels = [f"{part.replace('_', ' ')}\n{evaluation.users[part]:,} users" for part in slices]
+    values, bounds = {}, {}
+    for model, title in MODEL_NAMES.items():
+        values[title] = [evaluation.metrics[model][part]["ndcg@100"] for part in slices]
+        bounds[title] = [evaluation.intervals[model][part].get("ndcg@100") for part in slices]
+    return plots.bars(name, labels, values, intervals=bounds)
+
+
+def _curves(history: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Return the loss and the validation metrics of the epochs, by name."""
+    if len(history) < 2:
+        return {}
+    names = [
+        name for name in ("loss", "ndcg@10", "recall@20") if all(name in row for row in history)
+    ]
+    return {METRIC_NAMES.get(name, name): [float(row[name]) for row in history] for name in names}

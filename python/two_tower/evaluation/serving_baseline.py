@@ -1,0 +1,196 @@
+"""The serving release's model beside a new one, on likes that neither of them was trained on.
+
+A split moves: a user who writes more reviews has other ones held out, so last week's model may have
+been trained on what is held out today. Each model's training reviews are therefore recorded when it
+is evaluated, and what the serving one was trained on is neither a target nor ranked, for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from two_tower.artifacts.registry import Registry
+from two_tower.artifacts.runs import find_run
+from two_tower.core.errors import TwoTowerError, UnavailableError
+from two_tower.core.settings import Settings
+from two_tower.database.warehouse import Warehouse
+from two_tower.evaluation.held_out import Batch, read_vectors
+from two_tower.evaluation.paired_differences import SERVING, Paired, paired
+from two_tower.evaluation.ranking import OVERALL, Catalogue, HeldOut, Tally
+from two_tower.evaluation.results_tables import RECORDED_USERS
+from two_tower.model.slots import Ragged, slots
+from two_tower.model.towers import Towers, load_towers
+
+State = Literal["compared", "other_layout", "unreadable"]
+# The slices in which a new release may not be worse.
+SLICES = (OVERALL, "new_users", "light_users", "tail_items", "cold_items")
+UNRECORDED = (
+    "what the serving model was trained on is not recorded: some of it may be held out now, which"
+    " flatters it"
+)
+
+
+@dataclass(frozen=True)
+class ServingModel:
+    """The model that is serving.
+
+    Attributes:
+        version: its version.
+        towers: None where it cannot be measured on today's features.
+        state: whether it can be compared with, or why not.
+        note: the same for people.
+        trained: item numbers that each recorded user trained it by; None where unrecorded.
+        last: md5 of the last recorded user, in that order; None where all are.
+    """
+
+    version: str
+    towers: Towers | None
+    state: State = "compared"
+    note: str = ""
+    trained: Mapping[str, NDArray[np.int64]] | None = None
+    last: str | None = None
+
+    def unseen(self, users: HeldOut, places: list[str]) -> tuple[NDArray[np.int64], HeldOut]:
+        """Return the users with likes held out from this model too, and what is held out.
+
+        Args:
+            users: held out from the new model.
+            places: the md5 by which each user is recorded or not.
+
+        Returns:
+            their rows in ``users``, and they themselves; what this model was trained on is among
+            what they have seen.
+        """
+        rows: list[int] = []
+        seen: list[NDArray[np.int64]] = []
+        targets: list[NDArray[np.int64]] = []
+        nothing = np.zeros(0, dtype=np.int64)
+        for row, user_id in enumerate(users.user_ids):
+            if self.last is not None and places[row] > self.last:
+                continue
+            mine = nothing if self.trained is None else self.trained.get(str(user_id), nothing)
+            left = np.setdiff1d(_row(users.targets, row), mine)
+            if len(left):
+                rows.append(row)
+                targets.append(left)
+                seen.append(np.union1d(_row(users.seen, row), mine))
+        kept = np.array(rows, dtype=np.int64)
+        liked = [_row(users.liked, row) for row in rows]
+        return kept, HeldOut(
+            users.user_ids[kept],
+            users.user_slices[kept],
+            _ragged(seen),
+            _ragged(targets),
+            _ragged(liked),
+        )
+
+
+def read_serving(
+    warehouse: Warehouse, settings: Settings, candidate: str, layout_hash: str
+) -> ServingModel | None:
+    """Return the model of the serving release, None where there is none or it is the candidate.
+
+    Raises:
+        UnavailableError: the registry did not answer.
+    """
+    if not warehouse.relation_exists("two_tower", "model_releases"):
+        return None
+    rows = warehouse.fetch(
+        "select version from two_tower.model_releases order by release_id desc limit 1"
+    )
+    if not rows or rows[0]["version"] == candidate:
+        return None
+    version = str(rows[0]["version"])
+    try:
+        towers = _towers(settings, version)
+    except UnavailableError:
+        raise
+    except TwoTowerError as error:
+        note = f"the model of {version}, which is serving, cannot be read: {error}"
+        return ServingModel(version, None, "unreadable", note)
+    if towers.layout.layout_hash != layout_hash:
+        note = f"{version}, which is serving, reads other features than there are today"
+        return ServingModel(version, None, "other_layout", note)
+    trained, last = _trained(warehouse, version)
+    note = UNRECORDED if trained is None else ""
+    return ServingModel(version, towers, "compared", note, trained, last)
+
+
+class Contest:
+    """Ranks the likes that are held out from both, with both."""
+
+    def __init__(self, warehouse: Warehouse, serving: ServingModel, catalogue: Catalogue) -> None:
+        assert serving.towers is not None
+        self.serving = serving
+        self.towers = serving.towers
+        self.vectors = read_vectors(warehouse, serving.towers)
+        self.ours, self.theirs = Tally(catalogue), Tally(catalogue)
+
+    def add(self, batch: Batch, scores: torch.Tensor) -> None:
+        """Rank for some users; ``scores`` are the new model's, float32 ``[users, items]``."""
+        rows, users = self.serving.unseen(batch.users, batch.places)
+        if not len(rows):
+            return
+        features = slots(self.towers.layout, "user", batch.rows.take(rows))
+        theirs = self.towers.forward_sparse("user", features) @ self.vectors.T
+        self.ours.add(users, scores[torch.from_numpy(rows)].clone())
+        self.theirs.add(users, theirs)
+
+    def results(self) -> list[Paired]:
+        """Return a row a slice and metric."""
+        if not self.ours.user_ids:
+            return []
+        return paired(self.ours, self.theirs, SERVING, self.serving.version, SLICES)
+
+
+def _towers(settings: Settings, version: str) -> Towers:
+    """Read a model from the registry or, where its file there is damaged, from its run."""
+    try:
+        return load_towers(Registry(settings).fetch(version, "pkl").path)
+    except UnavailableError:
+        raise
+    except TwoTowerError as damaged:
+        try:
+            return load_towers(find_run(settings, version) / "towers.pt")
+        except TwoTowerError:
+            raise damaged from None
+
+
+def _trained(
+    warehouse: Warehouse, version: str
+) -> tuple[dict[str, NDArray[np.int64]] | None, str | None]:
+    """Return what each user trained a version by, and where the record of the users ends."""
+    reader = warehouse.read_arrow(
+        "select t.user_id, md5('evaluation:' || t.user_id) as place,"
+        " array_agg(i.item_number) as item_numbers"
+        " from (select user_id, unnest(video_ids) as video_id from two_tower.evaluation_training"
+        f"  where run_id = '{version}') as t"
+        f" inner join {warehouse.schema}.item_feature_slots as i on i.video_id = t.video_id"
+        " group by t.user_id"
+    )
+    found: dict[str, NDArray[np.int64]] = {}
+    last = ""
+    for batch in reader:
+        numbers = Ragged.of(batch["item_numbers"], np.int64)
+        for row, user_id in enumerate(batch["user_id"].to_pylist()):
+            found[user_id] = _row(numbers, row)
+        last = max([last, *batch["place"].to_pylist()])
+    if not found:
+        return None, None
+    return found, last if len(found) >= RECORDED_USERS else None
+
+
+def _row(ragged: Ragged, row: int) -> NDArray[np.int64]:
+    values: NDArray[np.int64] = ragged.values[ragged.offsets[row] : ragged.offsets[row + 1]]
+    return values
+
+
+def _ragged(rows: list[NDArray[np.int64]]) -> Ragged:
+    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+    return Ragged(np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64), offsets)

@@ -1,0 +1,178 @@
+"""The lists of steps on Prefect: a task a step, states that say what happened, a report a run.
+
+What is done, and in which order, is :mod:`two_tower.operations.pipeline`'s. The flows in
+``flows/`` call :func:`walk` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psutil
+import psycopg
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
+from prefect.logging import get_logger
+from prefect.runtime import flow_run as this_run
+from prefect.states import Completed, Crashed, Failed
+
+from two_tower.core import logs
+from two_tower.core.errors import BusyError, GateError, NotEnoughDataError, TwoTowerError
+from two_tower.core.settings import Settings, read_settings, unknown_names
+from two_tower.database.database_errors import explained
+from two_tower.database.warehouse import open_warehouse
+from two_tower.interfaces.prefect_deployments import TAG
+from two_tower.operations import pipeline, run_page, run_report
+
+ALIVE = ["RUNNING", "PENDING", "CANCELLING"]
+# A run that has begun and neither ended nor taken the lock may be waiting for the database.
+GRACE = timedelta(minutes=1)
+
+
+@task(cache_policy=NO_CACHE)
+def run_step(name: str, version: str | None) -> pipeline.Summary:
+    """Run one step. It reads its settings itself, which keeps secrets out of Prefect's database."""
+    return pipeline.run_step(name, read_settings(), version, in_run=True)
+
+
+def walk(name: str, steps: Sequence[pipeline.Step], version: str | None = None) -> Any:
+    """Walk some steps and leave a report as an artifact, also of a run that failed.
+
+    Args:
+        name: the key of the artifact.
+        steps: of :mod:`two_tower.operations.pipeline`.
+        version: of the model that the first step works on.
+
+    Returns:
+        The final state: Completed, by name Skipped where another run is at work and NotEnoughData
+        where there is too little to train on yet; Failed, by name Refused where a gate refused.
+    """
+    settings = read_settings()
+    logs.warn_of(unknown_names(settings.project_dir))
+    summaries: dict[str, pipeline.Summary] = {}
+
+    def do(step: str, settings: Settings, version: str | None) -> pipeline.Summary:
+        summary: pipeline.Summary = run_step.with_options(name=step)(step, version)
+        return summary
+
+    try:
+        version = pipeline.run(
+            settings, do, summaries, steps, version, first=lambda: mark_orphans(settings)
+        )
+        state = Completed(message=f"model {version}")
+    except BusyError as error:
+        return Completed(name="Skipped", message=_told(error))
+    except NotEnoughDataError as error:
+        message = _told(error)
+        # A scheduled run comes again when there is more; who asks for a rollback gets none.
+        is_asked_for = steps is pipeline.ROLLBACK_STEPS
+        state = (
+            Failed(message=message)
+            if is_asked_for
+            else Completed(name="NotEnoughData", message=message)
+        )
+    except GateError as error:
+        state = Failed(name="Refused", message=_told(error))
+    except Exception as error:
+        told = explained(error)
+        state = Failed(message=_told(told) if told else repr(error))
+        if told is None:  # a defect: its traceback is for the log
+            _report(settings, name, summaries, steps, state)
+            raise
+    _report(settings, name, summaries, steps, state)
+    return state
+
+
+def _report(
+    settings: Settings,
+    name: str,
+    summaries: dict[str, pipeline.Summary],
+    steps: Sequence[pipeline.Step],
+    state: Any,
+) -> None:
+    """Leave the run's page, and a table of its gates. That a database is away spoils neither."""
+    outcome = f"**{state.name}**: {state.message}"
+    rows: list[dict[str, Any]] = []
+    try:
+        page = run_page.model_card(settings, summaries, steps, outcome)
+        version = next((s["version"] for s in summaries.values() if s.get("version")), None)
+        with open_warehouse(settings) as warehouse:
+            rows = run_page.checks(warehouse, version) if version else []
+    except (TwoTowerError, psycopg.Error) as error:
+        page = f"{outcome}\n\n{run_report.as_markdown(summaries, steps)}\n\n{error}"
+    create_markdown_artifact(page, key=name, description="What the run left")
+    if rows:
+        create_table_artifact(rows, key=f"{name}-gates", description="Gates in front of a release")
+
+
+def mark_orphans(settings: Settings) -> None:
+    """Mark runs Crashed whose process has gone, and free the slots that nobody holds.
+
+    Call it with the lock of a run held: whoever says to be running and does not hold it is dead, or
+    about to be Skipped. A worker that was lost together with its run cannot say so, and its slot
+    would keep every later run of the deployment waiting.
+    """
+    long_ago = datetime.now(UTC) - GRACE - timedelta(seconds=settings.retry_seconds)
+    _mark(
+        lambda run: str(run.id) != this_run.id and run.state.timestamp < long_ago,
+        "Its process has gone: another run got hold of the lock.",
+    )
+
+
+def mark_stopped(worker: str) -> None:
+    """Mark runs Crashed that a worker of this machine, of this name, had and that have gone.
+
+    A slot that they hold would keep the next run waiting.
+    """
+    _mark(
+        lambda run: (
+            run.labels.get("prefect.worker.name") == worker
+            and not _is_alive(run.infrastructure_pid)
+        ),
+        "It was stopped together with its worker; the next run goes on where it was cut short.",
+    )
+
+
+def _mark(is_dead: Callable[[Any], bool], message: str) -> None:
+    with get_client(sync_client=True) as client:
+        ours = client.read_deployments(
+            deployment_filter=DeploymentFilter.model_validate({"tags": {"all_": [TAG]}})
+        )
+        for deployment in ours:
+            alive = client.read_flow_runs(
+                flow_run_filter=FlowRunFilter.model_validate(
+                    {"state": {"type": {"any_": ALIVE}}, "deployment_id": {"any_": [deployment.id]}}
+                )
+            )
+            dead = [run for run in alive if is_dead(run)]
+            for run in dead:
+                client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+                get_logger("two_tower").warning("%s: %s", run.name, message)
+            _free_slots(client, deployment.id, len(alive) - len(dead))
+
+
+def _is_alive(pid: str | None) -> bool:
+    """Return whether a process of this machine is there, and not as a zombie alone."""
+    try:
+        return pid is not None and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _free_slots(client: Any, deployment_id: Any, runs: int) -> None:
+    """Let a deployment's limit count the runs there are, where it counts more."""
+    limit = client.read_deployment(deployment_id).global_concurrency_limit
+    if limit is not None and limit.active_slots > runs:
+        client.update_global_concurrency_limit(
+            limit.name, GlobalConcurrencyLimitUpdate(active_slots=runs)
+        )
+
+
+def _told(error: TwoTowerError) -> str:
+    return f"{error}\n→ {error.hint}" if error.hint else str(error)

@@ -1,0 +1,295 @@
+"""The layout of a model's flat feature vectors: where a feature's block begins, how wide it is.
+
+The database stores ``(feature_id, index, value)``; widths grow with the vocabularies, so the
+offsets belong to the model, which freezes them here when it is trained. Python knows a feature by
+its id, kind, vocabulary and width only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from two_tower.core.errors import InputError, NotEnoughDataError
+from two_tower.database.warehouse import Warehouse
+
+Tower = Literal["user", "item"]
+Kind = Literal["one_hot", "multi_hot", "numeric", "history", "recency", "identity"]
+
+TOWERS: tuple[Tower, ...] = get_args(Tower)
+KINDS: tuple[Kind, ...] = get_args(Kind)
+# Their rows have as many ones as the user or video has tokens: the towers divide by the norm.
+NORMALISED_KINDS: frozenset[Kind] = frozenset(("multi_hot", "history", "recency"))
+# They hold the user's past videos, any of which training may hide.
+PAST_KINDS: frozenset[Kind] = frozenset(("history", "recency"))
+
+
+@dataclass(frozen=True)
+class Block:
+    """One feature's place in the flat vector of its tower: ``[offset, offset + width)``."""
+
+    feature_id: int
+    feature: str
+    kind: Kind
+    vocabulary: str | None
+    offset: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Sparse rows: row ``r`` has ``positions[offsets[r]:offsets[r + 1]]`` with those ``values``.
+
+    Attributes:
+        positions: int64 ``[slots]``, places in the flat vector, unique within a row.
+        values: float32 ``[slots]``.
+        offsets: int64 ``[rows + 1]``, beginning with 0.
+    """
+
+    positions: NDArray[np.int64]
+    values: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """The row of each slot, int64 ``[slots]``."""
+        return np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.offsets))
+
+    def take(self, rows: NDArray[np.int64]) -> Slots:
+        """Return a copy of some rows, in the order of ``rows``, int64 ``[n]``."""
+        places, offsets = ragged(self.offsets, rows)
+        return Slots(self.positions[places], self.values[places], offsets)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The blocks of both towers, in order, as one model has them for ever."""
+
+    layout_hash: str
+    input_schema_version: int
+    user: tuple[Block, ...]
+    item: tuple[Block, ...]
+
+    @classmethod
+    def from_rows(
+        cls, rows: Iterable[Mapping[str, Any]], layout_hash: str, input_schema_version: int
+    ) -> Layout:
+        """Freeze the rows of ``feature_layout``: blocks lie in the order of ``position``.
+
+        Raises:
+            InputError: an unknown tower or kind, a feature id twice, or a negative width.
+            NotEnoughDataError: a tower without a feature.
+        """
+        blocks: dict[str, list[Block]] = {tower: [] for tower in TOWERS}
+        ends = dict.fromkeys(TOWERS, 0)
+        seen: set[int] = set()
+        for row in sorted(rows, key=lambda row: int(row["position"])):
+            _check(row, seen)
+            tower: Tower = row["tower"]
+            vocabulary = row["vocabulary"]
+            blocks[tower].append(
+                Block(
+                    feature_id=int(row["feature_id"]),
+                    feature=str(row["feature"]),
+                    kind=row["kind"],
+                    vocabulary=None if vocabulary is None else str(vocabulary),
+                    offset=ends[tower],
+                    width=int(row["width"]),
+                )
+            )
+            ends[tower] += int(row["width"])
+        for tower in TOWERS:
+            if ends[tower] == 0:
+                raise NotEnoughDataError(
+                    f"two_tower.feature_layout gives the {tower} tower no feature of any width",
+                    "load reviews and a catalogue, then run dbt build",
+                )
+        return cls(layout_hash, input_schema_version, tuple(blocks["user"]), tuple(blocks["item"]))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Layout:
+        """Undo :meth:`to_dict`."""
+        return cls(
+            layout_hash=data["layout_hash"],
+            input_schema_version=data["input_schema_version"],
+            user=tuple(Block(**block) for block in data["user"]),
+            item=tuple(Block(**block) for block in data["item"]),
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Layout:
+        """Read a run's ``layout.json``.
+
+        Raises:
+            InputError: there is no such file, or it is no layout.
+        """
+        try:
+            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is no layout: {error}", "train a model anew") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, as ``layout.json`` and ``model_meta.json`` hold them."""
+        return {
+            "layout_hash": self.layout_hash,
+            "input_schema_version": self.input_schema_version,
+            "user": [asdict(block) for block in self.user],
+            "item": [asdict(block) for block in self.item],
+        }
+
+    def write(self, path: Path) -> None:
+        """Write ``layout.json``."""
+        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=2)
+        path.write_text(text + "\n", encoding="utf-8")
+
+    def without(self, kinds: Iterable[Kind]) -> Layout:
+        """Return the layout of a model that takes no feature of these kinds."""
+        gone = frozenset(kinds)
+        rows = [
+            {**asdict(block), "tower": tower, "position": position}
+            for tower in TOWERS
+            for position, block in enumerate(self.blocks(tower))
+            if block.kind not in gone
+        ]
+        return Layout.from_rows(rows, self.layout_hash, self.input_schema_version)
+
+    def blocks(self, tower: Tower) -> tuple[Block, ...]:
+        """Return the tower's blocks in the order of their offsets."""
+        return self.user if tower == "user" else self.item
+
+    def feature_dim(self, tower: Tower) -> int:
+        """Return the width of the tower's flat vector."""
+        return sum(block.width for block in self.blocks(tower))
+
+    def vocab_sizes(self) -> dict[str, int]:
+        """Return the size of each vocabulary as this model knows it."""
+        blocks = (*self.user, *self.item)
+        return {b.vocabulary: b.width for b in blocks if b.vocabulary is not None}
+
+    def slots(
+        self,
+        tower: Tower,
+        feature_ids: NDArray[Any],
+        indices: NDArray[Any],
+        values: NDArray[Any],
+        offsets: NDArray[Any],
+    ) -> Slots:
+        """Turn rows of ``(feature_id, index, value)`` into rows of the flat vector.
+
+        Left out: features this model does not know, and indices its vocabularies lacked.
+
+        Args:
+            tower: whose rows they are.
+            feature_ids: integers ``[slots]``.
+            indices: integers ``[slots]``, within the feature.
+            values: numbers ``[slots]``.
+            offsets: integers ``[rows + 1]``: row ``r`` is ``[offsets[r], offsets[r + 1])``.
+        """
+        known = self._known[tower]
+        ids = np.asarray(feature_ids, dtype=np.int64)
+        ids = np.where((ids >= 0) & (ids < known.shape[1] - 1), ids, -1)  # the last: width 0
+        places = np.asarray(indices, dtype=np.int64)
+        keep = (places >= 0) & (places < known[1, ids])
+        kept_before = np.zeros(len(ids) + 1, dtype=np.int64)
+        np.cumsum(keep, out=kept_before[1:])
+        return Slots(
+            positions=(known[0, ids] + places)[keep],
+            values=np.asarray(values, dtype=np.float32)[keep],
+            offsets=kept_before[np.asarray(offsets, dtype=np.int64)],
+        )
+
+    def dense(
+        self,
+        tower: Tower,
+        feature_ids: NDArray[Any],
+        indices: NDArray[Any],
+        values: NDArray[Any],
+        offsets: NDArray[Any],
+    ) -> NDArray[np.float32]:
+        """Return the flat vectors the ONNX model takes, float32 ``[rows, feature_dim]``."""
+        return self.densify(tower, self.slots(tower, feature_ids, indices, values, offsets))
+
+    def densify(self, tower: Tower, slots: Slots) -> NDArray[np.float32]:
+        """Return ``slots`` as float32 ``[rows, feature_dim]``."""
+        flat = np.zeros((len(slots), self.feature_dim(tower)), dtype=np.float32)
+        flat[slots.rows, slots.positions] = slots.values
+        return flat
+
+    @cached_property
+    def _known(self) -> dict[Tower, NDArray[np.int64]]:
+        """Offset and width by feature id, ``[2, ids + 1]``; the last column is the unknown one."""
+        found = {}
+        for tower in TOWERS:
+            blocks = self.blocks(tower)
+            known = np.zeros((2, max((b.feature_id for b in blocks), default=-1) + 2), np.int64)
+            for block in blocks:
+                known[:, block.feature_id] = block.offset, block.width
+            found[tower] = known
+        return found
+
+
+def ragged(
+    offsets: NDArray[Any], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where the elements of some ragged rows are, and the offsets of the rows taken.
+
+    Args:
+        offsets: integers ``[all rows + 1]``: row ``r`` has elements ``offsets[r]:offsets[r + 1]``.
+        rows: row numbers ``[n]``.
+    """
+    starts = offsets[rows].astype(np.int64)
+    lengths = offsets[rows + 1] - starts
+    taken = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=taken[1:])
+    return np.repeat(starts - taken[:-1], lengths) + np.arange(taken[-1]), taken
+
+
+def read_layout(warehouse: Warehouse) -> Layout:
+    """Freeze the layout that the database has now.
+
+    Raises:
+        NotEnoughDataError: the tables are missing or empty.
+    """
+    schema = warehouse.schema
+    for table in ("feature_layout", "feature_layout_versions"):
+        if not warehouse.relation_exists(schema, table):
+            raise NotEnoughDataError(f"{schema}.{table} does not exist", "run dbt build first")
+    rows = warehouse.fetch(
+        "select feature_id, tower, feature, kind, position, vocabulary, width"
+        f" from {schema}.feature_layout"
+    )
+    versions = warehouse.fetch(
+        "select versions.input_schema_version, versions.layout_hash"
+        f" from {schema}.feature_layout_versions as versions"
+        f" where versions.layout_hash = (select max(layout_hash) from {schema}.feature_layout)"
+    )
+    if not rows or not versions:
+        raise NotEnoughDataError(f"{schema}.feature_layout is empty", "run dbt build first")
+    current = versions[0]
+    return Layout.from_rows(rows, str(current["layout_hash"]), int(current["input_schema_version"]))
+
+
+def _check(row: Mapping[str, Any], seen: set[int]) -> None:
+    """Refuse a row that no model could be built on."""
+    where = f"two_tower.feature_layout, feature {row['feature']!r}"
+    if row["tower"] not in TOWERS:
+        raise InputError(f"{where}: tower {row['tower']!r}", f"one of {', '.join(TOWERS)}")
+    if row["kind"] not in KINDS:
+        raise InputError(f"{where}: kind {row['kind']!r}", f"one of {', '.join(KINDS)}")
+    if int(row["feature_id"]) < 0 or int(row["feature_id"]) in seen:
+        raise InputError(
+            f"{where}: feature_id {row['feature_id']} is taken or negative", "give it a new one"
+        )
+    if int(row["width"]) < 0:
+        raise InputError(f"{where}: width {row['width']}", "a width is 0 or more")
+    seen.add(int(row["feature_id"]))

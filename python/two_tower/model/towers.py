@@ -1,0 +1,318 @@
+"""The two towers: a linear layer over a user's or a video's slots, then L2.
+
+Multi-hot and history blocks are divided by their row's norm inside the model, so that features stay
+0/1 outside while a user with a thousand likes and one with three train alike. A history of which
+little is known says less, and what is true of everybody more: its norm is that of the row and
+``shrinkage`` reviews of which nothing is known.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from two_tower.core.errors import InputError
+from two_tower.database.ddl import DIM
+from two_tower.model.layout import NORMALISED_KINDS, TOWERS, Layout, Slots, Tower
+
+# Below this a vector counts as zero, and is not divided by its norm.
+TINY = 1e-12
+FORMAT = 1
+# Reviews of which nothing is known that each history's norm has beside its own. A file that does
+# not say how many was written before there were any.
+SHRINKAGE = 4.0
+
+
+class Bags:
+    """Rows of slots as a tower weighs them, kept where the same rows are encoded at every step.
+
+    Args:
+        slots: the rows.
+        values: each slot's value by the norm of its block, float32 ``[slots]``.
+        width: of the flat vector.
+    """
+
+    def __init__(self, slots: Slots, values: NDArray[np.float32], width: int) -> None:
+        self.there = (slots.positions, values, slots.offsets)
+        self.shape = (len(slots), width)
+
+    @cached_property
+    def back(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """The transposed rows."""
+        positions, values, offsets = self.there
+        matrix = csr_array((values, positions, offsets), shape=self.shape).tocsc()
+        return matrix.indices, matrix.data, matrix.indptr
+
+
+class SlotSum(torch.autograd.Function):
+    """Sum of the weight rows that sparse rows name: an embedding bag with a faster way back.
+
+    The gradient of the weights is the transposed sparse matrix times the gradient of the sums:
+    an embedding bag again, a bag a weight. Torch's own way back takes many times as long. Each bag
+    is added in a fixed order, so that a seed gives the same model bit by bit.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, bags: Bags) -> Tensor:
+        """Return ``[rows, width]``."""
+        ctx.bags = bags
+        return _sums(weight, bags.there)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the weights, ``[feature_dim, width]``; nothing else has one."""
+        return _sums(gradients[0].contiguous(), ctx.bags.back), None
+
+
+def _sums(weight: Tensor, bags: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]) -> Tensor:
+    positions, values, offsets = map(torch.from_numpy, bags)
+    return functional.embedding_bag(
+        positions,
+        weight,
+        offsets,
+        mode="sum",
+        per_sample_weights=values,
+        include_last_offset=True,
+    )
+
+
+class Unit(torch.autograd.Function):
+    """Each row by its length, with a way back of three passes; that of torch's operators has ten.
+
+    ``d(v/|v|) = (g - u (u . g)) / |v|`` with ``u = v/|v|``.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor) -> Tensor:
+        """Return ``[rows, width]``."""
+        lengths = length(vectors)
+        unit = vectors / lengths
+        ctx.save_for_backward(unit, lengths)
+        return unit
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Return the gradient of the vectors."""
+        unit, lengths = ctx.saved_tensors
+        gradient = gradients[0]
+        along = (unit * gradient).sum(1, keepdim=True)
+        return torch.addcmul(gradient, unit, along, value=-1).div_(lengths)
+
+
+class SparseTower(nn.Module):
+    """One tower over slots: an embedding bag, a bias, and with ``hidden`` a second layer."""
+
+    def __init__(
+        self, layout: Layout, tower: Tower, dim: int, hidden: int, shrinkage: float, seed: int
+    ) -> None:
+        super().__init__()
+        width = hidden or dim
+        blocks = layout.blocks(tower)
+        rng = torch.Generator().manual_seed(seed)
+        rows = layout.feature_dim(tower)
+        self.weight = nn.Parameter(torch.empty(rows, width).normal_(std=0.1, generator=rng))
+        # Never all zero: a row without any slot still has a direction.
+        self.bias = nn.Parameter(torch.empty(width).normal_(std=0.01, generator=rng))
+        self.output: nn.Module = nn.Identity()
+        if hidden:
+            self.output = nn.Linear(hidden, dim)
+            nn.init.xavier_uniform_(self.output.weight, generator=rng)
+            nn.init.zeros_(self.output.bias)
+        self.block_of = np.repeat(np.arange(len(blocks)), [block.width for block in blocks])
+        self.is_normalised = np.array([block.kind in NORMALISED_KINDS for block in blocks])
+        # What the square of a block's norm has beside the squares of its slots.
+        self.added = np.array([shrinkage * (block.kind == "history") for block in blocks])
+
+    def forward(self, bags: Bags) -> Tensor:
+        """Return unit vectors, float32 ``[rows, dim]``."""
+        summed = SlotSum.apply(self.weight, bags)
+        unit: Tensor = Unit.apply(finish(summed, self.bias, self.output))
+        return unit
+
+    def bags(self, slots: Slots) -> Bags:
+        """Return rows as this tower weighs them."""
+        return Bags(slots, self.scaled(slots), len(self.weight))
+
+    def scaled(self, slots: Slots) -> NDArray[np.float32]:
+        """Return each slot's value by the norm of its block in its row, float32 ``[slots]``."""
+        blocks = len(self.is_normalised)
+        block = self.block_of[slots.positions]
+        cells = slots.rows * blocks + block
+        squares = np.bincount(cells, slots.values**2, minlength=len(slots) * blocks)
+        squares = squares + np.tile(self.added, len(slots))
+        inverse = 1 / np.sqrt(np.where(squares > 0, squares, 1))
+        factors = np.where(self.is_normalised[block], inverse[cells], 1)
+        return np.asarray(slots.values * factors, dtype=np.float32)
+
+
+class DenseTower(nn.Module):
+    """The same tower over flat vectors, a matrix a block: plain operators that ONNX knows."""
+
+    def __init__(self, layout: Layout, tower: Tower, sparse: SparseTower) -> None:
+        super().__init__()
+        both = zip(layout.blocks(tower), sparse.added.tolist(), strict=True)
+        self.blocks = [(block, added) for block, added in both if block.width]
+        self.weights = nn.ParameterList(
+            sparse.weight[b.offset : b.offset + b.width].detach().clone() for b, _ in self.blocks
+        )
+        self.bias = nn.Parameter(sparse.bias.detach().clone())
+        self.output = copy.deepcopy(sparse.output)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return unit vectors ``[batch, dim]`` of float32 ``[batch, feature_dim]``."""
+        summed = torch.zeros_like(self.bias)
+        for (block, added), weight in zip(self.blocks, self.weights, strict=True):
+            part = features[:, block.offset : block.offset + block.width]
+            product = part @ weight
+            if block.kind in NORMALISED_KINDS:
+                squares = (part * part).sum(1, keepdim=True) + added
+                product = product / squares.sqrt().clamp_min(TINY)
+            summed = summed + product
+        vectors = finish(summed, self.bias, self.output)
+        return vectors / length(vectors)
+
+
+class DenseTowers(nn.Module):
+    """Both towers over flat vectors: the module that is exported."""
+
+    def __init__(self, user: DenseTower, item: DenseTower) -> None:
+        super().__init__()
+        self.user = user
+        self.item = item
+
+    def forward(self, user_features: Tensor, item_features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``(user_embedding, item_embedding)``; the two batches are independent."""
+        return self.user(user_features), self.item(item_features)
+
+
+class Towers(nn.Module):
+    """The model: a user tower and an item tower into one space, compared by cosine.
+
+    Args:
+        layout: the frozen layout; kept as ``self.layout``.
+        dim: width of the embeddings.
+        hidden: width of a hidden layer with ReLU; 0 (the default) for linear towers.
+        seed: of the first weights; the global random state is left alone.
+        shrinkage: reviews of which nothing is known that each history's norm has beside its own.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        dim: int = DIM,
+        hidden: int = 0,
+        seed: int = 0,
+        shrinkage: float = SHRINKAGE,
+    ) -> None:
+        super().__init__()
+        self.shrinkage = shrinkage
+        self.layout = layout
+        self.dim = dim
+        self.hidden = hidden
+        self.towers = nn.ModuleDict(
+            {
+                tower: SparseTower(
+                    layout, tower, dim, hidden, shrinkage, seed * len(TOWERS) + number
+                )
+                for number, tower in enumerate(TOWERS)
+            }
+        )
+
+    def forward_sparse(self, tower: Tower, slots: Slots) -> Tensor:
+        """Return the unit vectors of sparse rows, float32 ``[rows, dim]``."""
+        sparse = self.towers[tower]
+        vectors: Tensor = sparse(sparse.bags(slots))
+        return vectors
+
+    def dense_module(self) -> DenseTowers:
+        """Return a copy of the towers over flat vectors, in evaluation mode."""
+        pair = []
+        for tower in TOWERS:
+            sparse = self.towers[tower]
+            assert isinstance(sparse, SparseTower)
+            pair.append(DenseTower(self.layout, tower, sparse))
+        both = DenseTowers(*pair)
+        both.eval()
+        return both
+
+    def payload(self) -> dict[str, Any]:
+        """Return tensors and primitives that :meth:`from_payload` rebuilds the towers from."""
+        return {
+            "format": FORMAT,
+            "dim": self.dim,
+            "hidden": self.hidden,
+            "shrinkage": self.shrinkage,
+            "layout": self.layout.to_dict(),
+            "state": self.state_dict(),
+        }
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> Towers:
+        """Rebuild towers, in evaluation mode.
+
+        Raises:
+            InputError: the payload is of another format.
+        """
+        if payload.get("format") != FORMAT:
+            raise InputError(
+                f"towers of format {payload.get('format')!r}, this program reads {FORMAT}",
+                "train a model anew",
+            )
+        layout = Layout.from_dict(payload["layout"])
+        shrinkage = float(payload.get("shrinkage", 0.0))
+        towers = cls(layout, int(payload["dim"]), int(payload["hidden"]), shrinkage=shrinkage)
+        towers.load_state_dict(payload["state"])
+        towers.eval()
+        return towers
+
+
+def weigher(layout: Layout, tower: Tower) -> SparseTower:
+    """Return a tower for how it weighs slots alone: its weights mean nothing."""
+    found = Towers(layout, dim=1).towers[tower]
+    assert isinstance(found, SparseTower)
+    return found
+
+
+def finish(summed: Tensor, bias: Tensor, output: nn.Module) -> Tensor:
+    """Return ``summed`` with the bias, through the second layer if there is one."""
+    vectors = summed + bias
+    if not isinstance(output, nn.Identity):
+        vectors = output(functional.relu(vectors))
+    return vectors
+
+
+def length(vectors: Tensor) -> Tensor:
+    """Return the length of each row, ``[rows, 1]``; never zero."""
+    # Clamped under the root: the root of zero has no gradient.
+    return (vectors * vectors).sum(1, keepdim=True).clamp_min(TINY * TINY).sqrt()
+
+
+def save_towers(path: Path, towers: Towers) -> None:
+    """Write ``towers.pt``: it opens with ``torch.load(weights_only=True)``."""
+    torch.save(towers.payload(), path)
+
+
+def load_towers(path: Path) -> Towers:
+    """Read ``towers.pt``, in evaluation mode.
+
+    Raises:
+        InputError: there is no such file, or it holds more than tensors and primitives.
+    """
+    try:
+        payload = torch.load(path, weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path} is no towers file: {error}", "train a model anew") from error
+    return Towers.from_payload(payload)

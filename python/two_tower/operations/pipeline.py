@@ -1,0 +1,259 @@
+"""The whole way in steps. ``two-tower run`` and the Prefect flows walk the same lists.
+
+Each step takes the settings and the version of the model it works on (``None`` until training has
+made one) and returns a summary that is plain JSON. Every step can be done again: it is, for a
+while, when a server does not answer, and a run that was cut short begins where its outputs end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from two_tower.core.settings import Settings
+from two_tower.database import dbt, locks
+from two_tower.database.warehouse import open_warehouse
+from two_tower.operations import doctor, retries, run_history, step_cache
+
+logger = logging.getLogger("two_tower")
+
+Summary = dict[str, Any]
+Do = Callable[[str, Settings, str | None], Summary]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step.
+
+    Attributes:
+        name: for programs.
+        title: for people.
+        run: does it.
+        locks: what must not be done beside it.
+        is_repeatable: whether it is done again where a server did not answer.
+    """
+
+    name: str
+    title: str
+    run: Callable[[Settings, str | None], Summary]
+    locks: tuple[locks.Name, ...] = (locks.RUN,)
+    is_repeatable: bool = True
+
+
+def plain(result: Any) -> Summary:
+    """Return a result dataclass as JSON-able values."""
+    text = json.dumps(dataclasses.asdict(result), default=_jsonable)
+    values: Summary = json.loads(text)
+    return values
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, Path) else value.item()
+
+
+def load(settings: Settings, version: str | None) -> Summary:
+    """Load new and changed review files and the catalogue."""
+    from two_tower.data.load import load as load_files
+    from two_tower.database import ddl
+
+    with open_warehouse(settings) as warehouse:
+        ddl.ensure_all(warehouse)
+        return plain(load_files(settings, warehouse))
+
+
+def build(settings: Settings, version: str | None) -> Summary:
+    """Build and test data and features with dbt.
+
+    Unit tests are left out: they test the SQL, which `make test` has done, and not the data.
+    """
+    arguments = ["--exclude-resource-type", "unit_test"]
+    if settings.as_of is not None:
+        arguments += ["--vars", json.dumps({"as_of": settings.as_of.isoformat()})]
+    return plain(dbt.run(settings, "build", *arguments))
+
+
+def train(settings: Settings, version: str | None) -> Summary:
+    """Train a model, unless there is one of the same rows; its version is in the summary."""
+    from two_tower.training.train import train as train_towers
+
+    return plain(train_towers(settings, settings.train, reuse=True))
+
+
+def evaluate(settings: Settings, version: str | None) -> Summary:
+    """Measure the model on the held-out reviews, beside the baselines."""
+    from two_tower.evaluation.evaluate import evaluate as evaluate_towers
+
+    return plain(evaluate_towers(settings, version))
+
+
+def export(settings: Settings, version: str | None) -> Summary:
+    """Export ONNX and the feature files, and publish them in the registry."""
+    from two_tower.artifacts.export import export as export_towers
+
+    return plain(export_towers(settings, version))
+
+
+def embed(settings: Settings, version: str | None) -> Summary:
+    """Embed every user and video into the landing tables."""
+    from two_tower.serving.embed import embed as embed_all
+
+    return plain(embed_all(settings, version))
+
+
+def release(settings: Settings, version: str | None) -> Summary:
+    """Audit the landed vectors and, if they pass, release them."""
+    from two_tower.serving.release import release as release_landed
+
+    return plain(release_landed(settings))
+
+
+def refresh(settings: Settings, version: str | None) -> Summary:
+    """Embed what is new or changed with the serving model, into the served tables."""
+    from two_tower.serving.refresh import refresh as refresh_served
+
+    return plain(refresh_served(settings))
+
+
+def rollback(settings: Settings, version: str | None) -> Summary:
+    """Serve the release before again, or a version of the registry."""
+    from two_tower.serving.release import rollback as roll_back
+
+    return plain(roll_back(settings, version))
+
+
+BOTH = (locks.RUN, locks.SERVING)
+STEPS = (
+    Step("load", "Load the review files and the catalogue", load),
+    Step("build", "Build and test data and features (dbt build)", build),
+    Step("train", "Train the towers", train),
+    Step("evaluate", "Evaluate on held-out reviews", evaluate),
+    Step("export", "Export ONNX and publish the artifacts", export, BOTH),
+    Step("embed", "Embed every user and video", embed),
+    Step("release", "Audit and release the vectors", release, BOTH),
+)
+DAILY_STEPS = (
+    *STEPS[:2],
+    Step("refresh", "Embed what is new with the serving model", refresh, BOTH),
+)
+ROLLBACK_STEPS = (
+    Step("rollback", "Put the previous release back", rollback, (locks.SERVING,), False),
+)
+
+
+def find_step(name: str) -> Step:
+    """Return a step by its name."""
+    every = (*STEPS, *DAILY_STEPS, *ROLLBACK_STEPS)
+    return next(step for step in every if step.name == name)
+
+
+def run_step(
+    name: str, settings: Settings, version: str | None = None, in_run: bool = False
+) -> Summary:
+    """Run one step by name; its summary also holds ``seconds``.
+
+    Args:
+        name: the step's.
+        settings: the project.
+        version: the model's.
+        in_run: as a part of a run. Where the step was finished on the same inputs and its outputs
+            are there, what it returned is returned, with ``reused``; where a server does not
+            answer, it is tried again. A step by itself is done, and its error shown, at once.
+
+    Raises:
+        BusyError: another process does what must not be done beside it.
+        UnavailableError: a server did not answer, in a run for ``settings.retry_seconds``.
+    """
+    step = find_step(name)
+    started = time.perf_counter()
+    if not in_run:
+        doctor.preflight(settings, [name])
+
+    def attempt() -> Summary:
+        with locks.held(settings, *step.locks):
+            inputs = step_cache.inputs_of(settings, name, version)
+            found = step_cache.find(settings, name, version, inputs) if in_run else None
+            if found is not None:
+                return found | {"reused": True}
+            if inputs is not None:
+                step_cache.forget(settings, [name])
+            summary = step.run(settings, version)
+            step_cache.record(settings, name, inputs, summary)
+            return summary
+
+    patience = settings.retry_seconds if in_run and step.is_repeatable else 0
+    summary = retries.call(name, attempt, patience)
+    summary = {**summary, "seconds": round(time.perf_counter() - started, 2)}
+    logger.info("%s done", name, extra={"step": name, "summary": summary})
+    return summary
+
+
+def run(
+    settings: Settings,
+    do: Do,
+    summaries: dict[str, Summary],
+    steps: Sequence[Step] = STEPS,
+    version: str | None = None,
+    first: Callable[[], object] | None = None,
+) -> str | None:
+    """Walk some steps, alone on this database, once it is sure that they have what they need.
+
+    Args:
+        settings: the project.
+        do: runs one step: its name, the settings, the version.
+        summaries: is filled with what each step returned, by its name.
+        steps: by default the whole way.
+        version: of the model that the first step works on.
+        first: is called before the first step, where the lock of a run is held.
+
+    Returns:
+        The version of the model.
+
+    Raises:
+        InputError: something has to be mended first, see :mod:`doctor`; nothing was written.
+        BusyError: another run is under way; nothing was written.
+    """
+    title = " to ".join(dict.fromkeys([steps[0].name, steps[-1].name]))
+    with alone(settings, steps) as is_alone:
+        if is_alone and first is not None:
+            first()
+        with run_history.recorded(settings, title, summaries, is_alone):
+            for step in steps:
+                summaries[step.name] = do(step.name, settings, version)
+                version = summaries[step.name].get("version", version)
+    return version
+
+
+@contextmanager
+def alone(settings: Settings, steps: Sequence[Step]) -> Iterator[bool]:
+    """Hold the lock of a run, unless no step needs it; what does not answer is waited for.
+
+    Yields:
+        whether the lock is held. A rollback goes without: a run may be at work beside it.
+
+    Raises:
+        InputError: something that the steps depend on has to be mended first.
+        BusyError: another run is under way.
+    """
+    names = [locks.RUN] if any(locks.RUN in step.locks for step in steps) else []
+    with ExitStack() as stack:
+        retries.call(
+            "what a run needs",
+            lambda: doctor.preflight(settings, [step.name for step in steps]),
+            settings.retry_seconds,
+        )
+        retries.call(
+            "the lock of a run",
+            lambda: stack.enter_context(locks.held(settings, *names)),
+            settings.retry_seconds,
+        )
+        yield bool(names)

@@ -1,0 +1,115 @@
+"""What became of each run, also of one that failed: ``two_tower.pipeline_runs``, a row a run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+
+from two_tower.core.errors import GateError, NotEnoughDataError, TwoTowerError
+from two_tower.core.settings import Settings
+from two_tower.database import ddl
+from two_tower.database.warehouse import Warehouse, open_warehouse
+from two_tower.operations import retries
+
+logger = logging.getLogger(__name__)
+
+TABLE = """
+create table if not exists two_tower.pipeline_runs (
+    run_id text primary key, steps text not null, started_at timestamp not null,
+    ended_at timestamp, state text not null, version text, message text
+)"""
+RUNNING, DONE, CUT_SHORT = "running", "done", "cut short"
+REFUSED, SHORT_OF_DATA, STOPPED, FAILED = "refused", "not enough data", "stopped", "failed"
+STATES = (RUNNING, DONE, REFUSED, SHORT_OF_DATA, STOPPED, FAILED, CUT_SHORT)
+
+
+@contextmanager
+def recorded(
+    settings: Settings, steps: str, summaries: Mapping[str, Mapping[str, Any]], is_alone: bool
+) -> Iterator[None]:
+    """Record a run: that it began, and how it ended.
+
+    Args:
+        settings: the project.
+        steps: what it does, for people.
+        summaries: what its steps returned so far, by name.
+        is_alone: whether the lock of a run is held. Whatever else says to be running is then dead.
+    """
+    run_id = uuid4().hex
+    retries.call(
+        "the record of a run",
+        lambda: _begin(settings, run_id, steps, is_alone),
+        settings.retry_seconds,
+    )
+    state, message = DONE, None
+    try:
+        yield
+    except BaseException as error:
+        state, message = _state(error), str(error) or None
+        raise
+    finally:
+        version = next((s["version"] for s in summaries.values() if s.get("version")), None)
+        _end(settings, run_id, state, version, message)
+
+
+def last_runs(warehouse: Warehouse, count: int) -> list[str]:
+    """Return the newest runs, a line each."""
+    if not warehouse.relation_exists("two_tower", "pipeline_runs"):
+        return []
+    rows = warehouse.fetch(
+        "select started_at, steps, state, version, message from two_tower.pipeline_runs"
+        f" order by started_at desc, run_id limit {count}"
+    )
+    return [
+        f"{row['started_at']:%Y-%m-%d %H:%M} {row['steps']}: {row['state']}"
+        + (f", model {row['version']}" if row["version"] else "")
+        + (f", {row['message'].splitlines()[0]}" if row["message"] else "")
+        for row in rows
+    ]
+
+
+def _begin(settings: Settings, run_id: str, steps: str, is_alone: bool) -> None:
+    with open_warehouse(settings) as warehouse, warehouse.transaction():
+        ddl.ensure_schema(warehouse, "two_tower")
+        warehouse.execute(TABLE)
+        if is_alone:
+            warehouse.execute(
+                "update two_tower.pipeline_runs set state = ? where state = ?", (CUT_SHORT, RUNNING)
+            )
+        warehouse.execute(
+            "insert into two_tower.pipeline_runs values (?, ?, ?, null, ?, null, null)",
+            (run_id, steps, _now(), RUNNING),
+        )
+
+
+def _state(error: BaseException) -> str:
+    if isinstance(error, GateError):
+        return REFUSED
+    if isinstance(error, NotEnoughDataError):
+        return SHORT_OF_DATA
+    return STOPPED if isinstance(error, KeyboardInterrupt) else FAILED
+
+
+def _end(
+    settings: Settings, run_id: str, state: str, version: str | None, message: str | None
+) -> None:
+    """Say how a run ended; a database that is away does not hide why it did."""
+    try:
+        with open_warehouse(settings) as warehouse:
+            warehouse.execute(
+                "update two_tower.pipeline_runs set ended_at = ?, state = ?, version = ?,"
+                " message = ? where run_id = ?",
+                (_now(), state, version, message, run_id),
+            )
+    except (TwoTowerError, psycopg.Error) as error:
+        logger.warning("the end of the run is not recorded: %s", error)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -1,0 +1,159 @@
+"""What the steps of a run have done, by the content they did it for: where a next run begins.
+
+A row a step in ``two_tower.finished_steps``: a checksum of what the step depends on, and its
+summary. A step whose row has the checksum of now, and whose outputs are there, need not be done
+again. A dbt command typed by hand removes the rows (macro ``forget_finished_steps``): what it built
+is not known here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from two_tower.artifacts.registry import Registry
+from two_tower.artifacts.runs import package_checksum
+from two_tower.core.settings import Settings
+from two_tower.database import ddl
+from two_tower.database.warehouse import Warehouse, open_warehouse
+from two_tower.operations import setup as project
+
+TABLE = """
+create table if not exists two_tower.finished_steps (
+    step text primary key, inputs text not null, summary text not null,
+    finished_at timestamp not null
+)"""
+# The order of the steps that are looked up here. Training compares the rows themselves, and load
+# and release compare with what is in the tables.
+STEPS = ("build", "evaluate", "export", "embed")
+
+
+def inputs_of(settings: Settings, step: str, version: str | None) -> str | None:
+    """Return the checksum of what a step depends on; None where the step is not looked up here."""
+    # The app's own tables change without a file to compare.
+    if step not in STEPS or project.catalogue_schema(settings) != "raw":
+        return None
+    with open_warehouse(settings) as warehouse:
+        if not warehouse.relation_exists("raw", "review_files"):
+            return None
+        data = [
+            warehouse.fetch("select file, sha256 from raw.review_files order by file"),
+            warehouse.fetch("select file, sha256 from raw.catalogue_files order by file"),
+            # Rows may have been removed from a file that was loaded.
+            warehouse.fetch("select count(*) as n from raw.reviews"),
+        ]
+    kept = ("target", "schema_name", "registry_url", "runs_dir")
+    parts = [
+        step,
+        version if step != "build" else None,
+        str(settings.as_of),
+        {name: str(getattr(settings, name)) for name in kept},
+        data,
+        _code(settings),
+    ]
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
+
+
+def find(
+    settings: Settings, step: str, version: str | None, inputs: str | None
+) -> dict[str, Any] | None:
+    """Return the summary of a step that was finished on these inputs, if its outputs are there."""
+    if inputs is None:
+        return None
+    with open_warehouse(settings) as warehouse:
+        _ensure(warehouse)
+        rows = warehouse.fetch(
+            "select summary from two_tower.finished_steps where step = ? and inputs = ?",
+            (step, inputs),
+        )
+        if not rows or not OUTPUTS[step](settings, warehouse, version):
+            return None
+    summary: dict[str, Any] = json.loads(rows[0]["summary"])
+    return summary
+
+
+def forget(settings: Settings, steps: Iterable[str]) -> None:
+    """Forget that these steps are finished: they are about to begin, or their outputs changed."""
+    with open_warehouse(settings) as warehouse:
+        _ensure(warehouse)
+        for step in steps:
+            warehouse.execute("delete from two_tower.finished_steps where step = ?", (step,))
+
+
+def record(settings: Settings, step: str, inputs: str | None, summary: dict[str, Any]) -> None:
+    """Remember a finished step."""
+    if inputs is None:
+        return
+    with open_warehouse(settings) as warehouse, warehouse.transaction():
+        warehouse.execute("delete from two_tower.finished_steps where step = ?", (step,))
+        warehouse.execute(
+            "insert into two_tower.finished_steps values (?, ?, ?, ?)",
+            (step, inputs, json.dumps(summary), datetime.now(UTC).replace(tzinfo=None)),
+        )
+
+
+def _ensure(warehouse: Warehouse) -> None:
+    ddl.ensure_schema(warehouse, "two_tower")
+    warehouse.execute(TABLE)
+
+
+def _is_built(settings: Settings, warehouse: Warehouse, version: str | None) -> bool:
+    names = ("training_users", "user_feature_slots", "item_feature_slots", "evaluation_users")
+    return all(warehouse.relation_exists(settings.schema_name, name) for name in names)
+
+
+def _is_evaluated(settings: Settings, warehouse: Warehouse, version: str | None) -> bool:
+    run = settings.path(settings.runs_dir) / str(version)
+    found = warehouse.fetch(
+        "select serving_version from two_tower.evaluation_runs where run_id = ?", (version,)
+    )
+    # A model is measured beside the one that serves, which may be another since.
+    if found and warehouse.relation_exists("two_tower", "model_releases"):
+        rows = warehouse.fetch(
+            "select version from two_tower.model_releases order by release_id desc limit 1"
+        )
+        if rows and rows[0]["version"] not in (version, found[0]["serving_version"]):
+            return False
+    return bool(found) and (run / "metrics.json").exists() and (run / "report.html").exists()
+
+
+def _is_exported(settings: Settings, warehouse: Warehouse, version: str | None) -> bool:
+    registry = Registry(settings)
+    return registry.latest_version() == version and registry.latest_is_whole()
+
+
+def _is_embedded(settings: Settings, warehouse: Warehouse, version: str | None) -> bool:
+    for tower, landing in (("user", "user_embeddings"), ("item", "video_embeddings")):
+        counts = warehouse.fetch(
+            "select count(*) as landed, count(*) filter (where version = ?) as ours,"
+            f" (select count(*) from two_tower.{tower}_feature_slots) as wanted"
+            f" from two_tower.{landing}_landing",
+            (version,),
+        )[0]
+        # A user of whom the model knows nothing has no vector.
+        least = 1 if tower == "user" else counts["wanted"]
+        if not least <= counts["landed"] == counts["ours"] <= counts["wanted"]:
+            return False
+    return True
+
+
+OUTPUTS: dict[str, Callable[[Settings, Warehouse, str | None], bool]] = {
+    "build": _is_built,
+    "evaluate": _is_evaluated,
+    "export": _is_exported,
+    "embed": _is_embedded,
+}
+
+
+def _code(settings: Settings) -> str:
+    """Return a checksum of the SQL and of this package."""
+    digest = hashlib.sha256()
+    project = settings.project_dir
+    files = [project / "dbt_project.yml", *(project / "models").rglob("*.*")]
+    files += [*(project / "macros").rglob("*.sql"), *(project / "tests/dbt").rglob("*.sql")]
+    for file in sorted(files):
+        digest.update(file.read_bytes())
+    return digest.hexdigest() + package_checksum()

@@ -1,0 +1,179 @@
+"""Between releases: the serving model embeds what is new or changed into the live tables.
+
+``two-tower refresh``. All users and videos are embedded anew; of the served vectors those are
+replaced that moved, what is new is added, and what is gone is removed, in one transaction. The
+centroids of an IVFFLAT index are those of the rows it was built on: when many are new since, it is
+built anew beside the old one, which readers go on using.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from two_tower.core.errors import GateError, NotEnoughDataError
+from two_tower.core.settings import Settings
+from two_tower.database import ddl
+from two_tower.database.warehouse import Warehouse, open_warehouse
+from two_tower.operations import step_cache
+from two_tower.serving.embed import embed
+
+PAIRS = (("user_embeddings", "user_id"), ("video_embeddings", "video_id"))
+# Cosine distance from which on a vector counts as changed: what a like moves, and not what the
+# passing of a day does.
+MOVED = 1e-3
+# A larger share of the served rows is not removed: rather than so many videos, files have gone.
+LARGEST_REMOVED_SHARE = 0.5
+# What building an index may take at least, as the release has it: macro index_memory.
+INDEX_MEMORY = "1GB"
+
+LOG = """
+create table if not exists two_tower.refreshes (
+    refreshed_at timestamp not null, release_id bigint not null, version text not null,
+    table_name text not null, rows_added bigint not null, rows_changed bigint not null,
+    rows_removed bigint not null, is_reindexed boolean not null
+)"""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a refresh did to one served table."""
+
+    added: int
+    changed: int
+    removed: int
+    is_reindexed: bool
+
+
+@dataclass(frozen=True)
+class RefreshResult:
+    """What was embedded, with which version, and what of it was new."""
+
+    version: str
+    users: Changes
+    videos: Changes
+    seconds: float
+
+
+def refresh(settings: Settings) -> RefreshResult:
+    """Bring the served vectors up to the features that dbt built last.
+
+    Raises:
+        NotEnoughDataError: nothing has been released, or there are no features.
+        GateError: the serving model was trained on other features, gives vectors that are not of
+            length 1, or most of what is served would be removed. What was serving is serving still.
+    """
+    started = time.perf_counter()
+    with open_warehouse(settings) as warehouse:
+        release_id, version = _serving(warehouse)
+    step_cache.forget(settings, ["embed"])  # its landing is about to be another's
+    embed(settings, version)
+    moment = datetime.now(UTC).replace(tzinfo=None)
+    with open_warehouse(settings) as warehouse:
+        warehouse.execute(LOG)
+        with warehouse.transaction():
+            counts = {base: _exchange(warehouse, base, key) for base, key in PAIRS}
+            for base, (added, changed, removed) in counts.items():
+                warehouse.execute(
+                    "insert into two_tower.refreshes values (?, ?, ?, ?, ?, ?, ?, false)",
+                    (moment, release_id, version, base, added, changed, removed),
+                )
+        users, videos = (
+            Changes(*counts[base], _reindex_if_due(warehouse, base, release_id, settings))
+            for base, _ in PAIRS
+        )
+    return RefreshResult(version, users, videos, round(time.perf_counter() - started, 2))
+
+
+def _serving(warehouse: Warehouse) -> tuple[int, str]:
+    rows = []
+    if warehouse.relation_exists("two_tower", "model_releases"):
+        rows = warehouse.fetch(
+            "select release_id, version from two_tower.model_releases"
+            " order by release_id desc limit 1"
+        )
+    if not rows:
+        raise NotEnoughDataError("nothing has been released yet", "two-tower run releases a model")
+    return int(rows[0]["release_id"]), str(rows[0]["version"])
+
+
+def _exchange(warehouse: Warehouse, base: str, key: str) -> tuple[int, int, int]:
+    """In the caller's transaction: make a served table what was landed; return how many rows."""
+    served, landed = f"public.{base}", f"two_tower.{base}_landing"
+    if warehouse.dialect == "postgres":
+        operator = f"operator({ddl.pgvector_schema(warehouse)}.<=>)"
+        distance = f"served.embedding {operator} landed.embedding"
+    else:
+        distance = "array_cosine_distance(served.embedding, landed.embedding)"
+    gone = f"not exists (select 1 from {landed} as landed where landed.{key} = served.{key})"
+    total, removed = warehouse.fetch(
+        f"select count(*) as total, count(*) filter (where {gone}) as gone from {served} as served"
+    )[0].values()
+    if removed > LARGEST_REMOVED_SHARE * total:
+        raise GateError(
+            f"{removed} of the {total} rows of {served} would be removed: nothing was changed",
+            "is the catalogue whole? if so many are gone indeed: two-tower run",
+        )
+    warehouse.execute(
+        f"create temporary table stale as select landed.{key}, served.{key} is null as is_new"
+        f" from {landed} as landed left join {served} as served on served.{key} = landed.{key}"
+        f" where served.{key} is null or {distance} > {MOVED}"
+    )
+    added, changed = warehouse.fetch(
+        "select count(*) filter (where is_new) as added, count(*) filter (where not is_new)"
+        " as changed from stale"
+    )[0].values()
+    warehouse.execute(
+        f"delete from {served} as served where {gone}"
+        f" or exists (select 1 from stale where stale.{key} = served.{key})"
+    )
+    warehouse.execute(
+        f"insert into {served} ({key}, embedding) select landed.{key}, landed.embedding"
+        f" from {landed} as landed join stale on stale.{key} = landed.{key}"
+    )
+    warehouse.execute("drop table stale")
+    return int(added), int(changed), int(removed)
+
+
+def _reindex_if_due(warehouse: Warehouse, base: str, release_id: int, settings: Settings) -> bool:
+    """Build the index of a served table anew where too many of its rows came after it."""
+    index = f"idx_{base}_cosine"
+    if warehouse.dialect != "postgres":
+        return False
+    _drop_half_built(warehouse, index)
+    rows = warehouse.fetch(
+        "select coalesce(sum(rows_added + rows_changed), 0) as new_rows,"
+        f" (select count(*) from public.{base}) as total, to_regclass(?) is not null as is_there"
+        " from two_tower.refreshes where table_name = ? and release_id = ? and refreshed_at >"
+        " coalesce((select max(refreshed_at) from two_tower.refreshes"
+        "  where table_name = ? and release_id = ? and is_reindexed), '-infinity')",
+        (f"public.{index}", base, release_id, base, release_id),
+    )[0]
+    if not rows["is_there"] or rows["new_rows"] < settings.reindex_share * max(rows["total"], 1):
+        return False
+    warehouse.execute(
+        "select set_config('maintenance_work_mem', greatest("
+        "pg_size_bytes(current_setting('maintenance_work_mem')), pg_size_bytes(?)) / 1024 || 'kB',"
+        " false)",
+        (INDEX_MEMORY,),
+    )
+    warehouse.execute(f"reindex index concurrently public.{index}")
+    warehouse.execute(
+        "update two_tower.refreshes set is_reindexed = true where table_name = ?"
+        " and refreshed_at = (select max(refreshed_at) from two_tower.refreshes)",
+        (base,),
+    )
+    return True
+
+
+def _drop_half_built(warehouse: Warehouse, index: str) -> None:
+    """Drop what a rebuild that was cut short has left: it takes writes and answers nothing."""
+    left = warehouse.fetch(
+        "select c.oid::regclass::text as name from pg_index as i join pg_class as c"
+        " on c.oid = i.indexrelid where not i.indisvalid and c.relnamespace ="
+        " 'public'::regnamespace and starts_with(c.relname, ?)",
+        (f"{index}_cc",),
+    )
+    for row in left:
+        warehouse.execute(f"drop index concurrently if exists {row['name']}")

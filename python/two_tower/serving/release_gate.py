@@ -1,0 +1,147 @@
+"""The gate in front of a release: what SQL cannot see is checked here, and verdicts are read here.
+
+The verdict itself is dbt's: ``promotion_checks`` holds a row a check, and a test on it stops what
+is downstream. See ``models/serving/promotion_checks.sql``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from two_tower.artifacts.registry import Kind, Registry
+from two_tower.core.errors import GateError, InputError, TwoTowerError, UnavailableError
+from two_tower.core.settings import Settings
+from two_tower.database import ddl
+from two_tower.database.warehouse import Warehouse
+from two_tower.model.layout import TOWERS
+
+# Rows that both files answer for, with about so many slots each.
+ROWS, SLOTS = 257, 20
+
+
+@dataclass(frozen=True)
+class Check:
+    """A row of ``promotion_checks``.
+
+    Attributes:
+        attempt: of which release attempt.
+        version: the version that was to be released.
+        name: what was checked.
+        value: what was found; None where it could not be measured.
+        requirement: ``at least``, ``at most``, ``above`` or ``below``.
+        threshold: what it has to stand to so; None where there is nothing to compare with.
+        passed: the verdict.
+        note: why it passed whatever was found, or what is wrong.
+    """
+
+    attempt: int
+    version: str
+    name: str
+    value: float | None
+    requirement: str
+    threshold: float | None
+    passed: bool
+    note: str | None
+
+    def __str__(self) -> str:
+        if self.value is None or self.threshold is None:
+            return f"{self.name}: {self.note or 'not measured'}"
+        short = abs(self.value - self.threshold)
+        text = (
+            f"{self.name} is {self.value:.4g}, {self.requirement} {self.threshold:.4g} is required"
+            f" (short by {short:.2g})"
+        )
+        return f"{text}: {self.note}" if self.note else text
+
+
+def check_artifacts(settings: Settings, warehouse: Warehouse, version: str) -> None:
+    """Load the very bytes in the registry, let them answer, and write down what they said.
+
+    Raises:
+        UnavailableError: the registry did not answer.
+    """
+    damaged, parity, note = 0, None, ""
+    try:
+        parity = _parity(Registry(settings).read_version(version))
+    except UnavailableError:
+        raise
+    except TwoTowerError as error:
+        damaged, note = int(not isinstance(error, GateError)), str(error)
+    ddl.ensure_evaluation(warehouse)
+    now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+    with warehouse.transaction():
+        warehouse.execute("delete from two_tower.artifact_checks where version = ?", (version,))
+        for name, value, threshold in (
+            ("registry:damaged_files", damaged, 0.0),
+            ("registry:onnx_parity", parity, _tolerance()),
+        ):
+            warehouse.execute(
+                "insert into two_tower.artifact_checks"
+                " (version, checked_at, check_name, value, threshold, note)"
+                " values (?, ?, ?, ?, ?, ?)",
+                (version, now, name, value, threshold, note),
+            )
+
+
+def last_checks(warehouse: Warehouse) -> list[Check]:
+    """Return the rows of the newest attempt, failed ones first."""
+    if not warehouse.relation_exists("two_tower", "promotion_checks"):
+        return []
+    rows = warehouse.fetch(
+        "select attempt, version, check_name as name, value, requirement, threshold, passed, note"
+        " from two_tower.promotion_checks where attempt ="
+        " (select max(attempt) from two_tower.promotion_checks) order by passed, check_name"
+    )
+    return [Check(**row) for row in rows]
+
+
+def refusal(version: str, failed: list[Check]) -> GateError:
+    """Return the error that says which checks a version failed, and by how much."""
+    lines = "\n".join(f"  {check}" for check in failed)
+    return GateError(
+        f"version {version} was not released: it failed {len(failed)} of the promotion checks,"
+        f" what was serving is serving still\n{lines}",
+        "select * from two_tower.promotion_checks where version = "
+        f"'{version}' order by attempt desc, passed; the margins are dbt vars, gate_…",
+    )
+
+
+def _parity(files: Mapping[Kind, bytes]) -> float:
+    """Return the largest difference between the two files' answers to the same rows."""
+    from two_tower.model.onnx import check_parity
+    from two_tower.model.towers import load_towers
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pickle, onnx = folder / "model.pkl", folder / "model.onnx"
+        with gzip.open(io.BytesIO(files["pkl"])) as packed:
+            pickle.write_bytes(packed.read())
+        onnx.write_bytes(files["onnx"])
+        towers = load_towers(pickle)
+        rng = np.random.default_rng(0)
+        rows = [
+            (rng.random((ROWS, width)) < SLOTS / width).astype(np.float32)
+            for width in (towers.layout.feature_dim(tower) for tower in TOWERS)
+        ]
+        for part in rows:
+            part[:, 0] = 1  # a row of nothing has no direction
+        try:
+            return check_parity(onnx, towers.dense_module(), rows[0], rows[1])
+        except TwoTowerError:
+            raise
+        except Exception as error:  # whatever ONNX Runtime says of a file that it cannot read
+            raise InputError(f"the ONNX file of the registry does not load: {error}") from error
+
+
+def _tolerance() -> float:
+    from two_tower.model.onnx import TOLERANCE
+
+    return TOLERANCE

@@ -1,0 +1,80 @@
+"""Old versions leave the registry and the runs; what serves, or did before, never does."""
+
+from __future__ import annotations
+
+import shutil
+
+from two_tower.artifacts.registry import Registry
+from two_tower.core.settings import Settings
+from two_tower.database.warehouse import Warehouse
+from two_tower.training.checkpoint import VERSION
+
+# Where a run is put before it is removed: a kill leaves none that is half there.
+TRASH = ".removed"
+
+
+def prune(settings: Settings, warehouse: Warehouse) -> list[str]:
+    """Keep the newest ``keep_versions`` versions, the last two releases and the registry's latest.
+
+    Returns:
+        the versions that were removed, from the registry or the runs.
+
+    Raises:
+        UnavailableError: the registry did not answer.
+    """
+    registry = Registry(settings)
+    kept = _released(warehouse)
+    if latest := registry.latest_version():
+        kept.add(latest)
+    published = registry.versions()
+    removed = _too_old(registry.stored_versions(), published, kept, settings.keep_versions)
+    for version in removed:
+        registry.remove(version)
+    runs_dir = settings.path(settings.runs_dir)
+    runs = sorted(path.name for path in runs_dir.glob("*") if VERSION.fullmatch(path.name))
+    old_runs = _too_old(runs, runs, kept, settings.keep_versions)
+    shutil.rmtree(runs_dir / TRASH, ignore_errors=True)
+    for version in old_runs:
+        (runs_dir / TRASH).mkdir(exist_ok=True)
+        (runs_dir / version).rename(runs_dir / TRASH / version)
+    shutil.rmtree(runs_dir / TRASH, ignore_errors=True)
+    gone = sorted({*removed, *old_runs})
+    left = set(published) - set(removed)
+    for version in set(gone) - left:
+        warehouse.execute("delete from two_tower.evaluation_training where run_id = ?", (version,))
+    _prune_distributions(warehouse, left | kept)
+    return gone
+
+
+def _prune_distributions(warehouse: Warehouse, kept: set[str]) -> None:
+    """Let the distributions go of versions that can no longer be served: a row a token each."""
+    if not warehouse.relation_exists("two_tower", "released_distributions"):
+        return
+    rows = warehouse.fetch("select distinct version from two_tower.released_distributions")
+    for version in {str(row["version"]) for row in rows} - kept:
+        warehouse.execute(
+            "delete from two_tower.released_distributions where version = ?", (version,)
+        )
+
+
+def _released(warehouse: Warehouse) -> set[str]:
+    """Return the versions that are served and that a rollback would serve."""
+    if not warehouse.relation_exists("two_tower", "model_releases"):
+        return set()
+    rows = warehouse.fetch(
+        "select version from two_tower.model_releases order by release_id desc limit 2"
+    )
+    return {str(row["version"]) for row in rows}
+
+
+def _too_old(
+    versions: list[str], complete: list[str], kept: set[str], keep_versions: int
+) -> list[str]:
+    """Return what is older than the newest so many complete ones and not to be kept.
+
+    What is newer than they are, half written maybe by another process, stays.
+    """
+    if len(complete) <= keep_versions:
+        return []
+    oldest = sorted(complete)[-keep_versions]
+    return [version for version in versions if version < oldest and version not in kept]

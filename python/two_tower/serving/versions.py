@@ -1,0 +1,107 @@
+"""The versions there are: in the registry, served now or once, refused: ``two-tower releases``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from two_tower.artifacts.registry import Registry
+from two_tower.artifacts.storage import CorruptFileError
+from two_tower.core.settings import Settings
+from two_tower.database.warehouse import Warehouse, open_warehouse
+
+METRICS = ("ndcg@10", "recall@20")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of the model.
+
+    Attributes:
+        version: its name.
+        state: ``serving``, ``previous`` (what a rollback puts back at once), ``released`` once,
+            ``refused`` by the gate, or ``published`` and no more.
+        metrics: of all held-out users, when it was published.
+        released_at: when it was last released or rolled back to, UTC.
+        failed_checks: of its last attempt at a release.
+        is_in_registry: whether it can be put back.
+        is_latest: whether it is the registry's latest.
+        note: what is wrong with its description.
+    """
+
+    version: str
+    state: str
+    metrics: dict[str, float]
+    released_at: datetime | None
+    failed_checks: list[str]
+    is_in_registry: bool
+    is_latest: bool
+    note: str = ""
+
+
+def releases(settings: Settings) -> list[Version]:
+    """Return every version that is known, the newest first.
+
+    Raises:
+        UnavailableError: the database or the registry did not answer.
+    """
+    with open_warehouse(settings) as warehouse:
+        return read_releases(warehouse, Registry(settings))
+
+
+def read_releases(warehouse: Warehouse, registry: Registry) -> list[Version]:
+    """Return every version that the database or the registry knows, the newest first."""
+    history = _rows(
+        warehouse,
+        "model_releases",
+        "select version, released_at from two_tower.model_releases order by release_id desc",
+    )
+    refused = _rows(
+        warehouse,
+        "promotion_checks",
+        "select version, check_name from two_tower.promotion_checks as checks where not passed"
+        " and attempt = (select max(attempt) from two_tower.promotion_checks as others"
+        "  where others.version = checks.version) order by check_name",
+    )
+    published, latest = set(registry.versions()), registry.latest_version()
+    names = {str(row["version"]) for row in (*history, *refused)} | published
+    found = []
+    for name in sorted(names, reverse=True):
+        metrics, note = _described(registry, name) if name in published else ({}, "")
+        moments = [row["released_at"] for row in history if row["version"] == name]
+        failed = [str(row["check_name"]) for row in refused if row["version"] == name]
+        found.append(
+            Version(
+                version=name,
+                state=_state(name, [str(row["version"]) for row in history], failed),
+                metrics=metrics,
+                released_at=moments[0] if moments else None,
+                failed_checks=failed,
+                is_in_registry=name in published,
+                is_latest=name == latest,
+                note=note,
+            )
+        )
+    return found
+
+
+def _state(name: str, history: list[str], failed: list[str]) -> str:
+    for place, state in ((0, "serving"), (1, "previous")):
+        if history[place : place + 1] == [name]:
+            return state
+    if name in history:
+        return "released"
+    return "refused" if failed else "published"
+
+
+def _described(registry: Registry, version: str) -> tuple[dict[str, float], str]:
+    try:
+        metrics = registry.describe(version)["metrics"]
+    except CorruptFileError as error:
+        return {}, str(error)
+    return {name: metrics[name] for name in METRICS if metrics.get(name) is not None}, ""
+
+
+def _rows(warehouse: Warehouse, table: str, sql: str) -> list[dict[str, Any]]:
+    return warehouse.fetch(sql) if warehouse.relation_exists("two_tower", table) else []

@@ -1,0 +1,197 @@
+"""What the content of a video says about its vector: where a new one belongs among the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg, sparse
+
+from two_tower.model.layout import Layout
+from two_tower.model.towers import SparseTower
+from two_tower.training.data.dataset import Items
+from two_tower.training.experts.cholesky import factorised
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+# Systems of so many rows are factorised; larger ones would take too much room and time.
+MAX_FACTORISED = 2_000
+# Steps of the conjugate gradients at most, and the share of the first residual they end at.
+STEPS = 50
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Content:
+    """The videos' features but for who they are, in the form that the item tower weighs.
+
+    Attributes:
+        matrix: ``[items, item_feature_dim]``; numbers are centred and divided by their deviation.
+        centre: what was taken off each column, ``[item_feature_dim]``.
+        scale: what each column was divided by.
+        blocks: which columns belong to each block of tokens: ones, ``[item_feature_dim, blocks]``.
+    """
+
+    matrix: sparse.csr_array
+    centre: Floats
+    scale: Floats
+    blocks: sparse.csr_array
+
+
+def read_content(layout: Layout, items: Items, tower: SparseTower) -> Content:
+    """Return the content of the catalogue."""
+    width = layout.feature_dim("item")
+    values = tower.scaled(items.slots).astype(np.float64)
+    is_content = ~items.is_identity[items.slots.positions]
+    shape = (len(items), width)
+    matrix = sparse.csr_array(
+        (values[is_content], (items.slots.rows[is_content], items.slots.positions[is_content])),
+        shape=shape,
+    )
+    centre, scale = np.zeros(width), np.ones(width)
+    for block in layout.item:
+        if block.kind == "numeric":
+            column = np.asarray(matrix[:, [block.offset]].todense()).ravel()
+            if column.std() > 1e-6:
+                centre[block.offset], scale[block.offset] = column.mean(), column.std()
+    numeric = np.flatnonzero(centre)
+    if len(numeric):
+        rest = sparse.diags_array(1.0 * (centre == 0)).tocsr()
+        dense = (matrix[:, numeric].toarray() - centre[numeric]) / scale[numeric]
+        rows, columns = np.indices(dense.shape)
+        extra = sparse.csr_array(
+            (dense.ravel(), (rows.ravel(), numeric[columns.ravel()])), shape=shape
+        )
+        matrix = (matrix @ rest + extra).tocsr()
+    of_tokens = [block for block in layout.item if block.kind in ("one_hot", "multi_hot")]
+    widths = [block.width for block in of_tokens]
+    columns = [np.arange(block.offset, block.offset + block.width) for block in of_tokens]
+    places = (
+        np.concatenate([np.empty(0, dtype=np.int64), *columns]),
+        np.repeat(np.arange(len(widths)), widths),
+    )
+    blocks = sparse.csr_array((np.ones(sum(widths)), places), shape=(width, len(widths)))
+    return Content(matrix, centre, scale, blocks)
+
+
+def ridge(matrix: sparse.csr_array, target: Floats, weights: Floats) -> Callable[[float], Floats]:
+    """Return the weighted ridge regression of ``target`` on ``matrix``, by its penalty.
+
+    It is ``[columns, dim]``: ``(A'A + penalty)^-1 A'b`` where ``A`` and ``b`` are the two times the
+    roots of the weights; the same is ``A'(AA' + penalty)^-1 b``, which is the smaller system where
+    videos are fewer than columns. That of a large catalogue is solved by conjugate gradients.
+    """
+    root = np.sqrt(weights)[:, None]
+    used = np.unique(matrix.indices)
+    videos, columns = matrix.shape[0], len(used)
+    by_video = videos < columns
+    is_small = 0 < min(videos, columns) <= MAX_FACTORISED
+    # Sums over hundreds of thousands of videos are not factorised in single precision.
+    exact = np.float64 if is_small and not by_video else np.float32
+    scaled = sparse.csr_array((matrix[:, used] * root).astype(exact))
+    turned = scaled.T.tocsr()
+    goal = np.asarray(target * root, dtype=exact)
+    left, right = (scaled, turned) if by_video else (turned, scaled)
+    if not by_video:
+        goal = turned @ goal
+    gram = (left @ right).toarray() if is_small else None
+
+    def solved(penalty: float) -> Floats:
+        if gram is None:
+            single = goal.astype(np.float32, copy=False)
+            found = conjugate_gradients(lambda x: left @ (right @ x) + penalty * x, single)
+        else:
+            factor = factorised(gram + penalty * np.eye(len(gram), dtype=gram.dtype))
+            found = linalg.cho_solve((factor, False), goal, check_finite=False)
+        solution = np.zeros((matrix.shape[1], target.shape[1]))
+        solution[used] = turned @ found if by_video else found
+        return solution
+
+    return solved
+
+
+def conjugate_gradients(apply: Callable[[Singles], Singles], goal: Singles) -> Singles:
+    """Return ``x`` with ``apply(x) = goal``, all columns at once (Hestenes & Stiefel 1952).
+
+    Args:
+        apply: a symmetric positive definite map.
+        goal: float32 ``[rows, columns]``.
+    """
+    residual = goal.copy()
+    solution = np.zeros_like(goal)
+    direction = residual.copy()
+    square = (residual**2).sum(axis=0)
+    end = TOLERANCE**2 * max(float(square.max(initial=0)), 1e-30)
+    for _ in range(STEPS):
+        if square.max(initial=0) <= end:
+            break
+        image = apply(direction)
+        step = square / np.maximum((direction * image).sum(axis=0), 1e-30)
+        solution += step * direction
+        residual -= step * image
+        before, square = square, (residual**2).sum(axis=0)
+        direction = residual + square / np.maximum(before, 1e-30) * direction
+    return solution
+
+
+@dataclass(frozen=True)
+class Placing:
+    """A regression of the videos' vectors on their content: ``mean + content @ weight``.
+
+    The last column is the one in which no user has anything. There it is the same for all videos,
+    and such that a vector is about as long as 1: the length that the towers give it afterwards then
+    lifts no new video above the known ones.
+    """
+
+    mean: Floats
+    weight: Floats
+
+    def of(self, content: Content, rows: NDArray[np.int64] | slice = slice(None)) -> Floats:
+        """Return the vectors of these videos by their content alone, ``[rows, dim]``."""
+        return np.asarray(self.mean + content.matrix[rows] @ self.weight)
+
+    def at(self, level: float, content: Content, rows: NDArray[np.int64]) -> Placing:
+        """Return the same with all scores times ``level``, some videos being as long as 1."""
+        mean, weight = self.mean * level, self.weight * level
+        mean[-1], weight[:, -1] = 0, 0
+        square = ((mean + content.matrix[rows] @ weight) ** 2).sum(axis=1).mean()
+        mean[-1] = np.sqrt(max(1 - float(square), 0.01))
+        return Placing(mean, weight)
+
+
+def place(
+    content: Content, vectors: Floats, rows: NDArray[np.int64], weights: Floats
+) -> Callable[[float], Placing]:
+    """Regress the vectors of some videos, ``rows``, on their content; by the penalty of the ridge.
+
+    All tokens of a block may have a part in common, which is penalised once and not by token: a
+    video of which a maker, a series and ten performers are known is rarely one like any other,
+    whoever they are. With the common part each token has its own, so that it is linear still.
+
+    Args:
+        content: of the catalogue.
+        vectors: of all videos, ``[items, dim]``.
+        rows: item numbers of the videos to learn from.
+        weights: how much each of them counts, ``[rows]``.
+    """
+    weights = weights / max(weights.mean(), 1e-12)
+    mean = np.average(vectors[rows], axis=0, weights=weights)
+    matrix = content.matrix[rows].tocsr()
+    totals = (matrix @ content.blocks).toarray()
+    centre = np.average(totals, axis=0, weights=weights)
+    wide = sparse.hstack([matrix, sparse.csr_array(totals - centre)]).tocsr()
+    solved = ridge(wide, vectors[rows] - mean, weights)
+
+    def placing(penalty: float) -> Placing:
+        own, common = np.split(solved(penalty), [matrix.shape[1]])
+        return Placing(mean - centre @ common, own + content.blocks @ common)
+
+    return placing
+
+
+def unit(vectors: Floats) -> Floats:
+    """Return rows of length 1."""
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))

@@ -1,0 +1,379 @@
+"""The training data on disk: spooled once from the database into Arrow files, read memory-mapped.
+
+What stays in memory is the catalogue's slots (bounded by the number of videos) and a few bytes a
+user; interactions and user features are paged in a batch at a time.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from two_tower.core.errors import InputError, NotEnoughDataError
+from two_tower.model.layout import Kind, Layout, Slots, ragged
+from two_tower.core.progress import bar
+from two_tower.database.warehouse import Warehouse
+
+SLOTS = {
+    "feature_ids": pa.list_(pa.int16()),
+    "indices": pa.list_(pa.int32()),
+    "values": pa.list_(pa.float32()),
+}
+SCHEMAS = {
+    "training_users": pa.schema(
+        {
+            **SLOTS,
+            "item_numbers": pa.list_(pa.int32()),
+            "labels": pa.list_(pa.int16()),
+            "weights": pa.list_(pa.float32()),
+            "relevances": pa.list_(pa.float32()),
+            "folds": pa.list_(pa.int16()),
+            "recency_ranks": pa.list_(pa.int32()),
+        }
+    ),
+    "item_feature_slots": pa.schema({"item_number": pa.int32(), **SLOTS}),
+}
+# The same rows in the same order give the same model.
+ORDER = {"training_users": "user_id", "item_feature_slots": "item_number"}
+CHUNK_ROWS = 4096
+# The training reviews that a model is chosen on: withheld while it is, then trained on.
+VALIDATION_FOLD = 0
+# Before any review: a rank that none has.
+NEVER = np.iinfo(np.int32).max
+
+
+@dataclass(frozen=True)
+class UserRows:
+    """Some users: their features, and their reviews as ragged rows.
+
+    Attributes:
+        slots: the users' features.
+        items: item numbers of the reviewed videos, int64 ``[reviews]``.
+        liked: bool ``[reviews]``.
+        weights: float32 ``[reviews]``.
+        relevances: how much each counts where it is to be found, float32 ``[reviews]``.
+        folds: int16 ``[reviews]``, 0..9.
+        recency_ranks: int32 ``[reviews]``; 0 is the user's latest, -1 where the order is unknown.
+        offsets: int64 ``[users + 1]``.
+    """
+
+    slots: Slots
+    items: NDArray[np.int64]
+    liked: NDArray[np.bool_]
+    weights: NDArray[np.float32]
+    relevances: NDArray[np.float32]
+    folds: NDArray[np.int16]
+    recency_ranks: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """The row of each review, int64 ``[reviews]``."""
+        return np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.offsets))
+
+    @cached_property
+    def in_order(self) -> NDArray[np.bool_]:
+        """Whether it is known which reviews came before this one, bool ``[reviews]``."""
+        return self.recency_ranks >= 0
+
+
+class Users:
+    """Random access to the spooled users by row number."""
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self._layout = layout
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        if missing := set(_LISTS) - set(reader.schema.names):
+            raise InputError(
+                f"{path} lacks {', '.join(sorted(missing))}: another version wrote it",
+                "train a model anew, without --resume",
+            )
+        batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
+        self._chunks = [_columns(batch) for batch in batches]
+        sizes = [len(chunk["values"][1]) - 1 for chunk in self._chunks]
+        self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def read(self, rows: NDArray[np.int64]) -> UserRows:
+        """Return the users with these row numbers, int64 ``[n]``, rising."""
+        cuts = np.searchsorted(rows, self._starts)
+        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _LISTS}
+        lengths: dict[str, list[NDArray[np.int64]]] = {"values": [], "items": []}
+        for number, chunk in enumerate(self._chunks):
+            local = rows[cuts[number] : cuts[number + 1]] - self._starts[number]
+            if not len(local):
+                continue
+            for names, leader in ((_FEATURES, "values"), (_REVIEWS, "items")):
+                places, taken = ragged(chunk[names[0]][1], local)
+                lengths[leader].append(np.diff(taken))
+                for name in names:
+                    parts[name].append(chunk[name][0][places])
+        flat = {name: _joined(part) for name, part in parts.items()}
+        slots = self._layout.slots(
+            "user",
+            flat["feature_ids"],
+            flat["indices"],
+            flat["values"],
+            _offsets(lengths["values"]),
+        )
+        return UserRows(
+            slots=slots,
+            items=flat["item_numbers"].astype(np.int64),
+            liked=flat["labels"] > 0,
+            weights=flat["weights"].astype(np.float32),
+            relevances=flat["relevances"].astype(np.float32),
+            folds=flat["folds"].astype(np.int16),
+            recency_ranks=flat["recency_ranks"].astype(np.int32),
+            offsets=_offsets(lengths["items"]),
+        )
+
+    def under(self, layout: Layout) -> Users:
+        """Return the same users with the features that another layout knows."""
+        other = copy.copy(self)
+        other._layout = layout
+        return other
+
+    def chunks(self) -> Iterator[tuple[NDArray[np.int64], UserRows]]:
+        """Yield all users in order, with their row numbers, a few thousand at a time."""
+        for start in range(0, len(self), CHUNK_ROWS):
+            rows = np.arange(start, min(start + CHUNK_ROWS, len(self)), dtype=np.int64)
+            yield rows, self.read(rows)
+
+
+@dataclass(frozen=True)
+class Items:
+    """The catalogue in memory.
+
+    Attributes:
+        slots: the videos' features, row ``n`` being item number ``n``.
+        identity: the video's index in the vocabulary ``video``, -1 without one, int64 ``[items]``.
+        is_identity: which places of the flat vector say who the video is, bool ``[feature_dim]``.
+    """
+
+    slots: Slots
+    identity: NDArray[np.int64]
+    is_identity: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+
+def spool(warehouse: Warehouse, folder: Path) -> None:
+    """Copy the training tables into Arrow files in ``folder``.
+
+    Raises:
+        NotEnoughDataError: a table is missing.
+        InputError: a column holds a null.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for table, schema in SCHEMAS.items():
+        source = f"{warehouse.schema}.{table}"
+        if not warehouse.relation_exists(warehouse.schema, table):
+            raise NotEnoughDataError(f"{source} does not exist", "run dbt build first")
+        count = warehouse.fetch(f"select count(*) as rows from {source}")[0]["rows"]
+        columns = ", ".join(f'"{name}"' for name in schema.names)
+        query = f"select {columns} from {source} order by {ORDER[table]}"
+        with (
+            bar(f"Reading {table}", float(count)) as shown,
+            pa.OSFile(str(folder / f"{table}.arrow"), "wb") as sink,
+            pa.ipc.new_file(sink, schema) as writer,
+        ):
+            for batch in warehouse.read_arrow(query):
+                rows = pa.table(batch).cast(schema)
+                _refuse_nulls(table, rows)
+                writer.write_table(rows)
+                shown.advance(rows.num_rows)
+
+
+def read_users(folder: Path, layout: Layout) -> Users:
+    """Open the spooled users.
+
+    Raises:
+        InputError: another version of this program spooled them.
+    """
+    return Users(folder / "training_users.arrow", layout)
+
+
+def read_items(folder: Path, layout: Layout) -> Items:
+    """Read the spooled catalogue.
+
+    Raises:
+        InputError: the item numbers have gaps.
+    """
+    with pa.memory_map(str(folder / "item_feature_slots.arrow")) as source:
+        table = pa.ipc.open_file(source).read_all().combine_chunks()
+    numbers = table["item_number"].to_numpy()
+    if not np.array_equal(numbers, np.arange(len(numbers))):
+        raise InputError(
+            "two_tower.item_feature_slots: item_number is not 0, 1, 2, … without gaps",
+            "run dbt build, which numbers the videos anew",
+        )
+    lists = [table[name].combine_chunks() for name in SLOTS]
+    ids, indices, values = (column.flatten().to_numpy() for column in lists)
+    offsets = _offsets([lists[0].value_lengths().to_numpy()])
+    slots = layout.slots("item", ids, indices, values, offsets)
+    identity = np.full(len(slots), -1, dtype=np.int64)
+    is_identity = np.zeros(layout.feature_dim("item"), dtype=np.bool_)
+    for block in layout.item:
+        if block.kind == "identity":
+            index = slots.positions - block.offset
+            inside = (index >= 0) & (index < block.width)
+            identity[slots.rows[inside]] = index[inside]
+            is_identity[block.offset : block.offset + block.width] = True
+    return Items(slots, identity, is_identity)
+
+
+@dataclass(frozen=True)
+class Data:
+    """The spooled data and what one pass over it found.
+
+    Attributes:
+        layout: the frozen layout.
+        users: all users.
+        items: the catalogue.
+        like_counts: likes of each video, int64 ``[items]``.
+        review_counts: training reviews of each video, int64 ``[items]``.
+        likers: rows of the users with a like, int64, rising.
+        search_likers: those with a like outside the validation fold.
+        validation: those with a like inside the validation fold and a review outside it.
+        reviews: training reviews in all.
+        asks_next: whether the validation fold is what came after the rest, for most users.
+    """
+
+    layout: Layout
+    users: Users
+    items: Items
+    like_counts: NDArray[np.int64]
+    review_counts: NDArray[np.int64]
+    likers: NDArray[np.int64]
+    search_likers: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    reviews: int
+    asks_next: bool
+
+    @cached_property
+    def seen(self) -> NDArray[np.bool_]:
+        """Which videos have a training review, bool ``[items]``."""
+        return self.review_counts > 0
+
+    def without(self, kinds: Iterable[Kind]) -> Data:
+        """Return the same data without a user's features of these kinds."""
+        layout = self.layout.without(kinds)
+        return replace(self, layout=layout, users=self.users.under(layout))
+
+
+def survey(layout: Layout, users: Users, items: Items) -> Data:
+    """Read all users once and count.
+
+    Raises:
+        NotEnoughDataError: no users, no videos, or no likes.
+        InputError: a review of a video that is not in the catalogue.
+    """
+    if not len(users) or not len(items):
+        raise NotEnoughDataError(
+            f"{len(users)} users with a training review, {len(items)} videos: nothing to train on",
+            "load reviews of videos that are in the catalogue, then run dbt build",
+        )
+    review_counts = np.zeros(len(items), dtype=np.int64)
+    like_counts = np.zeros(len(items), dtype=np.int64)
+    found: dict[str, list[NDArray[np.int64]]] = {"likers": [], "search": [], "validation": []}
+    reviews = later = asked = 0
+    for rows, part in users.chunks():
+        if len(part.items) and (part.items.max() >= len(items) or part.items.min() < 0):
+            raise InputError(
+                "two_tower.training_users names an item number that item_feature_slots lacks",
+                "run dbt build, so that both are of one build",
+            )
+        review_counts += np.bincount(part.items, minlength=len(items))
+        like_counts += np.bincount(part.items[part.liked], minlength=len(items))
+        reviews += len(part.items)
+        held = part.folds == VALIDATION_FOLD
+        has_others = np.bincount(part.rows[~held], minlength=len(part)) > 0
+        both, after = _order(part, held)
+        asked += int(both.sum())
+        later += int(after.sum())
+        masks = {
+            "likers": part.liked,
+            "search": part.liked & ~held,
+            # Of whoever has no other review a model would see nothing.
+            "validation": part.liked & held & has_others[part.rows],
+        }
+        for name, mask in masks.items():
+            likes = np.bincount(part.rows[mask], minlength=len(part))
+            found[name].append(rows[likes > 0])
+    likers, search, validation = (np.concatenate(parts) for parts in found.values())
+    if not len(likers):
+        raise NotEnoughDataError(
+            f"no user likes anything: {reviews} training reviews, none of them a like",
+            "a like is a review of 4 stars or more (the dbt var liked_from_stars)",
+        )
+    return Data(
+        layout=layout,
+        users=users,
+        items=items,
+        like_counts=like_counts,
+        review_counts=review_counts,
+        likers=likers,
+        search_likers=search,
+        validation=validation,
+        reviews=reviews,
+        asks_next=2 * later > asked,
+    )
+
+
+def _order(part: UserRows, held: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return who has reviews in and out of the fold, and whose are all later, bool ``[users]``.
+
+    Reviews of which nobody knows the order are left out.
+    """
+    oldest_held, latest_other = np.full(len(part), -1), np.full(len(part), NEVER)
+    held, others = held & part.in_order, ~held & part.in_order
+    np.maximum.at(oldest_held, part.rows[held], part.recency_ranks[held])
+    np.minimum.at(latest_other, part.rows[others], part.recency_ranks[others])
+    both = (oldest_held >= 0) & (latest_other < NEVER)
+    return both, both & (oldest_held < latest_other)
+
+
+_FEATURES = tuple(SLOTS)
+_REVIEWS = ("item_numbers", "labels", "weights", "relevances", "folds", "recency_ranks")
+_LISTS = _FEATURES + _REVIEWS
+_Column = tuple[NDArray[Any], NDArray[Any]]
+
+
+def _columns(batch: pa.RecordBatch) -> dict[str, _Column]:
+    """Return each list column as its flat elements and offsets, without copying."""
+    return {
+        name: (batch.column(name).values.to_numpy(), batch.column(name).offsets.to_numpy())
+        for name in _LISTS
+    }
+
+
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+
+
+def _offsets(lengths: list[NDArray[Any]]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(_joined(lengths))]).astype(np.int64)
+
+
+def _refuse_nulls(table: str, rows: pa.Table) -> None:
+    for name in rows.column_names:
+        for chunk in rows[name].chunks:
+            inside = chunk.values.null_count if pa.types.is_list(chunk.type) else 0
+            if chunk.null_count or inside:
+                raise InputError(
+                    f"two_tower.{table}: column {name} holds a null", "run dbt build and its tests"
+                )

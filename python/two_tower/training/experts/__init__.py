@@ -1,0 +1,1 @@
+"""The experts: linear maps from what is known of a user to scores of all videos."""

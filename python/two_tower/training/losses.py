@@ -1,0 +1,237 @@
+"""The losses, behind one interface: user vectors, a way to encode videos, and the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from two_tower.training.data.batches import Batch
+
+EncodeItems = Callable[[NDArray[np.int64]], Tensor]
+
+# The logit of what cannot be: finite, so that a row of nothing else still has a gradient.
+NEVER = -1e9
+# How much of each user's weight goes to what a teacher says; the rest is the hidden reviews'.
+TEACHER_SHARE = 0.3
+
+
+class Teacher(Protocol):
+    """A model that the towers follow."""
+
+    def scores(self, batch: Batch, place: NDArray[np.int64], videos: int) -> Tensor:
+        """Return logits of videos for the users of a batch, ``[users, videos]``.
+
+        Args:
+            batch: the users.
+            place: the column of each video, int64 ``[items]``.
+            videos: columns.
+        """
+        ...
+
+
+class Loss(Protocol):
+    """A loss of one batch."""
+
+    def __call__(
+        self, users: Tensor, encode: EncodeItems, batch: Batch, rng: np.random.Generator
+    ) -> Tensor:
+        """Return the mean loss of a target, with what a teacher says of it; a scalar.
+
+        Args:
+            users: unit vectors ``[users, dim]``.
+            encode: turns item numbers into unit vectors ``[items, dim]``.
+            batch: the targets.
+            rng: the source of chance.
+        """
+        ...
+
+
+class LogLikelihood(torch.autograd.Function):
+    """Weighted log likelihood of cells of a table of users and videos, each row a softmax.
+
+    With its own way back: the table is the largest thing in a step, and torch's operators write it
+    anew a dozen times where this writes it once, over itself.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        users: Tensor,
+        items: Tensor,
+        correction: Tensor | None,
+        never: Tensor,
+        found: Tensor,
+        weights: Tensor,
+        taught: Tensor | None,
+    ) -> Tensor:
+        """Return the sum, a scalar.
+
+        Args:
+            ctx: what the way back needs.
+            users: ``[users, dim]``.
+            items: ``[items, dim]``.
+            correction: what is taken off the scores of each item, ``[items]``.
+            never: rows and columns of the cells that cannot be, int64 ``[2, n]``.
+            found: rows and columns of the cells whose likelihood counts, int64 ``[2, m]``.
+            weights: how much each of these counts, ``[m]``.
+            taught: how likely a teacher finds each cell, ``[users, items]``, rows that add up to 1
+                and 0 where it cannot be: so much of a row's weight times ``TEACHER_SHARE`` counts
+                there.
+        """
+        table = users @ items.T
+        if correction is not None:
+            table -= correction
+        table[never[0], never[1]] = NEVER
+        scores = table[found[0], found[1]]
+        mean = None if taught is None else torch.linalg.vecdot(taught, table)
+        highest = table.amax(1, keepdim=True)
+        sums = table.sub_(highest).exp_().sum(1)
+        ctx.save_for_backward(users, items, found, weights, sums)
+        ctx.table, ctx.taught = table, taught
+        weights, whole = weights.to(users.dtype), highest[:, 0] + sums.log()
+        likelihood = weights @ (scores - whole[found[0]])
+        if mean is None:
+            return likelihood
+        total = torch.zeros_like(sums).index_add_(0, found[0], weights)
+        return (1 - TEACHER_SHARE) * likelihood + TEACHER_SHARE * (total @ (mean - whole))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of users and items; nothing else has one."""
+        users, items, found, weights, sums = ctx.saved_tensors
+        # Written over: there is no second way back.
+        (table, ctx.table), (taught, ctx.taught) = (ctx.table, None), (ctx.taught, None)
+        weights = weights.to(users.dtype) * gradients[0]
+        total = torch.zeros_like(sums).index_add_(0, found[0], weights)
+        table *= -(total / sums)[:, None]
+        if taught is not None:
+            table.addcmul_(taught, (TEACHER_SHARE * total)[:, None])
+            weights = (1 - TEACHER_SHARE) * weights
+        table.index_put_((found[0], found[1]), weights, accumulate=True)
+        return table @ items, table.T @ users, None, None, None, None, None
+
+
+class Softmax:
+    """Multinomial likelihood of a user's hidden reviews among all videos seen in training.
+
+    But for those that are known of the user: nobody ranks these, and a user who has seen what
+    everybody likes need not be told to want it less.
+
+    With ``sample``, the videos are those of the batch's targets and so many drawn uniformly, each
+    logit corrected by the log of the chance to be among them (log-Q: Yi et al., RecSys 2019), so
+    that the sum stays an unbiased estimate of the full one.
+
+    Args:
+        counts: how often each video is reviewed in training, int64 ``[items]``.
+            Those without any are not ranked: nobody could have found one.
+        temperature: cosines are divided by it.
+        sample: uniform negatives a batch; ``None`` for all videos.
+        teacher: whom the towers follow beside the reviews, where all videos are ranked.
+    """
+
+    def __init__(
+        self,
+        counts: NDArray[np.int64],
+        temperature: float,
+        sample: int | None = None,
+        teacher: Teacher | None = None,
+    ) -> None:
+        self.seen = np.flatnonzero(counts)
+        self.share = counts[self.seen] / max(int(counts.sum()), 1)
+        self.place = np.full(len(counts), -1, dtype=np.int64)
+        self.place[self.seen] = np.arange(len(self.seen))
+        self.temperature = temperature
+        self.sample = None if sample is None else min(sample, len(self.seen))
+        self.teacher = teacher
+
+    def __call__(
+        self, users: Tensor, encode: EncodeItems, batch: Batch, rng: np.random.Generator
+    ) -> Tensor:
+        """See :class:`Loss`."""
+        targets, shown = self.place[batch.items], self.place[batch.shown_items]
+        rows_of_shown = batch.shown_rows[shown >= 0]
+        shown = shown[shown >= 0]
+        logits_of = self.seen
+        correction = None
+        if self.sample is not None:
+            chosen = rng.choice(len(self.seen), self.sample, replace=False)
+            chosen = np.union1d(chosen, targets)
+            chance = self.inclusion(chosen, len(targets))
+            correction = torch.from_numpy(np.log(chance).astype(np.float32))
+            column = np.full(len(self.seen), -1, dtype=np.int64)
+            column[chosen] = np.arange(len(chosen))
+            targets, shown = column[targets], column[shown]
+            logits_of = self.seen[chosen]
+        inside = shown >= 0
+        cells = torch.from_numpy(np.stack([rows_of_shown[inside], shown[inside]]))
+        found = torch.from_numpy(np.stack([batch.rows, targets]))
+        taught = None
+        if self.teacher is not None:
+            taught = self.teacher.scores(batch, self.place, len(self.seen))
+            taught[cells[0], cells[1]] = NEVER
+            taught = taught.softmax(1)
+        likelihood: Tensor = LogLikelihood.apply(
+            users / self.temperature,
+            encode(logits_of),
+            correction,
+            cells,
+            found,
+            torch.from_numpy(batch.weights / batch.weights.sum()),
+            taught,
+        )
+        return -likelihood
+
+    def inclusion(self, chosen: NDArray[np.int64], targets: int) -> NDArray[np.float64]:
+        """Return the chance of each chosen video to be among the candidates, ``[chosen]``."""
+        assert self.sample is not None
+        as_target = (1 - self.share[chosen]) ** targets
+        as_negative = 1 - self.sample / len(self.seen)
+        return np.asarray(1 - as_target * as_negative)
+
+
+class BinaryCrossEntropy:
+    """The specification's loss: each hidden like against ``negatives`` videos drawn uniformly.
+
+    Args:
+        seen: videos with a review in training, bool ``[items]``.
+        negatives: K, drawn a positive; one that the user likes does not count.
+        scale: cosines are multiplied by it before the sigmoid.
+    """
+
+    def __init__(self, seen: NDArray[np.bool_], negatives: int, scale: float) -> None:
+        self.seen = np.flatnonzero(seen)
+        self.items = len(seen)
+        self.negatives = negatives
+        self.scale = scale
+
+    def __call__(
+        self, users: Tensor, encode: EncodeItems, batch: Batch, rng: np.random.Generator
+    ) -> Tensor:
+        """See :class:`Loss`."""
+        negatives = rng.choice(self.seen, (len(batch.items), self.negatives))
+        keys = batch.rows[:, None] * self.items + negatives
+        liked = np.isin(keys, batch.likes)
+        numbers, places = np.unique(
+            np.concatenate([batch.items[:, None], negatives], axis=1), return_inverse=True
+        )
+        weights = np.repeat(batch.weights[:, None], 1 + self.negatives, axis=1)
+        weights[:, 1:] *= ~liked
+        device = users.device
+        pairs = torch.from_numpy(places.reshape(weights.shape)).to(device)
+        rows = torch.from_numpy(batch.rows).to(device)
+        cosines = (users @ encode(numbers).T)[rows[:, None], pairs]
+        labels = torch.zeros_like(cosines)
+        labels[:, 0] = 1
+        factor = torch.from_numpy(weights).to(device)
+        each = functional.binary_cross_entropy_with_logits(
+            self.scale * cosines, labels, weight=factor, reduction="sum"
+        )
+        return each / factor.sum()
