@@ -155,7 +155,7 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
 def test_a_smaller_sample_replaces_a_larger_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("two_tower.sample_data.ROWS_PER_FILE", 500)
+    monkeypatch.setattr("two_tower.data.sample_data.ROWS_PER_FILE", 500)
     assert len(generate(tmp_path, 5_000).files) == 10 + 7
     (tmp_path / "reviews/dmm_reviews_sample_0007.csv.part").write_text("cut short")
     summary = generate(tmp_path, 400)
