@@ -22,14 +22,15 @@ from scipy.cluster.vq import kmeans2
 from benchmarks.harness import result_file
 from benchmarks.quality import data
 from benchmarks.quality.scratch import Scratch, scratch_folder
+from two_tower.artifacts.runs import make_run
+from two_tower.core.files import write_json
 from two_tower.core.train_config import TrainConfig
 from two_tower.database.warehouse import open_warehouse
 from two_tower.evaluation.evaluate import evaluate
-from two_tower.model.layout import read_layout
+from two_tower.model.feature_rows import read_layout
 from two_tower.model.linear_map import Factors, on_the_sphere, reduced
 from two_tower.model.towers import Towers, save_towers
 from two_tower.training.blend import Blend, Choice
-from two_tower.training.checkpoint import make_run, write_json
 from two_tower.training.data.dataset import Data, UserRows, read_items, read_users, spool, survey
 from two_tower.training.epochs import Fit
 from two_tower.training.experts.solver import Solver

@@ -44,8 +44,9 @@ from two_tower.data.sample_data import generate
 from two_tower.database import embedded
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.interfaces.failures import guarded
+from two_tower.model.feature_rows import slots
 from two_tower.model.layout import Tower
-from two_tower.model.slots import Ragged, slots
+from two_tower.model.slots import Ragged
 from two_tower.model.towers import load_towers
 
 Vectors = NDArray[np.float32]

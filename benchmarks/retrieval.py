@@ -26,6 +26,7 @@ from rich.table import Table
 
 from benchmarks.harness import BIN, ROOT, Figure, report, scratch_environment, timed
 from two_tower.core.settings import Settings
+from two_tower.core.train_config import DIM
 from two_tower.database import ddl, embedded
 from two_tower.database.warehouse import open_warehouse
 from two_tower.serving import landing
@@ -77,7 +78,7 @@ UNSEEN = "select video_id, score from public.recommend_videos(%s, %s)"
 def clusters(videos: int) -> NDArray[np.float32]:
     """Return the centres, float32 ``[clusters, 128]``: one for about 500 videos."""
     rng = np.random.default_rng(1)
-    return rng.standard_normal((max(20, videos // 500), ddl.DIM)).astype(np.float32)
+    return rng.standard_normal((max(20, videos // 500), DIM)).astype(np.float32)
 
 
 def video_vectors(centres: NDArray[np.float32], rows: int, seed: int) -> NDArray[np.float32]:

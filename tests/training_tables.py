@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from two_tower.database.warehouse import Warehouse
-from two_tower.model.layout import read_layout
+from two_tower.model.feature_rows import read_layout
 from two_tower.training.data.dataset import Data, read_items, read_users, spool, survey
 
 USERS, VIDEOS, GROUPS = 120, 60, 3

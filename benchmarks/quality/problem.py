@@ -13,8 +13,8 @@ from benchmarks.quality.protocols import NEWCOMER_LIKES, Protocol
 from benchmarks.quality.scratch import Scratch
 from benchmarks.quality.split import Split
 from two_tower.database.warehouse import Warehouse, open_warehouse
-from two_tower.model.layout import read_layout
-from two_tower.model.slots import Ragged, slots
+from two_tower.model.feature_rows import read_layout, slots
+from two_tower.model.slots import Ragged
 
 VALIDATION_FOLD = 0
 COLD_SHARE = 0.1

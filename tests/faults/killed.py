@@ -17,7 +17,7 @@ POINTS: dict[str, tuple[str, str, str]] = {
     # name: (module, function, whether the kill comes before or after it)
     "load": ("two_tower.database.bulk_insert", "append", "after"),
     "epoch": ("two_tower.training.checkpoint", "save_checkpoint", "after"),
-    "trained": ("two_tower.training.checkpoint", "write_json", "before"),
+    "trained": ("two_tower.core.files", "write_json", "before"),
     "clean-up": ("shutil", "rmtree", "before"),
     "evaluate": ("two_tower.evaluation.results_tables", "_write_slice", "after"),
     "export": ("two_tower.artifacts.export", "check_parity", "after"),

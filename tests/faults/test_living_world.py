@@ -27,7 +27,8 @@ from two_tower.database.warehouse import PostgresWarehouse, open_warehouse
 from two_tower.evaluation.evaluate import evaluate
 from two_tower.operations import setup
 from two_tower.serving.embed import embed
-from two_tower.serving.release import ReleaseResult, release, rollback
+from two_tower.serving.release import ReleaseResult, release
+from two_tower.serving.rollback import rollback
 from two_tower.serving.versions import releases
 from two_tower.training.train import TrainConfig, train
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from integration import tiny_model
 from two_tower.artifacts.registry import Registry
 from two_tower.core.settings import Settings
+from two_tower.core.train_config import DIM
 from two_tower.database import ddl
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.evaluation.paired_differences import METRICS
@@ -45,10 +46,10 @@ def user_id(number: int) -> str:
 
 def clustered(rows: int, seed: int, clusters: int = 20, spread: float = 0.5) -> NDArray[np.float32]:
     """Unit vectors around common centres, as a model's are; the centres are always the same."""
-    centres = np.random.default_rng(0).standard_normal((clusters, ddl.DIM))
+    centres = np.random.default_rng(0).standard_normal((clusters, DIM))
     generator = np.random.default_rng(seed)
     vectors = centres[generator.integers(clusters, size=rows)]
-    vectors = vectors + spread * generator.standard_normal((rows, ddl.DIM))
+    vectors = vectors + spread * generator.standard_normal((rows, DIM))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 

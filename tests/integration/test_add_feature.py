@@ -13,7 +13,7 @@ from two_tower.core.train_config import TrainConfig
 from two_tower.data.sample_data import generate
 from two_tower.database import dbt, ddl
 from two_tower.database.warehouse import open_warehouse
-from two_tower.model.layout import read_layout
+from two_tower.model.feature_rows import read_layout
 from two_tower.training.train import train
 
 PARTS = ["models", "macros", "tests/dbt", "dbt_project.yml", "selectors.yml"]

@@ -10,6 +10,7 @@ import pytest
 from conftest import CATALOGUE, PAGE, MakeDataDir
 from two_tower.core.errors import DataError
 from two_tower.core.settings import Settings
+from two_tower.core.train_config import DIM
 from two_tower.data.load import load
 from two_tower.database import dbt, ddl
 from two_tower.database.warehouse import open_warehouse
@@ -48,7 +49,7 @@ def served(either_settings: Settings, dbt_target: Path, make_data_dir: MakeDataD
     """Six videos in the catalogue and in both generations of the served vectors."""
     setup.prepare(either_settings)
     deliver(make_data_dir, either_settings, VIDEOS)
-    vector = "[" + ", ".join(["1"] + ["0"] * (ddl.DIM - 1)) + "]"
+    vector = "[" + ", ".join(["1"] + ["0"] * (DIM - 1)) + "]"
     kind = "float[128]" if either_settings.target == "duckdb" else "extensions.halfvec(128)"
     with open_warehouse(either_settings) as warehouse:
         warehouse.execute("create schema if not exists public")

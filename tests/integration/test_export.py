@@ -153,7 +153,7 @@ def test_feature_files_hold_the_serving_features_that_onnx_takes(
             'select feature_ids, indices, "values" from two_tower.user_feature_slots'
             " order by user_id"
         ).read_all()
-    from two_tower.model.slots import slots
+    from two_tower.model.feature_rows import slots
 
     with torch.no_grad():
         sparse = towers.forward_sparse("user", slots(towers.layout, "user", rows))

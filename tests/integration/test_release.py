@@ -22,7 +22,8 @@ from two_tower.core.settings import Settings
 from two_tower.database import warehouse
 from two_tower.database.warehouse import PostgresWarehouse
 from two_tower.operations import setup
-from two_tower.serving.release import ReleaseResult, release, rollback
+from two_tower.serving.release import ReleaseResult, release
+from two_tower.serving.rollback import rollback
 
 # The releases are made once and not by each worker.
 pytestmark = pytest.mark.xdist_group("release")

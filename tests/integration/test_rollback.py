@@ -14,7 +14,7 @@ import tiny_model
 
 from two_tower.artifacts.registry import Registry
 from two_tower.core.settings import Settings
-from two_tower.database import ddl
+from two_tower.core.train_config import DIM
 from two_tower.database.warehouse import open_warehouse
 
 FORMER, SERVING = "20260101_000001", "20260101_000002"
@@ -41,7 +41,7 @@ insert into two_tower.model_releases values
 @pytest.fixture
 def released(duckdb_settings: Settings, tmp_path: Path) -> Settings:
     """Two releases as dbt leaves them, both models in the registry, the second the latest."""
-    names = {"ones": ", ".join(["1"] * ddl.DIM), "former": FORMER, "serving": SERVING}
+    names = {"ones": ", ".join(["1"] * DIM), "former": FORMER, "serving": SERVING}
     with open_warehouse(duckdb_settings) as warehouse:
         for statement in (RELEASED % names).split(";\n")[:-1]:
             warehouse.execute(statement)

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 import training_tables
+from two_tower.artifacts.runs import VERSION
 from two_tower.core.errors import InputError, NotEnoughDataError
 from two_tower.core.settings import Settings
 from two_tower.core.train_config import TrainConfig
@@ -25,7 +26,7 @@ from two_tower.model.layout import Layout
 from two_tower.model.towers import Towers, load_towers
 from two_tower.training import search as training
 from two_tower.training.blend import Blend, Choice
-from two_tower.training.checkpoint import VERSION, load_checkpoint
+from two_tower.training.checkpoint import load_checkpoint
 from two_tower.training.data.dataset import Data
 from two_tower.training.epochs import Fit
 from two_tower.training.experts import distillation as teacher

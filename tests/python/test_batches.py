@@ -4,7 +4,7 @@ import pytest
 
 import training_tables
 from two_tower.database.warehouse import DuckDBWarehouse
-from two_tower.model.layout import read_layout
+from two_tower.model.feature_rows import read_layout
 from two_tower.training.data.batches import Hiding, draw, hide, take_items
 from two_tower.training.data.dataset import read_items, read_users, spool
 

@@ -2,26 +2,27 @@ from datetime import UTC, datetime
 
 import pytest
 
+from two_tower.artifacts import runs
+from two_tower.core import files
 from two_tower.core.errors import InputError
-from two_tower.training import checkpoint
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
 
 def test_versions_rise_even_when_the_clock_goes_back(tmp_path):
-    assert checkpoint.new_version(tmp_path, NOW) == "20260301_120000"
+    assert runs.new_version(tmp_path, NOW) == "20260301_120000"
     for name in ("20260301_235959", "20251231_000000", "zzz"):
         (tmp_path / name).mkdir()
-    assert checkpoint.new_version(tmp_path, NOW) == "20260302_000000"
+    assert runs.new_version(tmp_path, NOW) == "20260302_000000"
 
 
 def test_a_version_is_taken_once(tmp_path):
-    run = checkpoint.make_run(tmp_path / "runs", "20260101_000000")
+    run = runs.make_run(tmp_path / "runs", "20260101_000000")
     assert run.is_dir()
     with pytest.raises(InputError, match="there already"):
-        checkpoint.make_run(tmp_path / "runs", "20260101_000000")
+        runs.make_run(tmp_path / "runs", "20260101_000000")
     with pytest.raises(InputError, match="no version"):
-        checkpoint.make_run(tmp_path / "runs", "latest")
+        runs.make_run(tmp_path / "runs", "latest")
 
 
 def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path):
@@ -33,21 +34,21 @@ def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path):
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        checkpoint.write_whole(path, half)
+        files.write_whole(path, half)
     assert path.read_text() == "old"
 
 
 def test_the_newest_begun_and_unfinished_run_is_gone_on_with(tmp_path):
-    for name, files in {
+    for name, there in {
         "20260101_000000": ["config.json"],
         "20260102_000000": ["config.json"],
         "20260103_000000": ["config.json", "towers.pt"],
         "20260104_000000": [],
     }.items():
         (tmp_path / name).mkdir()
-        for file in files:
+        for file in there:
             (tmp_path / name / file).touch()
-    assert checkpoint.interrupted_run(tmp_path, None).name == "20260102_000000"
-    assert checkpoint.interrupted_run(tmp_path, "20260101_000000").name == "20260101_000000"
+    assert runs.interrupted_run(tmp_path, None).name == "20260102_000000"
+    assert runs.interrupted_run(tmp_path, "20260101_000000").name == "20260101_000000"
     with pytest.raises(InputError, match="20260103_000000"):
-        checkpoint.interrupted_run(tmp_path, "20260103_000000")
+        runs.interrupted_run(tmp_path, "20260103_000000")

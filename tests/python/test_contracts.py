@@ -8,9 +8,8 @@ from pathlib import Path
 import two_tower
 from two_tower.artifacts.load_model import Model
 from two_tower.core.settings import Settings
-from two_tower.core.train_config import TrainConfig
+from two_tower.core.train_config import DIM, TrainConfig
 from two_tower.data.review_files import OPTIONAL, REQUIRED
-from two_tower.database import ddl
 from two_tower.serving.recommender import Recommendation
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
@@ -48,7 +47,7 @@ def test_a_positive_has_three_negatives_unless_told_otherwise() -> None:
 
 
 def test_vectors_have_128_dimensions_in_training_and_in_the_database() -> None:
-    assert TrainConfig().dim == ddl.DIM == 128
+    assert TrainConfig().dim == DIM == 128
 
 
 def test_the_towers_are_linear_unless_told_otherwise() -> None:

@@ -5,7 +5,7 @@ import pytest
 import training_tables
 from two_tower.core.errors import InputError, NotEnoughDataError
 from two_tower.database.warehouse import DuckDBWarehouse
-from two_tower.model.layout import read_layout
+from two_tower.model.feature_rows import read_layout
 from two_tower.training.data import dataset
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from two_tower.core.errors import InputError, NotEnoughDataError
 from two_tower.database.warehouse import DuckDBWarehouse
-from two_tower.model.layout import Layout, read_layout
+from two_tower.model.feature_rows import read_layout
+from two_tower.model.layout import Layout
 
 ROWS = [
     # Out of order on purpose: position decides, not the order of the rows.

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from two_tower.model.layout import Slots
+from two_tower.model.slots import Slots
 from two_tower.training import losses
 from two_tower.training.data.batches import Batch
 from two_tower.training.losses import BinaryCrossEntropy, Softmax

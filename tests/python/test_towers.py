@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from two_tower.core.errors import InputError
-from two_tower.model.layout import Block, Layout, Slots
+from two_tower.model.layout import Block, Layout
+from two_tower.model.slots import Slots
 from two_tower.model.towers import SHRINKAGE, Towers, Unit, load_towers, save_towers
 
 LAYOUT = Layout(

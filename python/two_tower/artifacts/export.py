@@ -21,9 +21,10 @@ from two_tower.core.errors import NotEnoughDataError
 from two_tower.model.layout import TOWERS, Layout, Tower
 from two_tower.model.onnx import CHECKED_BATCHES, check_parity, write_onnx
 from two_tower.core.progress import bar
-from two_tower.model.slots import slots
+from two_tower.model.feature_rows import slots
 from two_tower.artifacts.registry import Registry
-from two_tower.artifacts.runs import find_run, read_json
+from two_tower.artifacts.runs import find_run
+from two_tower.core.files import read_json
 from two_tower.core.settings import Settings
 from two_tower.model.towers import Towers, load_towers
 from two_tower.database.warehouse import Warehouse, open_warehouse

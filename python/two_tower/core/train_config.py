@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from two_tower.core.errors import InputError
 
+# The width of the vectors that are served: halfvec(128).
+DIM = 128
+
 
 class TrainConfig(BaseModel):
     """What a training run depends on beside the data. Written to the run's ``config.json``.
@@ -108,7 +111,7 @@ class TrainConfig(BaseModel):
         default=2_500, ge=1, description="at most so many users are ranked after each epoch"
     )
     dim: int = Field(
-        default=128, ge=1, description="width of the embeddings; the database takes 128"
+        default=DIM, ge=1, description="width of the embeddings; the database takes 128"
     )
     hidden: int = Field(default=0, ge=0, description="width of a hidden layer; 0 for linear towers")
     seed: int = Field(default=0, ge=0, description="the same seed and data train the same model")

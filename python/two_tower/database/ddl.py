@@ -1,8 +1,7 @@
 """The tables that Python writes and dbt reads as sources; the same statements on both engines."""
 
+from two_tower.core.train_config import DIM
 from two_tower.database.warehouse import Warehouse
-
-DIM = 128
 
 RAW = """
 create table if not exists raw.review_files (

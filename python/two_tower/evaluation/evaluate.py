@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
-from two_tower.artifacts.runs import find_run, read_json
+from two_tower.artifacts.runs import find_run
 from two_tower.core.errors import InputError
+from two_tower.core.files import read_json
 from two_tower.core.progress import bar
 from two_tower.core.settings import Settings
 from two_tower.database import ddl
@@ -39,7 +40,7 @@ from two_tower.evaluation.ranking import OVERALL, Catalogue, Intervals, Metrics,
 from two_tower.evaluation.report import Evaluation, write_report
 from two_tower.evaluation.serving_baseline import Contest, read_serving
 from two_tower.evaluation.user_metrics import UserMetrics
-from two_tower.model.layout import read_layout
+from two_tower.model.feature_rows import read_layout
 from two_tower.model.towers import Towers, load_towers
 
 TWO_TOWER = "two_tower"

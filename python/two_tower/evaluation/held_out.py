@@ -14,8 +14,9 @@ from two_tower.core.errors import InputError, NotEnoughDataError
 from two_tower.database.warehouse import Warehouse
 from two_tower.evaluation.baselines import liked_items
 from two_tower.evaluation.ranking import Catalogue, HeldOut
-from two_tower.model.layout import Block, Layout, Slots
-from two_tower.model.slots import Ragged, slots
+from two_tower.model.feature_rows import slots
+from two_tower.model.layout import Block, Layout
+from two_tower.model.slots import Ragged, Slots
 from two_tower.model.towers import Towers
 
 # The users who are evaluated: as many, chosen by a hash, so that every run asks the same ones.

@@ -24,7 +24,8 @@ from two_tower.evaluation.held_out import Batch, read_vectors
 from two_tower.evaluation.paired_differences import SERVING, Paired, paired
 from two_tower.evaluation.ranking import OVERALL, Catalogue, HeldOut, Tally
 from two_tower.evaluation.results_tables import RECORDED_USERS
-from two_tower.model.slots import Ragged, slots
+from two_tower.model.feature_rows import slots
+from two_tower.model.slots import Ragged
 from two_tower.model.towers import Towers, load_towers
 
 State = Literal["compared", "other_layout", "unreadable"]

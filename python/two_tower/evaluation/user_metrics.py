@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from two_tower.core.errors import InputError
+from two_tower.core.files import write_whole
 from two_tower.evaluation.metrics import Floats
 from two_tower.evaluation.ranking import HeldOut
-from two_tower.training.checkpoint import write_whole
 
 FILE = "user_metrics.parquet"
 KEYS = ("user_id", "model", "slice")

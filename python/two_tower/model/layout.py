@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from two_tower.core.errors import InputError, NotEnoughDataError
-from two_tower.database.warehouse import Warehouse
+from two_tower.model.slots import Slots
 
 Tower = Literal["user", "item"]
 Kind = Literal["one_hot", "multi_hot", "numeric", "history", "recency", "identity"]
@@ -41,34 +41,6 @@ class Block:
     vocabulary: str | None
     offset: int
     width: int
-
-
-@dataclass(frozen=True)
-class Slots:
-    """Sparse rows: row ``r`` has ``positions[offsets[r]:offsets[r + 1]]`` with those ``values``.
-
-    Attributes:
-        positions: int64 ``[slots]``, places in the flat vector, unique within a row.
-        values: float32 ``[slots]``.
-        offsets: int64 ``[rows + 1]``, beginning with 0.
-    """
-
-    positions: NDArray[np.int64]
-    values: NDArray[np.float32]
-    offsets: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @cached_property
-    def rows(self) -> NDArray[np.int64]:
-        """The row of each slot, int64 ``[slots]``."""
-        return np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.offsets))
-
-    def take(self, rows: NDArray[np.int64]) -> Slots:
-        """Return a copy of some rows, in the order of ``rows``, int64 ``[n]``."""
-        places, offsets = ragged(self.offsets, rows)
-        return Slots(self.positions[places], self.values[places], offsets)
 
 
 @dataclass(frozen=True)
@@ -236,47 +208,6 @@ class Layout:
                 known[:, block.feature_id] = block.offset, block.width
             found[tower] = known
         return found
-
-
-def ragged(
-    offsets: NDArray[Any], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return where the elements of some ragged rows are, and the offsets of the rows taken.
-
-    Args:
-        offsets: integers ``[all rows + 1]``: row ``r`` has elements ``offsets[r]:offsets[r + 1]``.
-        rows: row numbers ``[n]``.
-    """
-    starts = offsets[rows].astype(np.int64)
-    lengths = offsets[rows + 1] - starts
-    taken = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=taken[1:])
-    return np.repeat(starts - taken[:-1], lengths) + np.arange(taken[-1]), taken
-
-
-def read_layout(warehouse: Warehouse) -> Layout:
-    """Freeze the layout that the database has now.
-
-    Raises:
-        NotEnoughDataError: the tables are missing or empty.
-    """
-    schema = warehouse.schema
-    for table in ("feature_layout", "feature_layout_versions"):
-        if not warehouse.relation_exists(schema, table):
-            raise NotEnoughDataError(f"{schema}.{table} does not exist", "run dbt build first")
-    rows = warehouse.fetch(
-        "select feature_id, tower, feature, kind, position, vocabulary, width"
-        f" from {schema}.feature_layout"
-    )
-    versions = warehouse.fetch(
-        "select versions.input_schema_version, versions.layout_hash"
-        f" from {schema}.feature_layout_versions as versions"
-        f" where versions.layout_hash = (select max(layout_hash) from {schema}.feature_layout)"
-    )
-    if not rows or not versions:
-        raise NotEnoughDataError(f"{schema}.feature_layout is empty", "run dbt build first")
-    current = versions[0]
-    return Layout.from_rows(rows, str(current["layout_hash"]), int(current["input_schema_version"]))
 
 
 def _check(row: Mapping[str, Any], seen: set[int]) -> None:

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from two_tower.model.layout import Layout, Slots
+from two_tower.model.layout import Layout
+from two_tower.model.slots import Slots
 from two_tower.model.towers import SparseTower, Towers
 
 Floats = NDArray[np.float64]

@@ -1,8 +1,9 @@
-"""Arrow's list columns as flat numpy arrays with offsets."""
+"""Rows of different lengths, as flat numpy arrays with offsets: of Arrow's lists, of features."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,33 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import sparse
 
-from two_tower.model.layout import Layout, Slots, Tower
+
+@dataclass(frozen=True)
+class Slots:
+    """Sparse rows: row ``r`` has ``positions[offsets[r]:offsets[r + 1]]`` with those ``values``.
+
+    Attributes:
+        positions: int64 ``[slots]``, places in the flat vector, unique within a row.
+        values: float32 ``[slots]``.
+        offsets: int64 ``[rows + 1]``, beginning with 0.
+    """
+
+    positions: NDArray[np.int64]
+    values: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """The row of each slot, int64 ``[slots]``."""
+        return np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.offsets))
+
+    def take(self, rows: NDArray[np.int64]) -> Slots:
+        """Return a copy of some rows, in the order of ``rows``, int64 ``[n]``."""
+        places, offsets = ragged(self.offsets, rows)
+        return Slots(self.positions[places], self.values[places], offsets)
 
 
 @dataclass(frozen=True)
@@ -48,19 +75,23 @@ class Ragged:
         return np.repeat(np.arange(len(self), dtype=np.int64), self.lengths)
 
 
-def slots(layout: Layout, tower: Tower, batch: pa.RecordBatch | pa.Table) -> Slots:
-    """Return the feature slots of rows with ``feature_ids``, ``indices`` and ``values``."""
-    ids = Ragged.of(batch["feature_ids"], np.int64)
-    return layout.slots(
-        tower,
-        ids.values,
-        Ragged.of(batch["indices"], np.int64).values,
-        Ragged.of(batch["values"], np.float32).values,
-        ids.offsets,
-    )
-
-
 def one_hot(items: Ragged, width: int) -> sparse.csr_matrix:
     """Return rows of numbers below ``width`` as float32 ones, ``[rows, width]``."""
     ones = np.ones(len(items.values), dtype=np.float32)
     return sparse.csr_matrix((ones, items.values, items.offsets), shape=(len(items), width))
+
+
+def ragged(
+    offsets: NDArray[Any], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where the elements of some ragged rows are, and the offsets of the rows taken.
+
+    Args:
+        offsets: integers ``[all rows + 1]``: row ``r`` has elements ``offsets[r]:offsets[r + 1]``.
+        rows: row numbers ``[n]``.
+    """
+    starts = offsets[rows].astype(np.int64)
+    lengths = offsets[rows + 1] - starts
+    taken = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=taken[1:])
+    return np.repeat(starts - taken[:-1], lengths) + np.arange(taken[-1]), taken

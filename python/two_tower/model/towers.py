@@ -23,8 +23,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from two_tower.core.errors import InputError
-from two_tower.database.ddl import DIM
-from two_tower.model.layout import NORMALISED_KINDS, TOWERS, Layout, Slots, Tower
+from two_tower.core.train_config import DIM
+from two_tower.model.layout import NORMALISED_KINDS, TOWERS, Layout, Tower
+from two_tower.model.slots import Slots
 
 # Below this a vector counts as zero, and is not divided by its norm.
 TINY = 1e-12

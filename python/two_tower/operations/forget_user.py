@@ -19,12 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from two_tower.artifacts.registry import Registry
+from two_tower.core.files import write_whole
 from two_tower.core.settings import Settings
 from two_tower.data import suppression, text_values
 from two_tower.database import ddl, locks
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.evaluation.user_metrics import FILE
-from two_tower.training.checkpoint import write_whole
 
 USER_FEATURES = "user_features.parquet"
 

@@ -39,6 +39,7 @@ class Step:
         run: does it.
         locks: what must not be done beside it.
         is_repeatable: whether it is done again where a server did not answer.
+        invalidates: steps that are not finished any more once this one has begun.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Step:
     run: Callable[[Settings, str | None], Summary]
     locks: tuple[locks.Name, ...] = (locks.RUN,)
     is_repeatable: bool = True
+    invalidates: tuple[str, ...] = ()
 
 
 def plain(result: Any) -> Summary:
@@ -126,7 +128,7 @@ def refresh(settings: Settings, version: str | None) -> Summary:
 
 def rollback(settings: Settings, version: str | None) -> Summary:
     """Serve the release before again, or a version of the registry."""
-    from two_tower.serving.release import rollback as roll_back
+    from two_tower.serving.rollback import rollback as roll_back
 
     return plain(roll_back(settings, version))
 
@@ -143,7 +145,10 @@ STEPS = (
 )
 DAILY_STEPS = (
     *STEPS[:2],
-    Step("refresh", "Embed what is new with the serving model", refresh, BOTH),
+    # What it lands takes the place of what embed has landed.
+    Step(
+        "refresh", "Embed what is new with the serving model", refresh, BOTH, invalidates=("embed",)
+    ),
 )
 ROLLBACK_STEPS = (
     Step("rollback", "Put the previous release back", rollback, (locks.SERVING,), False),
@@ -184,8 +189,8 @@ def run_step(
             found = step_cache.find(settings, name, version, inputs) if in_run else None
             if found is not None:
                 return found | {"reused": True}
-            if inputs is not None:
-                step_cache.forget(settings, [name])
+            begun = [name] if inputs is not None else []
+            step_cache.forget(settings, [*begun, *step.invalidates])
             summary = step.run(settings, version)
             step_cache.record(settings, name, inputs, summary)
             return summary

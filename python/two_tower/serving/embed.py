@@ -23,7 +23,8 @@ from two_tower.core.errors import GateError, NotEnoughDataError
 from two_tower.core.settings import Settings
 from two_tower.database import ddl
 from two_tower.database.warehouse import Warehouse, open_warehouse
-from two_tower.model.layout import Tower, read_layout
+from two_tower.model.feature_rows import read_layout
+from two_tower.model.layout import Tower
 from two_tower.serving import landing
 
 SOURCES: dict[Tower, tuple[str, str]] = {

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from two_tower.database.ddl import DIM
+from two_tower.core.train_config import DIM
 from two_tower.database.warehouse import DuckDBWarehouse, PostgresWarehouse, Warehouse
 
 Tower = Literal["user", "item"]

@@ -16,7 +16,6 @@ from two_tower.core.errors import GateError, NotEnoughDataError
 from two_tower.core.settings import Settings
 from two_tower.database import ddl
 from two_tower.database.warehouse import Warehouse, open_warehouse
-from two_tower.operations import step_cache
 from two_tower.serving.embed import embed
 
 PAIRS = (("user_embeddings", "user_id"), ("video_embeddings", "video_id"))
@@ -67,7 +66,6 @@ def refresh(settings: Settings) -> RefreshResult:
     started = time.perf_counter()
     with open_warehouse(settings) as warehouse:
         release_id, version = _serving(warehouse)
-    step_cache.forget(settings, ["embed"])  # its landing is about to be another's
     embed(settings, version)
     moment = datetime.now(UTC).replace(tzinfo=None)
     with open_warehouse(settings) as warehouse:

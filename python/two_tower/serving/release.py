@@ -1,4 +1,4 @@
-"""Release the landed vectors behind dbt's tests, and go back to the release before."""
+"""Release the landed vectors behind dbt's tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -15,7 +14,7 @@ import psycopg
 from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import GateError, NotEnoughDataError, TwoTowerError, UnavailableError
 from two_tower.core.settings import Settings
-from two_tower.database import dbt, ddl, locks
+from two_tower.database import dbt, ddl
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.serving import release_gate, retention
 
@@ -42,15 +41,6 @@ class ReleaseResult:
     swapped: bool
 
 
-@dataclass(frozen=True)
-class RollbackResult:
-    """The version that was withdrawn and the one that is serving again."""
-
-    version_from: str
-    version_to: str
-    seconds: float
-
-
 def release(settings: Settings, is_rollback: bool = False) -> ReleaseResult:
     """Audit the landed vectors and, if every check passes, serve them.
 
@@ -71,14 +61,14 @@ def release(settings: Settings, is_rollback: bool = False) -> ReleaseResult:
         version = _landed_version(warehouse)
         is_due = not _is_served(warehouse, version)
         if is_due and _has_release_functions(warehouse):
-            with _explained():
+            with explained():
                 warehouse.execute("select two_tower.assert_nothing_follows_old_tables()")
         if is_due:
             release_gate.check_artifacts(settings, warehouse, version)
     if is_due:
         _build(settings, version, is_rollback)
     with open_warehouse(settings) as warehouse:
-        row = _releases(warehouse)[0]
+        row = last_releases(warehouse)[0]
         if is_due:
             _prune(settings, warehouse)
     return ReleaseResult(
@@ -104,11 +94,11 @@ def _build(settings: Settings, version: str, is_rollback: bool) -> None:
         dbt.run(settings, "build", "--selector", "release", *NO_UNIT_TESTS, *variables)
     except GateError as error:
         with open_warehouse(settings) as warehouse:
-            checks, serving = release_gate.last_checks(warehouse), _releases(warehouse)
+            checks, serving = release_gate.last_checks(warehouse), last_releases(warehouse)
         if serving:
             # The version that was refused is the latest of the registry since its export.
             try:
-                _move_latest(settings, serving[0]["version"])
+                move_latest(settings, serving[0]["version"])
             except TwoTowerError as left:
                 logger.warning("the registry's latest is still %s: %s", version, left)
         failed = [check for check in checks if not check.passed and check.attempt > before]
@@ -133,59 +123,6 @@ def _attempt(warehouse: Warehouse) -> int:
     return max((check.attempt for check in release_gate.last_checks(warehouse)), default=0)
 
 
-def rollback(settings: Settings, version: str | None = None) -> RollbackResult:
-    """Serve a former release again and make its model the registry's latest.
-
-    The one before is kept in the database: it is exchanged in one transaction. An older one is
-    embedded anew, with its model from the registry on today's features, and audited; its figures
-    are not held against it.
-
-    Args:
-        settings: the project.
-        version: by default that of the release before. What is serving already goes on serving.
-
-    Raises:
-        NotEnoughDataError: there is no release before, or it was put back already.
-        InputError: the version is not in the registry.
-        BusyError: a run is at work, and the version has to be embedded anew.
-        GateError: a view or function would go on reading the withdrawn tables; or the version
-            reads other features than there are today, or its vectors or files do not pass.
-    """
-    started = time.perf_counter()
-    with open_warehouse(settings) as warehouse:
-        releases = _releases(warehouse)
-    names = [row["version"] for row in releases]
-    if version is None or (names[1:] == [version] and not releases[0]["is_rollback"]):
-        return _exchange_pairs(settings, started)
-    if names[:1] != [version]:
-        from two_tower.serving.embed import embed
-
-        with locks.held(settings, locks.RUN, locks.SERVING):  # the landing tables are a run's
-            embed(settings, version)
-            release(settings, is_rollback=True)
-    _move_latest(settings, version)
-    serving = names[0] if names else version
-    return RollbackResult(serving, version, round(time.perf_counter() - started, 2))
-
-
-def _exchange_pairs(settings: Settings, started: float) -> RollbackResult:
-    """Exchange the served tables with those of the release before."""
-    with open_warehouse(settings) as warehouse:
-        if len(_releases(warehouse)) < 2:
-            raise NotEnoughDataError(
-                "there is no release to go back to",
-                "the previous vectors are kept from the second release on",
-            )
-        if warehouse.dialect == "postgres":
-            with _explained():
-                row = warehouse.fetch("select * from two_tower.rollback_release()")[0]
-        else:
-            row = _exchange(warehouse)
-    _move_latest(settings, row["version_to"])
-    seconds = round(time.perf_counter() - started, 2)
-    return RollbackResult(row["version_from"], row["version_to"], seconds)
-
-
 def _landed_version(warehouse: Warehouse) -> str:
     """Return the newest landed version; that it is the only one is for the tests to say."""
     if warehouse.relation_exists("two_tower", "video_embeddings_landing"):
@@ -199,7 +136,7 @@ def _landed_version(warehouse: Warehouse) -> str:
 
 def _is_served(warehouse: Warehouse, version: str) -> bool:
     """Return whether the very vectors that are landed are serving."""
-    releases = _releases(warehouse)
+    releases = last_releases(warehouse)
     if not releases or releases[0]["version"] != version:
         return False
     unequal = "<>"
@@ -217,7 +154,7 @@ def _is_served(warehouse: Warehouse, version: str) -> bool:
     )
 
 
-def _releases(warehouse: Warehouse) -> list[dict[str, Any]]:
+def last_releases(warehouse: Warehouse) -> list[dict[str, Any]]:
     """Return the last two rows of the history, the serving one first."""
     if not warehouse.relation_exists("two_tower", "model_releases"):
         return []
@@ -237,7 +174,7 @@ def _has_release_functions(warehouse: Warehouse) -> bool:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Turn what the database's release functions refuse into an error with its hint."""
     try:
         yield
@@ -252,29 +189,12 @@ def _explained() -> Iterator[None]:
         raise UnavailableError(message or str(error), hint or "") from error
 
 
-def _exchange(warehouse: Warehouse) -> dict[str, Any]:
-    """On DuckDB: what two_tower.rollback_release() does on Postgres."""
-    serving, former = _releases(warehouse)
-    if serving["is_rollback"]:
-        raise NotEnoughDataError(
-            f"version {serving['version']} was already put back in place of {former['version']}",
-            "to go forward, embed a version and release it",
-        )
-    with warehouse.transaction():
-        for base, _ in PAIRS:
-            for old, new in (("", "_withdrawn"), ("_previous", ""), ("_withdrawn", "_previous")):
-                warehouse.execute(f"alter table public.{base}{old} rename to {base}{new}")
-        warehouse.execute(
-            "insert into two_tower.model_releases by name"
-            " select * replace (release_id + 2 as release_id, true as is_rollback,"
-            "  cast(? as timestamp) as released_at)"
-            " from two_tower.model_releases where release_id = ?",
-            (datetime.now(UTC).replace(tzinfo=None), former["release_id"]),
-        )
-    return {"version_from": serving["version"], "version_to": former["version"]}
+def move_latest(settings: Settings, version: str) -> None:
+    """Make a version that serves the registry's latest.
 
-
-def _move_latest(settings: Settings, version: str) -> None:
+    Raises:
+        TwoTowerError: the registry could not be written; the version serves all the same.
+    """
     try:
         Registry(settings).set_latest(version)
     except TwoTowerError as error:

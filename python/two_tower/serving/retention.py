@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 
 from two_tower.artifacts.registry import Registry
+from two_tower.artifacts.runs import VERSION
 from two_tower.core.settings import Settings
 from two_tower.database.warehouse import Warehouse
-from two_tower.training.checkpoint import VERSION
 
 # Where a run is put before it is removed: a kill leaves none that is half there.
 TRASH = ".removed"

@@ -1,118 +1,13 @@
-"""A run's folder: its version, files that are whole or absent, and the state to go on from."""
+"""The state of a training that is cut short: ``checkpoint.pt`` in the run's folder."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from two_tower.core.errors import InputError
-
-VERSION_FORMAT = "%Y%m%d_%H%M%S"
-VERSION = re.compile(r"\d{8}_\d{6}")
-
-
-def new_version(runs_dir: Path, now: datetime | None = None) -> str:
-    """Return the version of a run that begins now: a UTC second, later than any there is.
-
-    Args:
-        runs_dir: the folder of all runs.
-        now: an aware moment; the clock's by default.
-    """
-    moment = (now or datetime.now(UTC)).astimezone(UTC)
-    taken = [path.name for path in runs_dir.glob("*") if VERSION.fullmatch(path.name)]
-    if taken:
-        newest = datetime.strptime(max(taken), VERSION_FORMAT).replace(tzinfo=UTC)
-        moment = max(moment, newest + timedelta(seconds=1))
-    return moment.strftime(VERSION_FORMAT)
-
-
-def make_run(runs_dir: Path, version: str | None) -> Path:
-    """Create the folder of a new run.
-
-    Raises:
-        InputError: the version is no version, or is taken.
-    """
-    if version is not None and not VERSION.fullmatch(version):
-        raise InputError(f"{version!r} is no version", "write YYYYMMDD_HHMMSS, or leave it out")
-    folder = runs_dir / (version or new_version(runs_dir))
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError as error:
-        raise InputError(f"{folder} is there already", "leave the version out") from error
-    return folder
-
-
-def interrupted_run(runs_dir: Path, version: str | None) -> Path:
-    """Return the run to go on with: one that began training and did not finish it.
-
-    Raises:
-        InputError: there is none.
-    """
-    begun = sorted(path.parent for path in runs_dir.glob("*/config.json"))
-    open_runs = [run for run in begun if not (run / "towers.pt").exists()]
-    found = [run for run in open_runs if version in (None, run.name)]
-    if not found:
-        raise InputError(
-            f"no interrupted training run {version or ''}".rstrip() + f" in {runs_dir}",
-            "begin a new one: two-tower train",
-        )
-    return found[-1]
-
-
-def begun_run(runs_dir: Path, inputs: str) -> Path | None:
-    """Return the newest run on inputs of this checksum that was cut short, if there is one."""
-    for path in sorted(runs_dir.glob("*/inputs.json"), reverse=True):
-        is_open = not path.with_name("towers.pt").exists() and path.with_name("dataset").exists()
-        if is_open and json.loads(path.read_text(encoding="utf-8"))["sha256"] == inputs:
-            return path.parent
-    return None
-
-
-def sha256_of(run: Path, names: Iterable[str]) -> str:
-    """Return one checksum of some files of a run."""
-    digest = hashlib.sha256()
-    for name in names:
-        with (run / name).open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
-def finished_run(runs_dir: Path, inputs: str) -> dict[str, Any] | None:
-    """Return the result of the newest finished run on inputs of this checksum, if there is one."""
-    for path in sorted(runs_dir.glob("*/inputs.json"), reverse=True):
-        found = json.loads(path.read_text(encoding="utf-8"))["sha256"]
-        result = path.with_name("result.json")
-        if found == inputs and result.exists() and path.with_name("towers.pt").exists():
-            values: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
-            return values
-    return None
-
-
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file under another name and rename it: a kill leaves the old one or the new one."""
-    beside = path.with_name(path.name + ".tmp")
-    write(beside)
-    with beside.open("rb") as file:
-        os.fsync(file.fileno())
-    beside.replace(path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole."""
-
-    def write(beside: Path) -> None:
-        text = json.dumps(value, ensure_ascii=False, indent=2)
-        beside.write_text(text + "\n", encoding="utf-8")
-
-    write_whole(path, write)
+from two_tower.core.files import write_whole
 
 
 def save_checkpoint(run: Path, state: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from two_tower.artifacts.runs import package_checksum
+from two_tower.core import files
 from two_tower.core.background import ahead
 from two_tower.core.errors import InputError
 from two_tower.core.progress import Bar
@@ -185,7 +186,7 @@ class Training:
         self._note_joining(shown)
         if self.chosen is not None:
             self.choice = self.chosen.result()
-        checkpoint.write_json(self.run / "history.json", self.history)
+        files.write_json(self.run / "history.json", self.history)
         blend = self._blend(self.fit)
         return self.fit.towers if blend is None else blend.towers(self.choice)
 
@@ -340,7 +341,7 @@ class Training:
             self.choice = self.chosen.result()
         if not at_once and time.monotonic() < self.saved_at + SAVE_EVERY:
             return
-        checkpoint.write_json(self.run / "history.json", self.history)
+        files.write_json(self.run / "history.json", self.history)
         state = {
             "package": package_checksum(),
             "history": self.history,

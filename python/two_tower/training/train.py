@@ -12,15 +12,17 @@ from pathlib import Path
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from two_tower.artifacts import runs
 from two_tower.artifacts.runs import package_checksum
+from two_tower.core import files
 from two_tower.core.background import stop
 from two_tower.core.progress import bar, console
 from two_tower.core.settings import Settings
 from two_tower.core.train_config import TrainConfig
 from two_tower.database.warehouse import open_warehouse
-from two_tower.model.layout import PAST_KINDS, Layout, read_layout
+from two_tower.model.feature_rows import read_layout
+from two_tower.model.layout import PAST_KINDS, Layout
 from two_tower.model.towers import save_towers
-from two_tower.training import checkpoint
 from two_tower.training.data.dataset import Data, read_items, read_users, spool, survey
 from two_tower.training.search import Training
 
@@ -114,24 +116,24 @@ def train(
     """
     runs_dir = settings.path(settings.runs_dir)
     if resume:
-        run = checkpoint.interrupted_run(runs_dir, version)
+        run = runs.interrupted_run(runs_dir, version)
         config = TrainConfig.model_validate_json((run / "config.json").read_text(encoding="utf-8"))
         data = _open(run, Layout.read(run / "layout.json"))
     else:
         run, data = _begin(settings, config, runs_dir, version)
-        inputs = checkpoint.sha256_of(run, INPUTS) + package_checksum()
-        earlier = checkpoint.finished_run(runs_dir, inputs) if reuse else None
+        inputs = runs.sha256_of(run, INPUTS) + package_checksum()
+        earlier = runs.finished_run(runs_dir, inputs) if reuse else None
         if earlier is not None:
             del data  # it has the files of the new run open
             shutil.rmtree(run)
             return TrainResult(**earlier | {"run_dir": Path(earlier["run_dir"])})
-        begun = checkpoint.begun_run(runs_dir, inputs) if reuse else None
+        begun = runs.begun_run(runs_dir, inputs) if reuse else None
         if begun is not None:
             del data
             shutil.rmtree(run)
             run, data = begun, _open(begun, Layout.read(begun / "layout.json"))
         else:
-            checkpoint.write_json(run / "inputs.json", {"sha256": inputs})
+            files.write_json(run / "inputs.json", {"sha256": inputs})
     started = time.perf_counter()
     with _threads(len(data.items)):
         training = Training(run, config, data)
@@ -147,10 +149,10 @@ def train(
             raise
         finally:
             stop()
-    checkpoint.write_whole(run / "towers.pt", lambda path: save_towers(path, towers))
+    files.write_whole(run / "towers.pt", lambda path: save_towers(path, towers))
     seconds = time.perf_counter() - started + before
     result = _result(run, training, towers.layout, seconds)
-    checkpoint.write_json(run / "result.json", asdict(result) | {"run_dir": str(run)})
+    files.write_json(run / "result.json", asdict(result) | {"run_dir": str(run)})
     (run / "checkpoint.pt").unlink(missing_ok=True)
     shutil.rmtree(run / "dataset")
     return result
@@ -166,7 +168,7 @@ def _begin(
             layout = layout.without((*PAST_KINDS, "identity"))
         elif config.start == "random":  # the transitions alone read it
             layout = layout.without(("recency",))
-        run = checkpoint.make_run(runs_dir, version)
+        run = runs.make_run(runs_dir, version)
         try:
             spool(warehouse, run / "dataset")
             data = _open(run, layout)
@@ -175,7 +177,7 @@ def _begin(
             raise
     layout.write(run / "layout.json")
     # Last: a run without it has not begun.
-    checkpoint.write_json(run / "config.json", config.model_dump(mode="json"))
+    files.write_json(run / "config.json", config.model_dump(mode="json"))
     return run, data
 
 

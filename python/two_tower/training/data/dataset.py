@@ -18,7 +18,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from two_tower.core.errors import InputError, NotEnoughDataError
-from two_tower.model.layout import Kind, Layout, Slots, ragged
+from two_tower.model.layout import Kind, Layout
+from two_tower.model.slots import Slots, ragged
 from two_tower.core.progress import bar
 from two_tower.database.warehouse import Warehouse
 

@@ -15,7 +15,7 @@ from two_tower.evaluation import metrics
 from two_tower.core.background import go_on
 from two_tower.training.data.batches import hide, in_past
 from two_tower.training.data.dataset import VALIDATION_FOLD, Data, UserRows
-from two_tower.model.layout import Slots
+from two_tower.model.slots import Slots
 from two_tower.model.towers import Towers
 
 Encoder = Callable[[Slots], Tensor]
