@@ -6,9 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from faults.invariants import latest_matches
-from faults.world import new_world
-from integration.test_registry import (  # the fixtures among them
+from artifacts.test_registry import (  # the fixtures among them
     FIRST,
     SECOND,
     damage,
@@ -17,6 +15,8 @@ from integration.test_registry import (  # the fixtures among them
     s3_endpoint,
     settings,
 )
+from faults.invariants import latest_matches
+from faults.world import new_world
 from two_tower.artifacts.registry import LATEST_JSON, Registry
 from two_tower.core.errors import InputError
 

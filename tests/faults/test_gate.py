@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from faults.invariants import Served, answers_of_one_release, latest_matches, served
-from integration import tiny_model
-from integration.serving_world import World, clustered, make_world, video_id
 from postgres_server import PostgresServer
+from serving import tiny_model
+from serving.serving_world import World, clustered, make_world, video_id
 from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import GateError
 from two_tower.core.settings import Settings

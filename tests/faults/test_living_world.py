@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from faults.invariants import answers_of_one_release, latest_matches, served
-from integration.test_growth import NEW_VIDEOS, grow
+from models.test_growth import NEW_VIDEOS, grow
 from two_tower.artifacts.export import export
 from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import GateError, InputError

@@ -18,8 +18,8 @@ import pytest
 
 from conftest import make_settings
 from faults.invariants import CHECKED, Served, answers_of_one_release, latest_matches, served
-from flows.prefect_server import PrefectServer, running_server
-from flows.scratch_project import scratch_project
+from interfaces.prefect_server import PrefectServer, running_server
+from interfaces.scratch_project import scratch_project
 from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import ExitCode
 from two_tower.data import sample_data

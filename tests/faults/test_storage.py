@@ -14,8 +14,8 @@ from typing import Any
 import fsspec
 import pytest
 
+from artifacts.test_registry import s3_endpoint  # noqa: F401
 from faults.world import World, new_world, served
-from integration.test_registry import s3_endpoint  # noqa: F401
 from two_tower.core.errors import ExitCode
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.xdist_group("storage")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from integration import tiny_model
+from serving import tiny_model
 from two_tower.artifacts.registry import Registry
 from two_tower.core.settings import Settings
 from two_tower.database import ddl

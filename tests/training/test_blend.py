@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
-from test_closed_form import open_data
 
+from training.test_ease import open_data
 from two_tower.core.train_config import TrainConfig
 from two_tower.model.linear_map import design
 from two_tower.model.towers import Towers

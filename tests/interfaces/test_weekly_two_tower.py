@@ -24,8 +24,8 @@ import psycopg
 import pytest
 
 from conftest import PROJECT_DIR, make_settings
-from flows.prefect_server import TERMINAL, PrefectServer, running_server
-from flows.scratch_project import scratch_project
+from interfaces.prefect_server import TERMINAL, PrefectServer, running_server
+from interfaces.scratch_project import scratch_project
 from postgres_server import PASSWORD, PostgresServer
 from two_tower.core.errors import ExitCode
 from two_tower.core.settings import Settings

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from integration import tiny_model
+from serving import tiny_model
 from two_tower.artifacts.registry import Registry
 from two_tower.core.settings import Settings
 from two_tower.core.train_config import DIM

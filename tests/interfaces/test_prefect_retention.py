@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import PROJECT_DIR
-from flows.prefect_server import PrefectServer, running_server
+from interfaces.prefect_server import PrefectServer, running_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect")]
 

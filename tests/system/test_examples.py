@@ -17,9 +17,9 @@ from psycopg.rows import dict_row
 from pydantic import SecretStr
 
 from conftest import PROJECT_DIR, folders, make_settings
-from integration.postgrest_gateway import ANON_KEY, gateway
-from integration.serving_world import make_world, video_id
 from postgres_server import PostgresServer
+from serving.serving_world import make_world, video_id
+from system.postgrest_gateway import ANON_KEY, gateway
 from two_tower.database import dbt
 from two_tower.database.warehouse import open_warehouse
 from two_tower.serving.release_gate import check_artifacts

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 from scipy import linalg, sparse
-from test_closed_form import open_data
 
+from training.test_ease import open_data
 from two_tower.core.train_config import TrainConfig
 from two_tower.training.experts import ease, solver, weighted_svd
 from two_tower.training.experts.ease import add_up, as_factors, leading, solve

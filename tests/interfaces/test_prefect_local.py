@@ -25,8 +25,8 @@ import psutil
 import pytest
 
 from conftest import PROJECT_DIR
-from flows.prefect_server import PrefectServer
-from flows.scratch_project import scratch_project
+from interfaces.prefect_server import PrefectServer
+from interfaces.scratch_project import scratch_project
 from two_tower.core.errors import ExitCode
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect")]

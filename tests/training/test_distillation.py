@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from test_closed_form import open_data
 
 import training_tables
+from training.test_ease import open_data
 from two_tower.core.train_config import TrainConfig
 from two_tower.model.linear_map import Factors
 from two_tower.training.data.batches import Hiding, draw

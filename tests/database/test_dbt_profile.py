@@ -144,7 +144,7 @@ def test_it_follows_env(folder: Path) -> None:
 def test_a_copy_as_it_stood_follows_env_too(folder: Path, former: str) -> None:
     text = (folder / "profiles.yml.example").read_text(encoding="utf-8")
     if former == "former example":
-        text = (PROJECT_DIR / "tests/python/former_profiles.yml").read_text(encoding="utf-8")
+        text = (PROJECT_DIR / "tests/database/former_profiles.yml").read_text(encoding="utf-8")
     (folder / "profiles.yml").write_text(text, encoding="utf-8")
 
     assert rendered(written(folder, "TWO_TOWER_TARGET=postgres"))["target"] == "postgres"

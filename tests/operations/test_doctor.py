@@ -20,6 +20,7 @@ import psycopg
 import pytest
 
 import broken_servers as broken
+from artifacts.test_registry import s3_endpoint  # noqa: F401
 from broken_servers import (
     CREATE,
     EXTENSIONS,
@@ -29,7 +30,6 @@ from broken_servers import (
     of_another,
 )
 from conftest import PROJECT_DIR, MakeDataDir, folders, make_settings
-from integration.test_registry import s3_endpoint  # noqa: F401
 from pgbouncer import needs_pgbouncer
 from postgres_server import PASSWORD, ROLE, PostgresServer, free_port
 from two_tower.core.errors import ExitCode
