@@ -17,7 +17,7 @@ from two_tower import checks, database_checks, embedded, sessions
 from two_tower.checks import Check
 from two_tower.errors import FullError, InputError, TwoTowerError, UnavailableError
 from two_tower.registry import Registry
-from two_tower.settings import Settings
+from two_tower.settings import Settings, read_file_settings
 from two_tower.warehouse import open_warehouse
 
 logger = logging.getLogger("two_tower")
@@ -33,6 +33,7 @@ def examine(settings: Settings) -> list[Check]:
     """Look at everything, the orchestrator and what is only to be known included."""
     return [
         _profile(settings),
+        *_exported_url(settings),
         *_database(settings, is_look=True),
         _data(settings),
         _registry(settings),
@@ -54,7 +55,7 @@ def preflight(settings: Settings, steps: Collection[str]) -> None:
         UnavailableError: the database or the registry did not answer.
         FullError: a disk is full.
     """
-    found = [_profile(settings)]
+    found = [_profile(settings), *_exported_url(settings)]
     if settings.target != "duckdb":  # whose file the steps open, and one at a time
         found += _database(settings, is_look=False)
     if "export" in steps or "release" in steps:
@@ -70,6 +71,19 @@ def preflight(settings: Settings, steps: Collection[str]) -> None:
     error = checks.refusal(found)
     if error is not None:
         raise error
+
+
+def _exported_url(settings: Settings) -> Iterator[Check]:
+    """Warn of a DATABASE_URL of the shell, which stands before the one that ``.env`` names."""
+    if settings.target != "postgres":
+        return
+    url = read_file_settings(settings.project_dir).database_url
+    if url is not None and url != settings.database_url:
+        yield checks.warning(
+            "database url",
+            "DATABASE_URL is that of this shell, not the one in .env",
+            "unset DATABASE_URL, if .env is meant",
+        )
 
 
 def _profile(settings: Settings) -> Check:

@@ -8,6 +8,7 @@ import pytest
 
 from two_tower import locks, pipeline, run_history
 from two_tower.errors import BusyError, GateError, NotEnoughDataError
+from two_tower.health import health
 from two_tower.settings import Settings
 from two_tower.status import status
 from two_tower.warehouse import open_warehouse
@@ -46,12 +47,18 @@ def test_every_run_leaves_how_it_ended(either_settings: Settings) -> None:
     assert len(status(either_settings).last_runs) == 5
 
 
-def test_a_run_that_was_killed_is_cut_short_once_the_next_has_begun(
+def test_a_run_that_was_killed_is_cut_short_as_soon_as_its_lock_is_free(
     either_settings: Settings,
 ) -> None:
     killed = run_history.recorded(either_settings, "load to release", {}, is_alone=True)
-    killed.__enter__()
-    assert status(either_settings).last_runs[0].endswith("load to release: running")
+    for name in (locks.RUN, locks.SERVING):
+        with locks.held(either_settings, name):
+            if name == locks.RUN:
+                killed.__enter__()
+            assert status(either_settings).last_runs[0].endswith("load to release: running")
+            assert [run.state for run in health(either_settings).runs] == ["running"]
+    assert status(either_settings).last_runs[0].endswith("load to release: cut short")
+    assert [run.state for run in health(either_settings).runs] == ["cut short"]
     walk(either_settings, None)
     assert status(either_settings).last_runs[1].endswith("load to release: cut short")
 
