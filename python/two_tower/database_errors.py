@@ -61,7 +61,7 @@ REFUSED = Cause(
     ),
     InputError,
     "Postgres refuses the connection",
-    "is DATABASE_URL right: its user, password (in which @ : / % are %40 %3A %2F %25), host, port and"
+    "is DATABASE_URL right: its user, password (@ : / % in it are %40 %3A %2F %25), host, port and"
     " database?",
 )
 # It has the code of a full disk, and is memory: that of a container is 64 MB, an index takes more.
