@@ -262,7 +262,7 @@ begin
     if serving.is_rollback then
         raise exception using errcode = 'no_data_found',
             message = format('version %s was already put back in place of %s', serving.version, former.version),
-            hint = 'To go forward, embed a version and release it.';
+            hint = 'two-tower rollback VERSION serves any version again; two-tower releases lists them.';
     end if;
     perform two_tower.assert_nothing_follows_old_tables();
     perform two_tower.lock_served_tables();

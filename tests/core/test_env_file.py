@@ -81,6 +81,21 @@ def test_a_file_in_another_encoding_is_named_with_the_mend(
 
 
 @pytest.mark.parametrize(
+    "content", [UTF_16, "# 夏の設定\n".encode("cp932")], ids=["utf-16", "cp932"]
+)
+def test_a_program_that_begins_beside_such_a_file_says_the_same(
+    project: Path, content: bytes
+) -> None:
+    (project / ".env").write_bytes(content)
+
+    done = run("load", "--json")
+
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert f"{project / '.env'}" in json.loads(done.stdout)["error"]["message"]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
     "content",
     [
         "\ufeffTWO_TOWER_TARGET=postgres\nDATABASE_URL=postgresql://a:b#c@h/d\n",

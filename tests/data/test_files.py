@@ -278,7 +278,7 @@ def test_what_the_database_refuses_is_no_database_that_went_away(
         def insert() -> None:
             warehouse.execute("insert into public.keyed values (?)", (long,))
 
-        with pytest.raises(InputError, match=r"load: the database refuses it: index row size"):
+        with pytest.raises(InputError, match=r"load: the server cannot do this: index row size"):
             retries.call("load", insert, 0)
 
 

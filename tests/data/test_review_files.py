@@ -279,6 +279,42 @@ def test_a_header_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:
         csv_reader.CsvFile(path, "utf-8", frozenset())
 
 
+@pytest.mark.parametrize("above", ["", "\n\n", "sep=,\n"])
+def test_a_name_that_a_cell_broke_costs_no_row(tmp_path: Path, above: str) -> None:
+    text = above + 'product_url,reviewer_id,"comment\n\n(""free"")",stars\nhttps://x/1,u1,ok,5\n'
+    batch = read_text(tmp_path / "x.csv", text.encode())
+    assert batch.reviews.column("reviewer_id").to_pylist() == ["u1"]
+    assert batch.reviews.column("line").to_pylist() == [above.count("\n") + 4]
+    assert batch.rejected.num_rows == 0
+
+
+def test_a_header_whose_quote_is_never_closed_is_refused(tmp_path: Path) -> None:
+    text = 'product_url,reviewer_id,stars,"comment\n' + "https://x/1,u1,5,ok\n" * 20
+    with pytest.raises(InputError, match="line 1: the header cannot be read"):
+        read_text(tmp_path / "x.csv", text.encode())
+
+
+def test_what_was_kept_from_a_spreadsheet_is_the_value(tmp_path: Path) -> None:
+    """Programs write ="00123" so that no zero is lost, in each column or in some."""
+    rows = [
+        'https://x/1,="00123",5,2024-01-01',
+        '="https://x/1", ="00124" ,="4",="2024-01-01"',
+        '"https://x/1","=""00125""",5,2024-01-01',
+        '="https://x/1",="",5,2024-01-01',
+        'https://x/1,="a"&"b",5,2024-01-01',
+        "https://x/1,=,5,2024-01-01",
+    ]
+    header = ",".join(f'="{name}"' for name in HEADER)
+    batch = read_text(tmp_path / "x.csv", "\n".join([header, *rows]).encode())
+    assert batch.reviews.column("reviewer_id").to_pylist() == [
+        *["00123", "00124", "00125"],
+        *['="a"&"b"', "="],
+    ]
+    assert batch.reviews.column("stars").to_pylist() == [5, 4, 5, 5, 5]
+    assert set(batch.reviews.column("product_url").to_pylist()) == {"https://x/1"}
+    assert [row["reason"] for row in batch.rejected.to_pylist()] == ["reviewer_id is empty"]
+
+
 def test_a_space_behind_a_comma_does_not_make_a_quote_part_of_a_value(tmp_path: Path) -> None:
     data = b'product_url, "reviewer_id", stars\n"https://x/1", "u,1", 5\nhttps://x/2, u2, "4"\n'
     batch = read_text(tmp_path / "x.csv", data)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import signal
 import sqlite3
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -83,23 +85,33 @@ class Made:
     def begin(self, *arguments: str) -> None:
         """Start it, and return when it is up."""
         before = self.log.read_text().count("Prefect is up") if self.log.exists() else 0
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                ["make", "prefect", *arguments],
-                env=self.shell.environment,
-                cwd=self.shell.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                # As a shell script starts what it puts in the background.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
-            )
+        self.log.touch()
+        screen, terminal = pty.openpty()  # where programs ask questions
+        self.process = subprocess.Popen(
+            ["make", "prefect", *arguments],
+            env=self.shell.environment | {"TERM": "xterm", "COLUMNS": "200"},
+            cwd=self.shell.folder,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+            # As a shell script starts what it puts in the background.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        )
+        os.close(terminal)
+        threading.Thread(target=self._keep, args=(screen,), daemon=True).start()
         deadline = time.monotonic() + 300
         while self.log.read_text().count("Prefect is up") == before:
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.5)
+
+    def _keep(self, screen: int) -> None:
+        """Write what a terminal is shown to the log, as plain text."""
+        with os.fdopen(screen, "rb") as shown, suppress(OSError):  # which is how a terminal ends
+            for line in shown:
+                with self.log.open("ab") as log:
+                    log.write(re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]|\r", b"", line))
 
     def end(self, how: Any) -> str:
         """End it; nothing that it started is left. Returns what it said."""

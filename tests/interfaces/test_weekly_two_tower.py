@@ -378,6 +378,8 @@ def test_a_gate_that_refuses_fails_the_run_and_says_which_and_by_how_much(
     assert "## Gates: 1 of" in report
     assert "| **✘** | coverage" in report
     assert deployed.rows("select count(*) from two_tower.model_releases") == [(1,)]
+    # What is refused is no defect: the message says why.
+    assert "Traceback" not in deployed.worker_log.read_text()
 
 
 def test_a_second_release_is_rolled_back_from_prefect(deployed: Deployed) -> None:

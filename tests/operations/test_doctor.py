@@ -361,6 +361,20 @@ def project_of_app(tmp_path: Path) -> Path:
     return folder
 
 
+def test_a_url_of_the_shell_that_stands_before_the_projects_own_is_said(
+    shell: Shell, healthy: str, project_of_app: Path
+) -> None:
+    (project_of_app / ".env").write_text(f"DATABASE_URL={healthy}\n", encoding="utf-8")
+
+    def warnings(url: str) -> list[str]:
+        settings = {"DATABASE_URL": url, "TWO_TOWER_PROJECT_DIR": str(project_of_app)}
+        rows = json.loads(shell("doctor", "--json", **settings)[1])
+        return [row["fix"] for row in rows if row["name"] == "database url"]
+
+    assert warnings(f"{healthy}?connect_timeout=9") == ["unset DATABASE_URL, if .env is meant"]
+    assert warnings(healthy) == []
+
+
 def test_what_others_have_beside_ours_is_theirs(
     shell: Shell, postgres_server: PostgresServer
 ) -> None:

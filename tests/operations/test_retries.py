@@ -14,6 +14,7 @@ from two_tower.core.errors import (
     TwoTowerError,
     UnavailableError,
 )
+from two_tower.database import database_errors
 from two_tower.operations import retries
 
 
@@ -122,3 +123,16 @@ def test_what_the_database_says_decides_what_a_person_is_told(
     with pytest.raises(kind, match=f"embed: {message}: it says why") as caught:
         retries.call("embed", Failing(error("it says why"), 10_000), 0)
     assert caught.value.hint
+
+
+def test_shared_memory_that_is_too_small_is_no_full_disk(pauses: list[float]) -> None:
+    said = 'could not resize shared memory segment "/PostgreSQL.1" to 67108864 bytes'
+    full = psycopg.errors.DiskFull(f"{said}: No space left on device")
+    with pytest.raises(InputError, match="embed: the server's shared memory is too small") as told:
+        retries.call("embed", Failing(full, 10_000), 300)
+    assert "--shm-size" in told.value.hint
+    assert pauses == []
+
+    shown = database_errors.shown_by_dbt(f"  Database Error in model x\n  {full}\n")
+    assert shown is not None
+    assert shown[0].kind is InputError

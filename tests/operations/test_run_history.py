@@ -11,6 +11,7 @@ from two_tower.core.settings import Settings
 from two_tower.database import locks
 from two_tower.database.warehouse import open_warehouse
 from two_tower.operations import pipeline, run_history
+from two_tower.operations.health import health
 from two_tower.operations.status import status
 
 pytestmark = pytest.mark.slow
@@ -47,12 +48,18 @@ def test_every_run_leaves_how_it_ended(either_settings: Settings) -> None:
     assert len(status(either_settings).last_runs) == 5
 
 
-def test_a_run_that_was_killed_is_cut_short_once_the_next_has_begun(
+def test_a_run_that_was_killed_is_cut_short_as_soon_as_its_lock_is_free(
     either_settings: Settings,
 ) -> None:
     killed = run_history.recorded(either_settings, "load to release", {}, is_alone=True)
-    killed.__enter__()
-    assert status(either_settings).last_runs[0].endswith("load to release: running")
+    for name in (locks.RUN, locks.SERVING):
+        with locks.held(either_settings, name):
+            if name == locks.RUN:
+                killed.__enter__()
+            assert status(either_settings).last_runs[0].endswith("load to release: running")
+            assert [run.state for run in health(either_settings).runs] == ["running"]
+    assert status(either_settings).last_runs[0].endswith("load to release: cut short")
+    assert [run.state for run in health(either_settings).runs] == ["cut short"]
     walk(either_settings, None)
     assert status(either_settings).last_runs[1].endswith("load to release: cut short")
 

@@ -149,6 +149,47 @@ def test_exported_settings_are_obeyed_by_two_tower_dbt(project: Path, url: str) 
     assert shown(ours) == {"base": "ours", "who": "app", "jit": "on"}
 
 
+def test_flags_that_a_shell_has_for_another_project_do_not_reach_a_run(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(project, "TWO_TOWER_TARGET=duckdb")
+    init(project)
+    (project / "models").mkdir()
+    (project / "models/five.sql").write_text("select i from range(5) as r (i)")
+    (project / "models/copy.sql").write_text("select i from {{ ref('five') }}")
+    (project / "tests").mkdir()
+    (project / "tests/few.sql").write_text("select * from {{ ref('copy') }}")
+    (project / "tests/few.yml").write_text(
+        "data_tests: [{name: few, config: {severity: warn}}]", encoding="utf-8"
+    )
+    flags = {
+        "DBT_TARGET": "prod",
+        "DBT_PROFILE": "theirs",
+        "DBT_EMPTY": "1",
+        "DBT_ENGINE_EMPTY": "1",
+        "DBT_EXCLUDE_RESOURCE_TYPES": "test",
+        "DBT_WARN_ERROR": "1",
+        "DBT_WRITE_JSON": "0",
+    }
+    for name, value in flags.items():
+        monkeypatch.setenv(name, value)
+
+    built = dbt.run(read_settings(project), "build")
+
+    assert (built.models, built.tests_passed) == (2, 0)
+    (warning,) = built.warnings
+    assert warning.startswith("few: 5 rows")
+
+
+def test_the_target_is_a_setting_of_ours_for_who_types_too(project: Path) -> None:
+    settle(project, "TWO_TOWER_TARGET=duckdb")
+    init(project)
+
+    done = typed(project, "two-tower", "dbt", *show("select 1 as one"), DBT_TARGET="prod")
+
+    assert shown(done) == {"one": 1}
+
+
 def test_two_tower_dbt_hands_arguments_and_exit_code_on(project: Path) -> None:
     settle(project, "TWO_TOWER_TARGET=duckdb")
     init(project)

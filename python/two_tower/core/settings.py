@@ -201,7 +201,7 @@ def unknown_names(project_dir: Path) -> list[str]:
 
 
 def _read(kind: type[Settings], project_dir: Path | None, values: dict[str, Any]) -> Settings:
-    hint = "see .env.example, and config.py for TWO_TOWER_TRAIN__…"
+    hint = "see .env.example; two-tower train --help names those of training"
     path = _env_file(project_dir)
     if path is not None:
         env_file.names(path)  # raises where pydantic would have a traceback, or no word
@@ -227,7 +227,7 @@ def read_log_format() -> LogFormat:
     """Return how to log, also where another setting is wrong: its error is to be logged so."""
     try:
         return _LogFormat().log_format
-    except (ValidationError, SettingsError):
+    except (ValueError, OSError):  # a .env that cannot be read among them
         return "text"
 
 

@@ -18,8 +18,9 @@ from two_tower.data.text_encoding import DAMAGED
 
 MAX_LINE = 1 << 20  # characters; a longer line is not a row of a CSV file
 MAX_RECORD_LINES = 200  # lines that one row may run over in a quoted field
+MAX_HEADER_LINES = 10  # of names that a spreadsheet's cells broke
 
-RULES = 2
+RULES = 3
 """Raised when the same bytes give other rows than before: then files are read again."""
 
 NOT_CLOSED = "a quote is not closed"
@@ -29,6 +30,8 @@ NOT_TEXT = "bytes that are no text in the file's encoding"
 
 # Excel reads such a first line and does not show it.
 SEPARATOR_LINE = re.compile(r'"?sep=(?P<separator>.)"?,*', re.IGNORECASE)
+# ="00123" keeps a spreadsheet from taking an id for a number: the value is what is quoted.
+CONSTANT = re.compile(r'\s*="([^"]*)"\s*')
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 Row = tuple[int, list[str], str]
@@ -81,6 +84,7 @@ class CsvFile:
         """
         self.path = path
         self._encoding = encoding
+        self._above = 0  # lines up to the end of the header
         self.header = self._read_header()
         self._single_line = [i for i, name in enumerate(self.header) if name in single_line]
 
@@ -116,16 +120,13 @@ class CsvFile:
             InputError: a line is too long to be a row.
         """
         lines: list[str] = []
-        number, first = 1, True
+        number = 1
         for new_lines, dirty, final in self._lines(advance):
             dirty = dirty or bool(lines)
             lines += new_lines
-            if first:
-                skipped = _header_index(lines)
-                if skipped is None:
-                    number, lines = number + len(lines), []
-                    continue
-                number, lines, first = number + skipped + 1, lines[skipped + 1 :], False
+            if number <= self._above:
+                skipped = min(self._above - number + 1, len(lines))
+                number, lines = number + skipped, lines[skipped:]
             if dirty:
                 chunk, used = self._parse(lines, number, final)
                 yield chunk
@@ -140,16 +141,16 @@ class CsvFile:
             for line in lines[: None if index is None else index + 1]:
                 self._refuse_other_separators(line)
             if index is None:
+                self._above += len(lines)
                 continue
             try:
-                (fields,) = csv.reader(
-                    [lines[index].replace("\0", "")], strict=True, skipinitialspace=True
-                )
+                span, fields = _header_fields(lines[index : index + MAX_HEADER_LINES])
             except csv.Error as error:
                 raise InputError(
                     f"{self.path}, line {index + 1}: the header cannot be read: {error}",
                     "its names need no quotes: product_url,reviewer_id,stars",
                 ) from error
+            self._above += index + span
             header = [text_values.clean(name).casefold() for name in fields]
             twice = sorted({name for name in header if name and header.count(name) > 1})
             if twice:
@@ -252,7 +253,9 @@ class CsvFile:
                 return 1, FIELD_TOO_LONG if too_long else MALFORMED
             if any(i < len(fields) and "\n" in fields[i] for i in self._single_line):
                 return 1, NOT_CLOSED
-            return end - at, fields
+            return end - at, [
+                CONSTANT.sub(r"\1", x) if CONSTANT.fullmatch(x) else x for x in fields
+            ]
         if final or len(lines) - at >= MAX_RECORD_LINES:
             return 1, NOT_CLOSED
         return 0, NOT_CLOSED
@@ -265,6 +268,24 @@ def _header_index(lines: list[str]) -> int | None:
         if not _is_blank(text) and not SEPARATOR_LINE.fullmatch(text):
             return i
     return None
+
+
+def _header_fields(lines: list[str]) -> tuple[int, list[str]]:
+    """Return over how many of these lines the header runs, and its names.
+
+    Raises:
+        csv.Error: its quotes make no sense.
+    """
+    for span in range(1, len(lines) + 1):
+        text = "\n".join(lines[:span]).replace("\0", "")
+        try:
+            (fields,) = csv.reader([text], strict=True, skipinitialspace=True)
+        except csv.Error as error:
+            if span < len(lines) and "unexpected end of data" in str(error):
+                continue
+            raise
+        return span, [CONSTANT.sub(r"\1", name).replace("\n", " ") for name in fields]
+    raise AssertionError
 
 
 def _is_blank(line: str) -> bool:

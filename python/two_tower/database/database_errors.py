@@ -61,7 +61,16 @@ REFUSED = Cause(
     ),
     InputError,
     "Postgres refuses the connection",
-    "is DATABASE_URL right: its user, password, host, port and database?",
+    "is DATABASE_URL right: its user, password (@ : / % in it are %40 %3A %2F %25), host, port and"
+    " database?",
+)
+# It has the code of a full disk, and is memory: that of a container is 64 MB, an index takes more.
+SHARED_MEMORY = Cause(
+    (),
+    _line(r"could not resize shared memory segment"),
+    InputError,
+    "the server's shared memory is too small",
+    "give it more, and start it anew (docker run --shm-size=1g, Compose: shm_size: 1gb)",
 )
 FULL = Cause(
     ("53100",),
@@ -84,6 +93,7 @@ GONE = Cause(
 # The first that fits is said.
 CAUSES = (
     REFUSED,
+    SHARED_MEMORY,
     FULL,
     Cause(
         ("25006",),
@@ -203,6 +213,8 @@ def _of_database(error: psycopg.Error, what: str) -> TwoTowerError | None:
     code, text = error.sqlstate, first_line(error)
     if code is None and isinstance(error, psycopg.OperationalError):
         return (REFUSED if REFUSED.shown.search(text) else GONE).error(text, what)
+    if SHARED_MEMORY.shown.search(text):
+        return SHARED_MEMORY.error(text, what)
     for cause in CAUSES:
         if code and (code in cause.codes or code[:2] in cause.codes):
             return cause.error(text, what)

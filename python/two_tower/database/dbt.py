@@ -34,6 +34,34 @@ if sys.platform == "linux":
 os.execv(sys.argv[1], sys.argv[1:])
 """
 
+# dbt reads its flags from the environment too, where a shell may have them for another project. A
+# run goes by none that builds other rows (DBT_EMPTY: none at all), leaves tests out, makes errors
+# of warnings or writes no results; the target is a setting of ours.
+PLACES = ("TARGET", "PROFILE")
+WHAT_IS_DONE = (
+    "ARTIFACT_STATE_PATH",
+    "DEFER",
+    "DEFER_STATE",
+    "DEFER_TO_STATE",
+    "EMPTY",
+    "EVENT_TIME_END",
+    "EVENT_TIME_START",
+    "EXCLUDE_RESOURCE_TYPES",
+    "FAIL_FAST",
+    "FAVOR_STATE",
+    "FAVOR_STATE_MODE",
+    "FULL_REFRESH",
+    "INDIRECT_SELECTION",
+    "INTROSPECT",
+    "RESOURCE_TYPES",
+    "SAMPLE",
+    "STATE",
+    "STORE_FAILURES",
+    "WARN_ERROR",
+    "WARN_ERROR_OPTIONS",
+    "WRITE_JSON",
+)
+
 # Of the smoke test of a release.
 NO_ANSWER = re.compile(r".*would have no answer.*")
 # Of the plugin that compares the profile with the settings.
@@ -60,7 +88,8 @@ def run(settings: Settings, *arguments: str) -> Built:
         BuildError: dbt could not build a model, or not begin.
     """
     command = [_program(settings), "--quiet", *arguments]
-    env = dbt_profile.environment(settings) | {"PYTHONIOENCODING": "utf-8:replace"}
+    env = _without(dbt_profile.environment(settings), (*PLACES, *WHAT_IS_DONE))
+    env["PYTHONIOENCODING"] = "utf-8:replace"
     started = time.time()
     code, printed = _shown(command, env, settings.project_dir)
     results = _results(settings.project_dir / _target_path(arguments, env), started)
@@ -85,7 +114,15 @@ def hand_over(settings: Settings, arguments: list[str]) -> None:
     """
     program = _program(settings)
     env = dbt_profile.environment(settings.model_copy(update=_target(arguments)))
+    # The other flags are the person's who types.
+    env = _without(env, PLACES)
     os.execve(program, [program, *arguments], env)
+
+
+def _without(env: dict[str, str], flags: tuple[str, ...]) -> dict[str, str]:
+    """Return an environment that lacks these flags of dbt."""
+    names = {f"{prefix}_{flag}" for prefix in ("DBT", "DBT_ENGINE") for flag in flags}
+    return {name: value for name, value in env.items() if name not in names}
 
 
 def _program(settings: Settings) -> str:

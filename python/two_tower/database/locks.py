@@ -72,6 +72,35 @@ def _held(settings: Settings, name: Name) -> Iterator[None]:
         lock.give_back()
 
 
+def is_any_held(settings: Settings, opened: warehouse.Warehouse) -> bool:
+    """Return whether a run, a release or a rollback is at work on a database, whoever does it.
+
+    Args:
+        settings: the project.
+        opened: its database.
+    """
+    if settings.target == "duckdb":
+        paths = [Path(f"{settings.path(settings.duckdb_path)}.{name}.lock") for name in KEYS]
+        return any(_is_locked(path) for path in paths if path.exists())
+    return bool(
+        opened.fetch(
+            "select 1 as found from pg_locks as l"
+            " join pg_database as d on d.oid = l.database and d.datname = current_database()"
+            " where l.locktype = 'advisory' and l.granted and l.classid = ? limit 1",
+            (CLASS,),
+        )
+    )
+
+
+def _is_locked(path: Path) -> bool:
+    with path.open(encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 class Lock(ABC):
     """One lock of one database.
 

@@ -6,6 +6,7 @@ What is done, and in which order, is :mod:`two_tower.operations.pipeline`'s. The
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
+from prefect.exceptions import FailedRun
 from prefect.logging import get_logger
 from prefect.runtime import flow_run as this_run
 from prefect.states import Completed, Crashed, Failed
@@ -33,6 +35,21 @@ from two_tower.operations import pipeline, run_page, run_report
 ALIVE = ["RUNNING", "PENDING", "CANCELLING"]
 # A run that has begun and neither ended nor taken the lock may be waiting for the database.
 GRACE = timedelta(minutes=1)
+
+
+class WithoutTracebacks(logging.Filter):
+    """Leaves the traceback out of what Prefect logs of an error that its message explains."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return True: every record is logged."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, FailedRun) or (isinstance(error, Exception) and explained(error)):
+            record.exc_info = record.exc_text = None
+        return True
+
+
+for _name in ("prefect.engine", "prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(_name).addFilter(WithoutTracebacks())
 
 
 @task(cache_policy=NO_CACHE)

@@ -139,7 +139,7 @@ def _mark_stopped(worker: str, api: str) -> None:
 
 def _begin(stack: ExitStack, *arguments: str) -> subprocess.Popen[bytes]:
     """Start ``prefect ARGUMENTS`` and see to its end."""
-    command = [sys.executable, "-m", "prefect", *arguments]
+    command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
     # A group of its own: Ctrl-C reaches this process alone, which ends the others in order.
     process = subprocess.Popen(command, start_new_session=True)
     stack.callback(_end, process, arguments[0])

@@ -171,7 +171,7 @@ def _pgvector(facts: dict[str, Any], warehouse: PostgresWarehouse) -> Check:
         return checks.failed(
             "pgvector",
             f"{found}, which {role} may not use",
-            f"grant usage on schema {schema} to {role}",
+            f"grant usage on schema {schema} to {role};",
         )
     return checks.ok("pgvector", found)
 
@@ -179,7 +179,7 @@ def _pgvector(facts: dict[str, Any], warehouse: PostgresWarehouse) -> Check:
 def _pgvector_to_be(facts: dict[str, Any], warehouse: PostgresWarehouse) -> Check:
     """Return whether the first load could create pgvector: the one thing that has to be tried."""
     available = _available(warehouse)
-    as_owner = f"as a superuser, in database {facts['database']}: create extension vector"
+    as_owner = f"as a superuser, in database {facts['database']}: create extension vector;"
     if available is None or _version(available) < OLDEST_PGVECTOR:
         has = f"has pgvector {available}" if available else "has no pgvector"
         return checks.failed(

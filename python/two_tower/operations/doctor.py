@@ -17,7 +17,7 @@ from two_tower.artifacts.registry import Registry
 from two_tower.core import checks
 from two_tower.core.checks import Check
 from two_tower.core.errors import FullError, InputError, TwoTowerError, UnavailableError
-from two_tower.core.settings import Settings
+from two_tower.core.settings import Settings, read_file_settings
 from two_tower.database import embedded, sessions
 from two_tower.database.warehouse import open_warehouse
 from two_tower.operations import database_checks
@@ -35,6 +35,7 @@ def examine(settings: Settings) -> list[Check]:
     """Look at everything, the orchestrator and what is only to be known included."""
     return [
         _profile(settings),
+        *_exported_url(settings),
         *_database(settings, is_look=True),
         _data(settings),
         _registry(settings),
@@ -56,7 +57,7 @@ def preflight(settings: Settings, steps: Collection[str]) -> None:
         UnavailableError: the database or the registry did not answer.
         FullError: a disk is full.
     """
-    found = [_profile(settings)]
+    found = [_profile(settings), *_exported_url(settings)]
     if settings.target != "duckdb":  # whose file the steps open, and one at a time
         found += _database(settings, is_look=False)
     if "export" in steps or "release" in steps:
@@ -72,6 +73,19 @@ def preflight(settings: Settings, steps: Collection[str]) -> None:
     error = checks.refusal(found)
     if error is not None:
         raise error
+
+
+def _exported_url(settings: Settings) -> Iterator[Check]:
+    """Warn of a DATABASE_URL of the shell, which stands before the one that ``.env`` names."""
+    if settings.target != "postgres":
+        return
+    url = read_file_settings(settings.project_dir).database_url
+    if url is not None and url != settings.database_url:
+        yield checks.warning(
+            "database url",
+            "DATABASE_URL is that of this shell, not the one in .env",
+            "unset DATABASE_URL, if .env is meant",
+        )
 
 
 def _profile(settings: Settings) -> Check:

@@ -10,7 +10,7 @@ from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import NotEnoughDataError
 from two_tower.core.settings import Settings
 from two_tower.database.warehouse import Warehouse
-from two_tower.operations.run_history import DONE
+from two_tower.operations.run_history import DONE, state_now
 from two_tower.operations.status import index_state, opened_if_made
 
 # Counted by their names in metrics. Reviews are counted by file: theirs is a large table.
@@ -96,7 +96,7 @@ def health(settings: Settings) -> Health:
             drifted=_drifted(warehouse),
             rows=_rows(warehouse, files),
             metrics=_metrics(warehouse, release["version"]) if release else {},
-            runs=_runs(warehouse),
+            runs=_runs(settings, warehouse),
         )
 
 
@@ -163,7 +163,7 @@ def _metrics(warehouse: Warehouse, version: str) -> dict[str, float]:
     return {str(row["metric"]): float(row["value"]) for row in rows}
 
 
-def _runs(warehouse: Warehouse) -> list[Run]:
+def _runs(settings: Settings, warehouse: Warehouse) -> list[Run]:
     if not warehouse.relation_exists("two_tower", "pipeline_runs"):
         return []
     rows = warehouse.fetch(
@@ -174,4 +174,4 @@ def _runs(warehouse: Warehouse) -> list[Run]:
         "  select max(others.started_at) from two_tower.pipeline_runs as others"
         "  where others.steps = runs.steps) order by steps"
     )
-    return [Run(**row) for row in rows]
+    return [Run(**row | {"state": state_now(settings, warehouse, row["state"])}) for row in rows]

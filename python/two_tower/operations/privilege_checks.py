@@ -118,7 +118,9 @@ def _privileges(settings: Settings, facts: dict[str, Any], warehouse: PostgresWa
             fixes.append(f"create schema public authorization {role}")
     if not lacks:
         return checks.ok("privileges", f"{role} may create what a run makes")
-    return checks.failed("privileges", f"{role} cannot {', nor '.join(lacks)}", "; ".join(fixes))
+    return checks.failed(
+        "privileges", f"{role} cannot {', nor '.join(lacks)}", "; ".join(fixes) + ";"
+    )
 
 
 def _owners(settings: Settings, facts: dict[str, Any], warehouse: PostgresWarehouse) -> Check:
@@ -133,7 +135,7 @@ def _owners(settings: Settings, facts: dict[str, Any], warehouse: PostgresWareho
         f"{first['kind']} {first['name']}"
         + (f" and {len(rows) - 1} more belong" if len(rows) > 1 else " belongs")
         + f" to {owners}: {role} cannot make them anew",
-        "; ".join(f"alter {row['kind']} {row['name']} owner to {role}" for row in rows),
+        " ".join(f"alter {row['kind']} {row['name']} owner to {role};" for row in rows),
     )
 
 
@@ -159,13 +161,13 @@ def _catalogue(
     unread = [row["name"] for row in rows if not (row["may_read"] and may_use)]
     if unread:
         fix = f"grant usage on schema {schema} to {role}"
-        fix += f"; grant select on {', '.join(row['name'] for row in rows)} to {role}"
+        fix += f"; grant select on {', '.join(row['name'] for row in rows)} to {role};"
         return [checks.failed("catalogue", f"{role} may not read {', '.join(unread)}", fix)]
     hidden = [row for row in rows if row["is_filtered"] and row["shown"] != "all"]
     if hidden:
         names = [row["name"] for row in hidden]
-        fix = "; ".join(
-            f"create policy {role} on {name} for select to {role} using (true)" for name in names
+        fix = " ".join(
+            f"create policy {role} on {name} for select to {role} using (true);" for name in names
         )
         found = f"row-level security shows {role} {{}} rows of {', '.join(names)}"
         if all(row["shown"] for row in hidden):

@@ -13,7 +13,7 @@ import psycopg
 
 from two_tower.core.errors import GateError, NotEnoughDataError, TwoTowerError
 from two_tower.core.settings import Settings
-from two_tower.database import ddl
+from two_tower.database import ddl, locks
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.operations import retries
 
@@ -58,7 +58,14 @@ def recorded(
         _end(settings, run_id, state, version, message)
 
 
-def last_runs(warehouse: Warehouse, count: int) -> list[str]:
+def state_now(settings: Settings, warehouse: Warehouse, state: str) -> str:
+    """Return how a run is that was recorded so: one that is running holds a lock, else it died."""
+    if state == RUNNING and not locks.is_any_held(settings, warehouse):
+        return CUT_SHORT
+    return state
+
+
+def last_runs(settings: Settings, warehouse: Warehouse, count: int) -> list[str]:
     """Return the newest runs, a line each."""
     if not warehouse.relation_exists("two_tower", "pipeline_runs"):
         return []
@@ -67,7 +74,8 @@ def last_runs(warehouse: Warehouse, count: int) -> list[str]:
         f" order by started_at desc, run_id limit {count}"
     )
     return [
-        f"{row['started_at']:%Y-%m-%d %H:%M} {row['steps']}: {row['state']}"
+        f"{row['started_at']:%Y-%m-%d %H:%M} {row['steps']}:"
+        f" {state_now(settings, warehouse, row['state'])}"
         + (f", model {row['version']}" if row["version"] else "")
         + (f", {row['message'].splitlines()[0]}" if row["message"] else "")
         for row in rows

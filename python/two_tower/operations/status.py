@@ -89,7 +89,7 @@ def status(settings: Settings) -> Status:
             metrics=_metrics(warehouse, serving["version"]) if serving else {},
             last_attempt=_last_attempt(warehouse) if warehouse else None,
             drift=_drift(warehouse),
-            last_runs=last_runs(warehouse, 5) if warehouse else [],
+            last_runs=last_runs(settings, warehouse, 5) if warehouse else [],
             versions=_versions(settings, warehouse),
         )
 

@@ -81,7 +81,7 @@ def _exchange(warehouse: Warehouse) -> dict[str, Any]:
     if serving["is_rollback"]:
         raise NotEnoughDataError(
             f"version {serving['version']} was already put back in place of {former['version']}",
-            "to go forward, embed a version and release it",
+            "two-tower rollback VERSION serves any version again; two-tower releases lists them",
         )
     with warehouse.transaction():
         for base, _ in PAIRS:
