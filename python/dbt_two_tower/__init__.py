@@ -62,7 +62,7 @@ def _settings(flags: Any, profile: Any) -> Mapping[str, str]:
     """Return the environment that two-tower would start this dbt in; the server is up then."""
     from two_tower.core.errors import TwoTowerError
     from two_tower.core.settings import read_settings, unknown_names
-    from two_tower.database import dbt_profile
+    from two_tower.database import dbt_profile, sessions
 
     project_dir = Path(flags.PROJECT_DIR).resolve()
     try:
@@ -77,7 +77,7 @@ def _settings(flags: Any, profile: Any) -> Mapping[str, str]:
         environment = dbt_profile.environment(settings)
     except TwoTowerError as error:
         raise type(error)(f"{error}\n{error.hint}") from error
-    for name in dbt_profile.LIBPQ_VARIABLES.values():
+    for name in (*dbt_profile.LIBPQ_VARIABLES.values(), *sessions.environment()):
         if name in environment:
             os.environ[name] = environment[name]
     return environment

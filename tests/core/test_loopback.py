@@ -1,5 +1,7 @@
 """A proxy of the environment is for other machines."""
 
+import socket
+
 import httpx
 import pytest
 
@@ -40,9 +42,11 @@ def test_the_client_that_prefect_uses_goes_by_it(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_port_that_is_taken_is_not_offered() -> None:
-    with httpx.Client():
-        port = loopback.free_port(4200)
-    assert port > 4200
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        assert not loopback.is_free("127.0.0.1", taken)
+        port = loopback.free_port(taken - 1)
+    assert port > taken
     assert loopback.is_free("127.0.0.1", port)
 
 

@@ -187,3 +187,9 @@ def test_a_prefect_toml_of_ones_own_is_not_written_over(
     with pytest.raises(InputError, match="is yours"):
         choose_port(project, "4300")
     assert own.read_text() == '[logging]\nlevel = "DEBUG"\n'
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_gateway_whose_server_is_away_is_no_stranger(status: int) -> None:
+    with answering(status, "") as api:
+        assert not prefect_server.answers(api)

@@ -514,6 +514,20 @@ def test_a_catalogue_says_that_there_is_no_value_as_programs_do(
             run(either_settings)
 
 
+def test_who_signs_up_in_the_future_is_a_fault(
+    either_settings: Settings, make_data_dir: MakeDataDir
+) -> None:
+    def signed_up(hours: int) -> None:
+        moment = datetime.now(UTC) + timedelta(hours=hours)
+        row = f"u3,{moment:%Y-%m-%dT%H:%M:%SZ}\n"
+        make_data_dir(catalogue=CATALOGUE | {"users.csv": CATALOGUE["users.csv"] + row})
+        run(either_settings)
+
+    signed_up(23)  # clocks differ, and time zones are left out
+    with pytest.raises(InputError, match=r"column signed_up_at: .* a time up to now"):
+        signed_up(25)
+
+
 def test_ids_that_became_decimals_are_warned_of(
     either_settings: Settings, make_data_dir: MakeDataDir
 ) -> None:

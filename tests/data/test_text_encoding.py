@@ -204,3 +204,15 @@ def test_utf_8_that_was_joined_to_cp932_is_found_line_by_line(kind: str) -> None
         assert text_encoding.DAMAGED in line or max(word) < "\u0800", word
     ours = [f"x,{word}" for word in JAPANESE.get(kind, HIRAGANA)]
     assert text_encoding.checked_cp932(ours) == ours
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"x,\xe3\x81\xaf\xe3\xfc\x81\xaa\xe3\x81\x93,5\n",
+        b"x,\xe3\x81\xaa\xe3\xfc\x81\xab\xe3\x81\xaa\xe3\x81\xab,5\n",
+    ],
+    ids=["three letters", "four letters"],
+)
+def test_a_short_word_of_damaged_utf_8_is_utf_8(tmp_path: Path, data: bytes) -> None:
+    assert found(tmp_path / "x.csv", data) == "utf-8"

@@ -24,6 +24,18 @@ START_SECONDS = 180
 TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
+class PatientClient(httpx.Client):
+    """Asks a server again that answers 503, as Prefect's client does: its database was busy."""
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        for _ in range(40):
+            answer = super().send(request, **options)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(0.5)
+        return answer
+
+
 class PrefectServer:
     """Runs ``prefect …`` against a server of its own, and asks its API.
 
@@ -41,7 +53,7 @@ class PrefectServer:
         self.host, self.port = host, free_port()
         self.home = home
         login = environment.get("PREFECT_API_AUTH_STRING")
-        self.api = httpx.Client(
+        self.api = PatientClient(
             base_url=f"http://{host}:{self.port}/api/",
             timeout=120,
             auth=tuple(login.split(":", 1)) if login else None,
@@ -114,14 +126,8 @@ class PrefectServer:
         raise AssertionError(f"no Prefect server after {START_SECONDS} s:\n{log.read_text()}")
 
     def post(self, path: str, **body: Any) -> Any:
-        """POST to the API and return its JSON. A server whose database is busy is asked again."""
-        for _ in range(20):
-            answer = self.api.post(path, json=body)
-            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                break
-            time.sleep(0.5)
-        answer.raise_for_status()
-        return answer.json()
+        """POST to the API and return its JSON."""
+        return self.api.post(path, json=body).raise_for_status().json()
 
     def age(self, flow_run_id: str) -> None:
         """Let a flow run have been in its state for a day: the API takes no moment but now."""

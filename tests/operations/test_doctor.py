@@ -404,6 +404,8 @@ def test_what_is_to_be_typed_mends_what_is_wrong(
     )
     out = shell("doctor", "--json", DATABASE_URL=url)[1]
     assert failures(out).keys() == {"pgvector", "privileges", "owners"}
+    assert "alter table raw.tags" in out
+    assert "alter function public.similar_videos" in out
 
     for row in json.loads(out):
         if row["state"] == "failed":

@@ -105,6 +105,43 @@ def test_a_run_at_work_and_one_without_enough_data_are_well() -> None:
         assert judge(runs=run(**changed))["run"].state is State.OK
 
 
+def test_a_monitor_that_knows_numbers_alone_is_told_the_same_ones_for_ever() -> None:
+    assert (ExitCode.WARNING, ExitCode.CRITICAL) == (9, 10)
+    by_state = {
+        State.OK: judge(),
+        State.WARNING: judge(index="half built"),
+        State.CRITICAL: judge(answers=False),
+    }
+    for code, found in zip((0, 9, 10), by_state.values(), strict=True):
+        assert monitor.exit_code(list(found.values())) == code
+    assert by_state[State.WARNING]["index"].state is State.WARNING
+
+
+def test_thresholds_are_the_projects_own() -> None:
+    health = dataclasses.replace(WELL, rejected_share=0.01)
+    strict = Thresholds(rejected_share=(0.0, 0.0))
+    found = {verdict.check: verdict for verdict in monitor.verdicts(health, strict, NOW)}
+    assert found["rejected"].state is State.CRITICAL
+
+
+@pytest.mark.parametrize(
+    ("changed", "metric", "value"),
+    [
+        ({"answers": False}, "answers", 0),
+        ({"latest_version": "20260131_000000"}, "release_is_latest", 0),
+        ({"index": "missing"}, "index_whole", 0),
+        ({"index": "half built"}, "index_whole", 0),
+        ({"index": "none"}, "index_whole", 1),
+    ],
+)
+def test_a_metric_falls_where_it_should(
+    changed: dict[str, Any], metric: str, value: float, tmp_path: Path
+) -> None:
+    file = tmp_path / "two_tower.prom"
+    prometheus.write(str(file), dataclasses.replace(WELL, **changed))
+    assert samples(file.read_text())[f"two_tower_{metric}", ()] == value
+
+
 def test_an_empty_project_has_no_answer_and_breaks_nothing() -> None:
     empty = Health(False, None, None, None, None, None, None, None, {}, {}, [])
 
@@ -141,6 +178,9 @@ def test_the_metrics_are_what_prometheus_reads(tmp_path: Path) -> None:
     assert found["two_tower_rows", ("raw.reviews",)] == 60_000
     assert found["two_tower_quality", ("ndcg@10",)] == 0.12
     assert found["two_tower_last_run_success_timestamp_seconds", ("load to release",)] == released
+    assert (
+        found["two_tower_last_run_start_timestamp_seconds", ("load to release",)] == released - 3600
+    )
     states = {
         state: found["two_tower_last_run_state", (state, "load to release")] for state in STATES
     }

@@ -125,6 +125,29 @@ def test_what_the_database_says_decides_what_a_person_is_told(
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("42501", InputError),
+        ("25006", InputError),
+        ("58P01", InputError),
+        ("22021", InputError),
+        ("22P05", InputError),
+        ("0A000", InputError),
+        ("28P01", InputError),
+        ("25P03", UnavailableError),
+        ("40001", UnavailableError),
+        ("57P05", UnavailableError),
+        ("XX001", UnavailableError),
+    ],
+)
+def test_a_server_that_speaks_another_language_is_understood_by_its_codes(
+    code: str, kind: type[TwoTowerError]
+) -> None:
+    error = psycopg.errors.lookup(code)("es geht nicht")
+    assert type(database_errors.explained(error)) is kind
+
+
 def test_shared_memory_that_is_too_small_is_no_full_disk(pauses: list[float]) -> None:
     said = 'could not resize shared memory segment "/PostgreSQL.1" to 67108864 bytes'
     full = psycopg.errors.DiskFull(f"{said}: No space left on device")

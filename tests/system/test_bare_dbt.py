@@ -25,7 +25,11 @@ from two_tower.operations.setup import prepare
 pytestmark = pytest.mark.slow
 
 BIN = Path(sys.executable).parent
-WHERE = "select current_database() as base, current_user as who, current_setting('jit') as jit"
+WHERE = (
+    "select current_database() as base, current_user as who, current_setting('jit') as jit,"
+    " current_setting('client_encoding') as encoding"
+)
+OURS = {"base": "ours", "who": "app", "jit": "on", "encoding": "UTF8"}
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +110,30 @@ def test_it_is_on_the_database_of_env(project: Path, url: str) -> None:
     settle(project, "TWO_TOWER_TARGET=postgres", f"DATABASE_URL={url}")
     init(project)
 
-    found = shown(typed(project, "dbt", *show(WHERE), PGHOST="elsewhere", PGUSER="me"))
+    theirs = {"PGHOST": "elsewhere", "PGUSER": "me", "PGCLIENTENCODING": "LATIN1"}
+    found = shown(typed(project, "dbt", *show(WHERE), **theirs))
 
-    assert found == {"base": "ours", "who": "app", "jit": "on"}
+    assert found == OURS
+
+
+def test_whatever_differs_is_named(project: Path, url: str) -> None:
+    one = show("select 1 as one")
+    settle(project, "TWO_TOWER_TARGET=duckdb")
+    init(project)
+    settle(project, "TWO_TOWER_TARGET=duckdb", "TWO_TOWER_SCHEMA=elsewhere")
+    assert "schema two_tower, not elsewhere" in refused(typed(project, "dbt", *one))
+    settle(project, "TWO_TOWER_TARGET=duckdb", "TWO_TOWER_DUCKDB_PATH=other.duckdb")
+    assert "other.duckdb" in refused(typed(project, "dbt", *one))
+
+    settle(project, "TWO_TOWER_TARGET=postgres", f"DATABASE_URL={url}")
+    init(project)
+    for wrong, named in (
+        (url.replace("//app:", "//me:"), "user app, not me"),
+        (url.replace("p%40ss", "other"), "another password"),
+        (url.replace("127.0.0.1:", "127.0.0.1:1"), "port "),
+    ):
+        settle(project, "TWO_TOWER_TARGET=postgres", f"DATABASE_URL={wrong}")
+        assert named in refused(typed(project, "dbt", *one))
 
 
 def test_a_change_of_env_is_followed_or_named(
@@ -146,7 +171,7 @@ def test_exported_settings_are_obeyed_by_two_tower_dbt(project: Path, url: str) 
     ours = typed(project, "two-tower", "dbt", "--", *show(WHERE), DATABASE_URL=url)
 
     assert "two-tower dbt -- COMMAND" in refused(bare)
-    assert shown(ours) == {"base": "ours", "who": "app", "jit": "on"}
+    assert shown(ours) == OURS
 
 
 def test_flags_that_a_shell_has_for_another_project_do_not_reach_a_run(

@@ -95,3 +95,13 @@ def test_what_the_readme_asks_of_a_superuser_is_all_that_a_plain_role_needs(
     assert loaded.returncode == 0, loaded.stderr
     assert json.loads(loaded.stdout)["rows_loaded"] == 3
     assert built.models > 30
+
+    # In a session that has read no vector yet, as a build has that changes none.
+    made = "select oid::regprocedure::text from pg_proc where proowner = current_user::regrole"
+    with psycopg.connect(prepared.database_url.get_secret_value()) as connection:
+        functions = [name for (name,) in connection.execute(made).fetchall()]
+        connection.execute(f"drop function {', '.join(functions)}")
+    dbt.run(prepared, "run", "--select", "popularity")
+    with psycopg.connect(prepared.database_url.get_secret_value()) as connection:
+        again = [name for (name,) in connection.execute(made).fetchall()]
+    assert any(name.startswith("recommend_videos(") for name in again), again
