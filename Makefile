@@ -63,10 +63,11 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	@$(BIN)/pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	@touch $@
 
-# Without it Material for MkDocs says before each build that it has fixes until May 2027, and Zensical after that.
+# Not --quiet: that silences the very warnings that --strict counts.
+# Without the variable Material for MkDocs says before each build that it has fixes until May 2027, and Zensical after that.
 docs docs-serve: export NO_MKDOCS_2_WARNING := true
 docs: $(VENV)/.installed-docs ## the documentation as a site in site/; a broken link or anchor fails
-	@$(BIN)/mkdocs build --strict --quiet && echo "site/index.html"
+	@$(BIN)/mkdocs build --strict && echo "site/index.html"
 
 docs-serve: $(VENV)/.installed-docs ## the same at http://127.0.0.1:8000, renewed at each change; Ctrl-C ends it
 	@$(BIN)/mkdocs serve --strict

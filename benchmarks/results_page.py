@@ -18,7 +18,7 @@ from benchmarks.quality.table import OURS, TITLES
 
 PAGE = ROOT / "docs" / "results.md"
 PROSE = Path(__file__).with_suffix(".md")
-NUMBER = re.compile(r"[*+−±\d.,% ]*( of \d+)?")
+NUMBER = re.compile(r"[*+−±\d.,%\s]*( of \d+)?")
 METRICS = {
     "recall@20": "Recall@20",
     "recall@50": "Recall@50",
@@ -134,7 +134,7 @@ def beside(figures: list[dict[str, Any]], known: list[dict[str, Any]]) -> str:
             values = [figure["metrics"][metric] for figure in rows]
             is_best = name in whole and means[name][metric] == max(means[n][metric] for n in whole)
             cell = share(float(np.mean(values)))
-            spread = f" ±{share(float(np.std(values, ddof=1)))}" if values[1:] else ""
+            spread = f"\u00a0±{share(float(np.std(values, ddof=1)))}" if values[1:] else ""
             cells.append((f"**{cell}**" if is_best and peers else cell) + spread)
         times = (seconds(f[of] for f in rows) for of in ("train_seconds", "search_seconds"))
         return [title, str(len(rows)), *cells, *times]

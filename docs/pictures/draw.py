@@ -17,7 +17,7 @@ text{font:14px system-ui,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;fill:#1f2933
 .title{font-weight:600}.small{font-size:12px;fill:#52606d}.sheet{fill:#fff;stroke:#d5dbe1}
 .box{fill:#eef2f6;stroke:#9aa5b1}.data{fill:#e3f2ef;stroke:#2a9d8f}.step{fill:#fdf1dc;stroke:#d08c1d}
 .area{fill:none;stroke:#9aa5b1;stroke-dasharray:5 4}.line{fill:none;stroke:#52606d;stroke-width:1.5}
-.head{fill:#52606d}
+.head{fill:#52606d}.dot{fill:#2a9d8f}
 @media (prefers-color-scheme:dark){
 text{fill:#e6ebf0}.small{fill:#a9b4bf}.sheet{fill:#1b2026;stroke:#39424c}
 .box{fill:#2a323b;stroke:#6b7783}.data{fill:#173d3a;stroke:#3fb5a6}
@@ -322,7 +322,7 @@ def wings() -> Picture:
                     f'<rect x="{x - 36}" y="{y - 14}" width="72" height="28" rx="6" class="box"/>'
                 )
             elif other in WINGS[name].split():
-                p.parts.append(f'<circle cx="{x}" cy="{y}" r="8" class="data"/>')
+                p.parts.append(f'<circle cx="{x}" cy="{y}" r="7" class="dot"/>')
     return p
 
 
