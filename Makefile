@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 MAKE_VENV := import signal, sys, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); venv.main(sys.argv[1:])
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults lint prefect bench bench-quality clean
+.PHONY: help setup demo test test-faults lint docs docs-serve prefect bench bench-quality clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -31,7 +31,7 @@ $(VENV)/.installed: $(REQUIREMENTS)
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Adding what the tests need"
-	@$(BIN)/pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@$(BIN)/pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".[dev,docs]"
 	@touch $@
 
 setup: $(VENV)/.installed ## the environment alone: a venv with pinned packages
@@ -59,6 +59,19 @@ test-faults: $(VENV)/.installed-dev ## break everything once, and see that the a
 	@$(BIN)/two-tower init
 	@$(BIN)/pytest -n 2 --dist loadgroup -m faults tests/faults
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@$(BIN)/pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	@touch $@
+
+# Not --quiet: that silences the very warnings that --strict counts.
+# Without the variable Material for MkDocs says before each build that it has fixes until May 2027, and Zensical after that.
+docs docs-serve: export NO_MKDOCS_2_WARNING := true
+docs: $(VENV)/.installed-docs ## the documentation as a site in site/; a broken link or anchor fails
+	@$(BIN)/mkdocs build --strict && echo "site/index.html"
+
+docs-serve: $(VENV)/.installed-docs ## the same at http://127.0.0.1:8000, renewed at each change; Ctrl-C ends it
+	@$(BIN)/mkdocs serve --strict
+
 # PORT counts on the command line alone: in many an environment it is that of something else.
 prefect: $(VENV)/.installed ## server, work pool, deployments and a worker on this machine (PORT=4300: on that port); Ctrl-C ends them
 	@$(BIN)/two-tower init
@@ -85,4 +98,4 @@ bench-quality: $(VENV)/.installed-dev .venv-peers/.installed ## recommendations 
 
 clean: ## stop the embedded Postgres and remove what the project made (your data/raw stays)
 	@test ! -x $(BIN)/two-tower || $(BIN)/two-tower db stop || true
-	@rm -rf $(VENV) .venv-peers target logs runs artifacts data/postgres data/.postgres.lock data/warehouse.duckdb
+	@rm -rf $(VENV) .venv-peers site target logs runs artifacts data/postgres data/.postgres.lock data/warehouse.duckdb

@@ -87,7 +87,7 @@ class PostgresServer:
     def prepare(self, database: str, role: str = ROLE, extensions: str = "extensions") -> str:
         """Make a database that a plain role owns, pgvector in a schema of its own; return its URL.
 
-        What the README asks of a superuser, and no more.
+        What docs/your-postgres.md asks of a superuser, and no more.
         """
         with psycopg.connect(self.superuser_dsn, autocommit=True) as admin:
             found = admin.execute("select 1 from pg_roles where rolname = %s", (role,)).fetchone()

@@ -1,4 +1,4 @@
-"""A Postgres of one's own, prepared with the very statements of the README."""
+"""A Postgres of one's own, prepared with the very statements of its page."""
 
 from __future__ import annotations
 
@@ -20,13 +20,8 @@ from two_tower.operations import setup
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("own_postgres")]
 
-SECTION = (
-    (PROJECT_DIR / "README.md")
-    .read_text(encoding="utf-8")
-    .split("## Your own Postgres")[1]
-    .split("\n## ")[0]
-)
-OF_ITS_OWN, OF_ANOTHER = re.findall(r"```sql\n(.*?)```", SECTION, re.DOTALL)
+PAGE = (PROJECT_DIR / "docs/your-postgres.md").read_text(encoding="utf-8")
+OF_ITS_OWN, OF_ANOTHER = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +39,8 @@ def type_in(server: PostgresServer, statements: str, database: str = "postgres")
 
 
 def url_of(server: PostgresServer) -> str:
-    """The URL that the README writes into `.env`, of this server."""
-    written = re.search(r"DATABASE_URL=(\S+)' >> .env", SECTION)
+    """The URL that the page writes into `.env`, of this server."""
+    written = re.search(r"DATABASE_URL=(\S+)' >> .env", PAGE)
     assert written is not None
     return written[1].replace("@host:5432/", f"@127.0.0.1:{server.port}/")
 
@@ -74,7 +69,7 @@ def two_tower(settings: Settings, *arguments: str) -> subprocess.CompletedProces
     )
 
 
-def test_what_the_readme_asks_of_a_superuser_is_all_that_a_plain_role_needs(
+def test_what_the_page_asks_of_a_superuser_is_all_that_a_plain_role_needs(
     prepared: Settings, server: PostgresServer, make_data_dir: MakeDataDir, dbt_target: Path
 ) -> None:
     assert prepared.database_url is not None

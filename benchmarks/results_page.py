@@ -1,0 +1,265 @@
+"""docs/results.md, written from the JSON of results/: ``python -m benchmarks.results_page``.
+
+The prose is results_page.md, the tables are made here. A test compares the page with both.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import RESULTS, ROOT
+from benchmarks.quality.table import OURS, TITLES
+
+PAGE = ROOT / "docs" / "results.md"
+PROSE = Path(__file__).with_suffix(".md")
+NUMBER = re.compile(r"[*+−±\d.,%\s]*( of \d+)?")
+METRICS = {
+    "recall@20": "Recall@20",
+    "recall@50": "Recall@50",
+    "ndcg@10": "NDCG@10",
+    "ndcg@100": "NDCG@100",
+    "mrr": "MRR",
+}
+WHOLE = "whole catalogue"
+KNOWN = "but for videos that nobody has reviewed"
+DATA = {
+    "ml-100k": "MovieLens-100k",
+    "ml-latest-small": "MovieLens latest-small",
+    "filmtrust": "FilmTrust",
+    "steam": "Steam",
+    "anime": "Anime",
+    "retailrocket": "Retailrocket",
+    "ml1m": "MovieLens-1M",
+    "generated": "Generated data",
+}
+PROTOCOLS = {
+    "random": "a fifth of each user's reviews held out",
+    "leave_last_out": "what comes next: each user's last like",
+    "cold_users": "new people",
+    "cold_items": "new videos",
+}
+PARTS = {
+    "all of it": "all of it, fixed shares",
+    "fitted to find likes alone": "fitted to find likes alone",
+    "without sittings": "without EASE over sessions",
+    "without the trained towers": "without the trained towers",
+    "without the closed form": "without EASE over users",
+    "closed form alone": "EASE over users alone",
+    "trained towers, as a map": "trained towers alone, on the sphere",
+    "trained towers alone": "trained towers as they are",
+    "closed form of half": "all of it, EASE over users for half of the videos",
+    "softmax over half": "all of it, the softmax over a sampled half",
+    "both of half": "all of it, both by halves",
+}
+RANKERS = {
+    "oracle": "the oracle, which knows every taste",
+    "tastes of the posterior": "Bayes' rule",
+    "popularity and quality too": "the same, popularity and quality inferred too",
+    "linear, 128,000 users": "EASE over users, full rank, of 128,000 users of the same catalogue",
+    "linear, 2,000 users": "the same of 2,000 users, which is as many as there are",
+}
+
+
+def read(name: str) -> Any:
+    """Return a result."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table of Markdown, numbers to the right."""
+    head = list(columns)
+    body = [list(row) for row in rows]
+    numbers = [all(NUMBER.fullmatch(row[i]) for row in body) for i in range(len(head))]
+    rule = ["---:" if number else "---" for number in numbers]
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in (head, rule, *body))
+
+
+def share(value: float | None, digits: int = 3) -> str:
+    """Return a share without the 0 in front of its point."""
+    if value is None:
+        return ""
+    return f"{value:.{digits}f}".replace("0.", ".", 1).replace("-", "−")
+
+
+def percent(value: float, digits: int = 0, sign: str = "") -> str:
+    """Return a share in hundredths."""
+    return f"{value * 100:{sign}.{digits}f} %".replace("-", "−")
+
+
+def seconds(values: Iterable[float | None]) -> str:
+    """Return the mean of those that are known."""
+    known = [value for value in values if value is not None]
+    return f"{np.mean(known):,.1f}" if known else ""
+
+
+def quality() -> str:
+    """Return a table a data set, protocol and view: ours beside the peers."""
+    figures = read("quality")["figures"]
+    keys = {(f["dataset"], f["protocol"], f["view"]) for f in figures if f["view"] != KNOWN}
+    order = (list(DATA), list(PROTOCOLS))
+    parts = []
+    for key in sorted(keys, key=lambda k: (order[1].index(k[1]), order[0].index(k[0]), k[2])):
+        dataset, protocol, view = key
+        shown = [f for f in figures if (f["dataset"], f["protocol"], f["view"]) == key]
+        known = [
+            f for f in figures if (f["dataset"], f["protocol"], f["view"]) == (*key[:2], KNOWN)
+        ]
+        title = f"### {DATA[dataset]}, {PROTOCOLS[protocol]}"
+        parts.append(f"{title}{'' if view == WHOLE else f', {view}'}\n\n{beside(shown, known)}")
+    return "\n".join(parts)
+
+
+def beside(figures: list[dict[str, Any]], known: list[dict[str, Any]]) -> str:
+    """Return the table of one data set, protocol and view."""
+    models: dict[str, list[dict[str, Any]]] = {}
+    for figure in figures:
+        models.setdefault(figure["model"], []).append(figure)
+    means = {
+        name: {metric: float(np.mean([f["metrics"][metric] for f in rows])) for metric in METRICS}
+        for name, rows in models.items()
+    }
+    splits = max(len(rows) for name, rows in models.items() if name != OURS)
+    whole = [name for name in models if len(models[name]) >= splits and name != "oracle"]
+    peers = [name for name in whole if name not in (OURS, "random", "popularity")]
+
+    def row(title: str, name: str, rows: list[dict[str, Any]]) -> list[str]:
+        cells = []
+        for metric in METRICS:
+            values = [figure["metrics"][metric] for figure in rows]
+            is_best = name in whole and means[name][metric] == max(means[n][metric] for n in whole)
+            cell = share(float(np.mean(values)))
+            spread = f"\u00a0±{share(float(np.std(values, ddof=1)))}" if values[1:] else ""
+            cells.append((f"**{cell}**" if is_best and peers else cell) + spread)
+        times = (seconds(f[of] for f in rows) for of in ("train_seconds", "search_seconds"))
+        return [title, str(len(rows)), *cells, *times]
+
+    rows = []
+    for name in sorted(models, key=lambda model: -means[model]["ndcg@10"]):
+        rows.append(row("**two-tower**" if name == OURS else TITLES[name], name, models[name]))
+        if name == OURS and known:
+            rows.append(row("… without videos that nobody has reviewed", "", known))
+    if peers:
+        gains = (means[OURS][m] / max(means[peer][m] for peer in peers) - 1 for m in METRICS)
+        rows.append(["*ahead*", "", *(percent(gain, 1, "+") for gain in gains), "", ""])
+    users = sorted({figure["users"] for figure in models[OURS]})
+    people = " to ".join(f"{n:,}" for n in sorted({users[0], users[-1]}))
+    columns = [f"{people} people", "splits", *METRICS.values(), "train s", "search s"]
+    return table(columns, rows)
+
+
+def ablation() -> str:
+    """Return what each part of the recipe gives."""
+    found = read("ablation")
+    rows = (
+        [title, *(share(found[name][m]) for m in METRICS), share(found[name]["coverage"], 2)]
+        for name, title in PARTS.items()
+    )
+    return table(["model", *METRICS.values(), "coverage"], rows)
+
+
+def index() -> str:
+    """Return what an index finds of the same scores by two factorisations."""
+    found = {
+        name.removeprefix("found at "): values
+        for name, values in read("ablation").items()
+        if name.startswith("found at ")
+    }
+    ways = {
+        "filled up": "every video filled up to the longest",
+        "turned": "**no video longer than 1, users shortest**",
+    }
+    rows = ([title, *(share(f[way], 2) for f in found.values())] for way, title in ways.items())
+    return table(["factors of the same map", *found], rows)
+
+
+def last_mile() -> str:
+    """Return what ONNX, half precision and the index cost."""
+    rows = (
+        [
+            stage["catalogue"],
+            f"{stage['videos']:,}",
+            stage["stage"],
+            share(stage["ndcg"], 4),
+            percent(stage["loss"], 2),
+            share(stage["recall"]),
+            f"{stage['probes']} of {stage['lists']}" if stage["lists"] else "",
+            percent(stage["scanned"]) if stage["lists"] else "",
+        ]
+        for stage in read("last_mile")["stages"]
+    )
+    columns = ["catalogue", "videos", "lists by", "NDCG@10", "loss", "of the exact 20", "probes"]
+    return table([*columns, "read"], rows)
+
+
+def dial() -> str:
+    """Return what novelty costs."""
+    rows = (
+        [
+            f"{row['dial']:g}",
+            *(share(row[name]) for name in ("ndcg@10", "recall@20")),
+            f"{row['novelty']:.2f}",
+            *(share(row[name], 2) for name in ("coverage", "popularity_lift", "diversity")),
+        ]
+        for row in read("dial")
+    )
+    columns = ["`--novelty`", "NDCG@10", "Recall@20", "novelty", "coverage"]
+    return table([*columns, "popularity lift", "diversity"], rows)
+
+
+def ceiling() -> str:
+    """Return how much of the oracle's quality can be learned."""
+    found = read("ceiling")
+    best = found["oracle"]["ndcg@100"]
+    rows = (
+        [
+            title,
+            *(share(found[name][metric]) for metric in METRICS),
+            percent(found[name]["ndcg@100"] / best, 1),
+        ]
+        for name, title in RANKERS.items()
+    )
+    return table(["who ranks", *METRICS.values(), "of the oracle's NDCG@100"], rows)
+
+
+def speed(name: str) -> str:
+    """Return seconds, rows a second and memory of each stage."""
+    rows = (
+        [
+            f"{figure['size']:,}",
+            figure["stage"],
+            f"{figure['seconds']:.4g}",
+            f"{figure['rows'] / figure['seconds']:,.0f}",
+            f"{figure['peak_mib']:,.0f}" if figure["peak_mib"] else "",
+            figure["limit"].replace("\\", "\\\\"),
+            f"{figure['limit_seconds']:.4g}" if figure["limit_seconds"] else "",
+        ]
+        for figure in read(name)["figures"]
+    )
+    return table(["size", "stage", "seconds", "rows/s", "peak MiB", "beside", "its seconds"], rows)
+
+
+def growth() -> str:
+    """Return what each run adds."""
+    found = read("growth")["bytes_a_run"]
+    sizes = sorted(found.items(), key=lambda row: -row[1])
+    rows = ([f"`{name}`", f"{size / 1000:,.0f}"] for name, size in sizes if size > 1000)
+    return table(["what", "kB a run"], rows)
+
+
+def page() -> str:
+    """Return the whole page."""
+    return PROSE.read_text(encoding="utf-8").format(
+        **{part.__name__: part() for part in (quality, ablation, index, last_mile, dial)},
+        **{part.__name__: part() for part in (ceiling, growth)},
+        **{name: speed(name) for name in ("stages", "retrieval", "scale")},
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

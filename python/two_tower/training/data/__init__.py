@@ -1,0 +1,1 @@
+"""What training reads: the data set, its batches, the validation fold."""
