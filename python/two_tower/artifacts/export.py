@@ -17,17 +17,17 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
-from two_tower.core.errors import NotEnoughDataError
-from two_tower.model.layout import TOWERS, Layout, Tower
-from two_tower.model.onnx import CHECKED_BATCHES, check_parity, write_onnx
-from two_tower.core.progress import bar
-from two_tower.model.feature_rows import slots
 from two_tower.artifacts.registry import Registry
 from two_tower.artifacts.runs import find_run
+from two_tower.core.errors import NotEnoughDataError
 from two_tower.core.files import read_json
+from two_tower.core.progress import bar
 from two_tower.core.settings import Settings
-from two_tower.model.towers import Towers, load_towers
 from two_tower.database.warehouse import Warehouse, open_warehouse
+from two_tower.model.feature_rows import slots
+from two_tower.model.layout import TOWERS, Layout, Tower
+from two_tower.model.onnx import CHECKED_BATCHES, check_parity, write_onnx
+from two_tower.model.towers import Towers, load_towers
 
 # Numbers in one feature file at most: at 50,000 features, 4,000 rows and 800 MB before compression.
 # Above it the first rows by id are written, and model_meta.json says that the file is not complete.

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from two_tower.artifacts.registry import Registry, user_cache_dir
+from two_tower.artifacts.storage import CorruptFileError, Storage, look, sha256_of
 from two_tower.core.errors import InputError, TwoTowerError
 from two_tower.model.layout import Layout, Tower
 from two_tower.model.onnx import INPUTS, OUTPUTS, open_session
-from two_tower.artifacts.registry import Registry, user_cache_dir
-from two_tower.artifacts.storage import CorruptFileError, Storage, look, sha256_of
 from two_tower.model.towers import Towers
 
 Floats = NDArray[np.float32]

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from two_tower.artifacts.storage import CorruptFileError, Storage, look, sha256_of, temporary_beside
 from two_tower.core.errors import InputError, NotEnoughDataError
 from two_tower.core.settings import Settings
-from two_tower.artifacts.storage import CorruptFileError, Storage, look, sha256_of, temporary_beside
 
 Kind = Literal["onnx", "pkl"]
 

@@ -14,13 +14,13 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from two_tower.database import bulk_insert
-from two_tower.data import delivered_files, suppression, text_encoding
 from two_tower.core import progress
-from two_tower.data.csv_reader import RULES, CsvFile
 from two_tower.core.errors import InputError
+from two_tower.data import delivered_files, suppression, text_encoding
+from two_tower.data.csv_reader import RULES, CsvFile
 from two_tower.data.parsing import day, is_no_date, moment
 from two_tower.data.text_values import MAX_ID, MAX_URL, clean, is_lossy, value
+from two_tower.database import bulk_insert
 from two_tower.database.warehouse import Warehouse
 
 MAX_FAULTS = 10

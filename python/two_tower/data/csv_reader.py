@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from two_tower.data import delivered_files, text_encoding, text_values
 from two_tower.core.errors import InputError
+from two_tower.data import delivered_files, text_encoding, text_values
 from two_tower.data.text_encoding import DAMAGED
 
 MAX_LINE = 1 << 20  # characters; a longer line is not a row of a CSV file

@@ -14,12 +14,20 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from two_tower.database import bulk_insert, ddl
-from two_tower.data import catalogue_files, delivered_files, suppression, review_files, review_folder, text_encoding, text_values
 from two_tower.core import progress
-from two_tower.data.csv_reader import NOT_TEXT, RULES, CsvFile
 from two_tower.core.errors import InputError
 from two_tower.core.settings import Settings
+from two_tower.data import (
+    catalogue_files,
+    delivered_files,
+    review_files,
+    review_folder,
+    suppression,
+    text_encoding,
+    text_values,
+)
+from two_tower.data.csv_reader import NOT_TEXT, RULES, CsvFile
+from two_tower.database import bulk_insert, ddl
 from two_tower.database.warehouse import Warehouse
 
 AHEAD = timedelta(days=1)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from two_tower.data import delivered_files
 from two_tower.core.settings import Settings
+from two_tower.data import delivered_files
 
 SAMPLE_PREFIX = "dmm_reviews_sample_"
 

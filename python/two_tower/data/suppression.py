@@ -11,8 +11,8 @@ import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from two_tower.database import ddl
 from two_tower.data import text_values
+from two_tower.database import ddl
 from two_tower.database.warehouse import Warehouse
 
 REASON = "the reviewer asked to be forgotten"

@@ -15,8 +15,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from two_tower.data import delivered_files
 from two_tower.core.errors import InputError
+from two_tower.data import delivered_files
 
 DAMAGED = "\udcff"
 """Stands for bytes that are no text: a lone surrogate, which no valid text decodes to."""

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from two_tower.data.data_folder import DataFolder, table_csv
 from two_tower.core.errors import InputError, NotEnoughDataError
+from two_tower.core.progress import bar
+from two_tower.data.data_folder import DataFolder, table_csv
 from two_tower.data.importers.movielens import MovieLens
 from two_tower.data.importers.recbole import RecBole
 from two_tower.data.importers.target import Catalogue, Item, Ratings, ReviewFiles
-from two_tower.core.progress import bar
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from two_tower.data.data_folder import DataFolder, table_csv
 from two_tower.core.errors import InputError
 from two_tower.core.progress import bar
+from two_tower.data.data_folder import DataFolder, table_csv
 from two_tower.data.sample_data import catalogue, oracle
 from two_tower.data.sample_data.chunks import Chunks
 from two_tower.data.sample_data.tastes import review_counts

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from two_tower.training.data.dataset import Items, UserRows
 from two_tower.model.layout import PAST_KINDS, Block, Layout
 from two_tower.model.slots import Slots
+from two_tower.training.data.dataset import Items, UserRows
 
 
 @dataclass(frozen=True)

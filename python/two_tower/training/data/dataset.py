@@ -18,10 +18,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from two_tower.core.errors import InputError, NotEnoughDataError
-from two_tower.model.layout import Kind, Layout
-from two_tower.model.slots import Slots, ragged
 from two_tower.core.progress import bar
 from two_tower.database.warehouse import Warehouse
+from two_tower.model.layout import Kind, Layout
+from two_tower.model.slots import Slots, ragged
 
 SLOTS = {
     "feature_ids": pa.list_(pa.int16()),

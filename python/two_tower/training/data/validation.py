@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from two_tower.evaluation import metrics
 from two_tower.core.background import go_on
-from two_tower.training.data.batches import hide, in_past
-from two_tower.training.data.dataset import VALIDATION_FOLD, Data, UserRows
+from two_tower.evaluation import metrics
 from two_tower.model.slots import Slots
 from two_tower.model.towers import Towers
+from two_tower.training.data.batches import hide, in_past
+from two_tower.training.data.dataset import VALIDATION_FOLD, Data, UserRows
 
 Encoder = Callable[[Slots], Tensor]
 # Another choice than the default has to gain more than this share of the metric: less is chance,
