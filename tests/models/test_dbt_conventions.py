@@ -21,9 +21,9 @@ MAY_READ = {
     "intermediate": "staging",
     "marts": "staging intermediate",
     "features": "staging intermediate marts",
-    "evaluation": "staging intermediate marts features",
-    "drift": "intermediate marts features",
-    "serving": "marts features evaluation drift",
+    "evaluation": "staging intermediate features",
+    "drift": "intermediate features",
+    "serving": "marts features drift",
 }
 MAX_MODEL_LINES = 120
 KEY_TESTS = ("unique", "unique_combination")
