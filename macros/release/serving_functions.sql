@@ -118,24 +118,19 @@ $$;
 
 {# On run end: the functions are there from the first build on, before anything is released. #}
 {% macro ensure_serving_functions() -%}
-    {%- if execute and flags.WHICH in ('build', 'run') and is_served() -%}
+    {%- set read = (ref('popularity'), ref('interactions')) -%}
+    {%- if execute and flags.WHICH in ('build', 'run') and is_served() and load_relation(read[0]) and load_relation(read[1]) -%}
         {{ return(adapter.dispatch('ensure_serving_functions')()) }}
     {%- endif -%}
 {%- endmacro %}
 
 {% macro postgres__ensure_serving_functions() -%}
-    {%- set is_due = run_query(
-        "select to_regproc('public.recommend_videos') is null"
-        " and to_regclass('two_tower.popularity') is not null and to_regclass('two_tower.interactions') is not null"
-    ).columns[0].values()[0] -%}
-    {%- if is_due and pgvector_schema() is not none -%}
+    {%- set are_missing = run_query("select to_regproc('public.recommend_videos') is null").columns[0].values()[0] -%}
+    {%- if are_missing and pgvector_schema() is not none -%}
         {{ create_serving_functions() }}
     {%- endif -%}
 {%- endmacro %}
 
 {% macro duckdb__ensure_serving_functions() -%}
-    {%- if load_relation(api.Relation.create(database=target.database, schema='two_tower', identifier='popularity')) and
-        load_relation(api.Relation.create(database=target.database, schema='two_tower', identifier='interactions')) -%}
-        {{ create_serving_functions() }}
-    {%- endif -%}
+    {{ create_serving_functions() }}
 {%- endmacro %}
