@@ -119,7 +119,7 @@ def test_promised_rules_keep_their_defaults() -> None:
 
 def test_vectors_are_compared_by_cosine_alone() -> None:
     """The index serves `<=>`; another operator gives the same order and reads the whole table."""
-    folders = ("models", "macros", "python", "examples", "tests/dbt")
+    folders = ("models", "macros", "sql", "python", "examples", "tests/dbt")
     files = [path for name in folders for path in (PROJECT_DIR / name).rglob("*")]
     found = [
         path.relative_to(PROJECT_DIR)

@@ -88,7 +88,7 @@ def test_nothing_reads_what_is_no_ref_or_source(
 
 def test_relations_are_named_by_ref_and_source_alone() -> None:
     """What is looked up by name has no place in the lineage."""
-    folders = ("models", "macros", "tests/dbt")
+    folders = ("models", "macros", "sql", "tests/dbt")
     files = [path for name in folders for path in (PROJECT_DIR / name).rglob("*.sql")]
     by_name = re.compile(r"adapter\.get_relation|api\.Relation")
     found = [path.name for path in files if by_name.search(path.read_text(encoding="utf-8"))]

@@ -153,7 +153,8 @@ def _code(settings: Settings) -> str:
     digest = hashlib.sha256()
     project = settings.project_dir
     files = [project / "dbt_project.yml", *(project / "models").rglob("*.*")]
-    files += [*(project / "macros").rglob("*.sql"), *(project / "tests/dbt").rglob("*.sql")]
+    for folder in ("macros", "sql", "tests/dbt"):
+        files += (project / folder).rglob("*.sql")
     for file in sorted(files):
         digest.update(file.read_bytes())
     return digest.hexdigest() + package_checksum()
