@@ -1,4 +1,4 @@
--- Puts the audited tables (_next) in the place of the served ones, and keeps those as _previous: all in one transaction.
+-- Puts the audited tables (_next) in the place of the served ones and keeps those as _previous, in one transaction.
 create or replace function two_tower.publish_release() returns void
 language plpgsql as $$
 declare
