@@ -46,7 +46,7 @@ demo: $(VENV)/.installed ## from nothing to recommendations, on sample data and 
 	@$(BIN)/python -m two_tower.interfaces.demo
 
 lint: $(VENV)/.installed-dev ## lint and types, SQL included
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/sqlfluff lint --quiet models
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/sqlfluff lint --quiet models sql
 
 test: lint ## everything: lint, types, dbt parse on both targets, all tests on both engines
 	@$(BIN)/two-tower init

@@ -11,15 +11,6 @@
 {%- endmacro %}
 
 
-{#
-    A statement: loads pgvector into the session. Only then may others than a superuser name its settings (`ivfflat.…`), in
-    `set` as in `create function … set`.
-#}
-{% macro load_pgvector() -%}
-    do $$ begin perform '[1]'::{{ pgvector_schema() }}.halfvec; end $$
-{%- endmacro %}
-
-
 {# Pre-hook: finds pgvector's types and operator classes by their bare names, until the end of the transaction. #}
 {% macro use_pgvector() -%}
     {{ return(adapter.dispatch('use_pgvector')()) }}

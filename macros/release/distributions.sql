@@ -24,9 +24,8 @@
 
 {# The bins of what is served, or no rows before a first build has made the tables. #}
 {% macro served_score_bins() -%}
-    {%- set users = adapter.get_relation(target.database, 'public', 'user_embeddings') if execute else none -%}
-    {%- set videos = adapter.get_relation(target.database, 'public', 'video_embeddings') if execute else none -%}
-    {%- if users and videos and pgvector_or_duckdb() -%}
+    {%- set users, videos = source('served', 'user_embeddings'), source('served', 'video_embeddings') -%}
+    {%- if execute and load_relation(users) and load_relation(videos) and pgvector_or_duckdb() -%}
         {{ score_bins(users, videos) }}
     {%- else -%}
         select cast(null as text) as bin, cast(null as bigint) as row_count where false
@@ -40,19 +39,14 @@
 
 {# The distributions as they were at the release that is serving, or no rows before there is one. #}
 {% macro released_distributions_of_serving() -%}
-    {%- set released = adapter.get_relation(this.database, this.schema, 'released_distributions') if execute else none -%}
-    {%- if released -%}
-        (
-            select released.tower, released.feature, released.bin, released.row_count, released.width, released.version
-            from {{ released }} as released
-            inner join {{ serving_release() }} as serving on serving.version = released.version
-        )
-    {%- else -%}
-        (
-            select
-                cast(null as text) as tower, cast(null as text) as feature, cast(null as text) as bin,
-                cast(null as bigint) as row_count, cast(null as integer) as width, cast(null as text) as version
-            where false
-        )
-    {%- endif -%}
+    (
+        select released.tower, released.feature, released.bin, released.row_count, released.width, released.version
+        from (
+            select tower, feature, bin, row_count, width, version
+            from {{ source_or_empty('released', 'released_distributions', {
+                'tower': 'text', 'feature': 'text', 'bin': 'text', 'row_count': 'bigint', 'width': 'integer', 'version': 'text',
+            }) }}
+        ) as released
+        inner join {{ serving_release() }} as serving on serving.version = released.version
+    )
 {%- endmacro %}

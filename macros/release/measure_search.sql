@@ -80,7 +80,7 @@
 {%- endmacro %}
 
 
-{# Statements, the last of them the recall of the index at a number of probes, searched as `search_function` does. #}
+{# Statements, the last of them the recall of the index at a number of probes, searched as recommend_videos does. #}
 {% macro search_recall(videos, probes) -%}
     {%- set distance = 'operator(' ~ pgvector_schema() ~ '.<=>)' -%}
     set enable_indexscan = on;

@@ -24,7 +24,7 @@
 {%- endmacro %}
 
 
-{# As search_function on Postgres: the nearest videos but for the excluded ones, otherwise the most popular ones. #}
+{# As sql/functions on Postgres: the nearest videos but for the excluded ones, otherwise the most popular ones. #}
 {% macro search_macro(name, parameters, vector, excluded) -%}
 create or replace macro public.{{ name }}({{ parameters }}) as table
 with query as materialized (

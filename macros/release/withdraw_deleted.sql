@@ -1,25 +1,40 @@
 {#
-    Post-hook of `videos`: what left the catalogue is not recommended from here on, nor after a rollback. A catalogue that
-    lacks most of what is served is a mistake, as after a file that was cut off: then the vectors stay, since nothing but a
-    release would bring them back, and the test assert_catalogue_is_whole stops the run.
+    On run end, where `videos` was built: what left the catalogue is not recommended from here on, nor after a rollback. A
+    catalogue that lacks most of what is served is a mistake, as after a file that was cut off: then the vectors stay, since
+    nothing but a release would bring them back, and the test assert_catalogue_is_whole stops the run.
 #}
-{% macro withdraw_deleted_videos() -%}
-    {%- if execute and is_served() -%}
-        {%- for identifier in ('video_embeddings', 'video_embeddings_previous') -%}
-            {%- if adapter.get_relation(target.database, 'public', identifier) -%}
-    delete from public.{{ identifier }} as served
-    where not exists (select 1 from {{ this }} as videos where videos.video_id = served.video_id)
-        and not exists ({{ removed_videos(identifier, this) }});
-            {%- endif -%}
+{% macro withdraw_deleted_videos(results) -%}
+    {%- set videos, served_now = ref('videos'), source('served', 'video_embeddings') -%}
+    {%- set served_before = source('served', 'video_embeddings_previous') -%}
+    {%- if execute and is_served() and was_built('videos', results) -%}
+        {%- for served in (served_now, served_before) if load_relation(served) -%}
+            {%- call statement('withdraw_deleted_videos') -%}
+                {{ withdrawal(served, videos) }}
+            {%- endcall -%}
+            {#- Committed here: dbt rolls back what its hooks leave open on run end. -#}
+            {%- do adapter.commit() -%}
         {%- endfor -%}
     {%- endif -%}
 {%- endmacro %}
 
+{% macro withdrawal(served, videos) -%}
+delete from {{ served }} as served
+where not exists (select 1 from {{ videos }} as videos where videos.video_id = served.video_id)
+    and not exists ({{ removed_videos(served, videos) }})
+{%- endmacro %}
+
+
+{# Whether a model is among what this command has built. #}
+{% macro was_built(name, results) -%}
+    {%- set built = results | selectattr('status', 'equalto', 'success') | map(attribute='node.unique_id') -%}
+    {{ return('model.two_tower.' ~ name in built) }}
+{%- endmacro %}
+
 
 {# A row with the numbers of served and of removed videos where the catalogue lacks more than var removed_share_ceiling. #}
-{% macro removed_videos(identifier, catalogue) -%}
+{% macro removed_videos(served, catalogue) -%}
 select count(*) as served_count, count(*) - count(videos.video_id) as removed_count
-from public.{{ identifier }} as every_one
+from {{ served }} as every_one
 left join {{ catalogue }} as videos on every_one.video_id = videos.video_id
 having count(*) - count(videos.video_id) > {{ var('removed_share_ceiling') }} * count(*)
 {%- endmacro %}

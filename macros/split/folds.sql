@@ -12,7 +12,7 @@
 {%- endmacro %}
 
 {% macro split_order() -%}
-    {{ 'occurred_at desc, ' if splits_by_time() }}draw, item_id
+    {{ 'occurred_at desc, ' if splits_by_time() }}draw, video_id
 {%- endmacro %}
 
 {% macro splits_by_time() -%}

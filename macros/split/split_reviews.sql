@@ -1,6 +1,6 @@
 {#
-    The split, by var split_strategy: a select of user_id, item_id, occurred_at, draw and split (`train`, `valid` or `shown`) from
-    `reviews`, the name of a CTE (user_id, item_id, is_liked, reviewed_at, occurred_at, draw). Every choice is a hash of var
+    The split, by var split_strategy: a select of user_id, video_id, occurred_at, draw and split (`train`, `valid` or `shown`) from
+    `reviews`, the name of a CTE (user_id, video_id, is_liked, reviewed_at, occurred_at, draw). Every choice is a hash of var
     split_seed, so it is the same on both engines and in every build.
 #}
 {% macro split_reviews(reviews) %}
@@ -32,11 +32,11 @@
 {% macro split_at_random(reviews) %}
     select
         user_id,
-        item_id,
+        video_id,
         occurred_at,
         draw,
         case
-            when row_number() over (partition by user_id order by draw, item_id) <= least(
+            when row_number() over (partition by user_id order by draw, video_id) <= least(
                 count(*) over (partition by user_id) - 1,
                 floor(
                     count(*) over (partition by user_id) * {{ var('valid_fraction') }}::double precision
@@ -52,7 +52,7 @@
 {% macro split_after_a_moment(reviews) %}
     select
         reviews.user_id,
-        reviews.item_id,
+        reviews.video_id,
         reviews.occurred_at,
         reviews.draw,
         case when reviews.reviewed_at <= cut.train_as_of then 'train' else 'valid' end as split
@@ -67,7 +67,7 @@
 {% macro split_last_like_out(reviews) %}
     select
         user_id,
-        item_id,
+        video_id,
         occurred_at,
         draw,
         case
@@ -76,7 +76,7 @@
             else 'train'
         end as split
     from (
-        select *, row_number() over (partition by user_id order by occurred_at, draw, item_id) as place
+        select *, row_number() over (partition by user_id order by occurred_at, draw, video_id) as place
         from {{ reviews }}
     ) as placed
 {% endmacro %}
@@ -85,11 +85,11 @@
 {% macro split_cold_items_out(reviews) %}
     select
         user_id,
-        item_id,
+        video_id,
         occurred_at,
         draw,
         case
-            when {{ split_draw("'cold item:' || item_id::text") }} < {{ var('cold_share') }} then 'valid'
+            when {{ split_draw("'cold item:' || video_id::text") }} < {{ var('cold_share') }} then 'valid'
             else 'train'
         end as split
     from {{ reviews }}
@@ -99,13 +99,13 @@
 {% macro split_cold_users_out(reviews) %}
     select
         user_id,
-        item_id,
+        video_id,
         occurred_at,
         draw,
         case
             when {{ split_draw("'cold user:' || user_id") }} >= {{ var('cold_share') }} then 'train'
             when is_liked
-                and row_number() over (partition by user_id, is_liked order by draw, item_id)
+                and row_number() over (partition by user_id, is_liked order by draw, video_id)
                 <= {{ var('cold_user_likes') | max }} then 'shown'
             else 'valid'
         end as split

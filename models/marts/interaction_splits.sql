@@ -4,7 +4,7 @@
 with reviews as (
     select
         user_id,
-        video_id as item_id,
+        video_id,
         stars >= {{ var('liked_from_stars') }} as is_liked,
         reviewed_at,
         occurred_at,
@@ -19,7 +19,7 @@ split_reviews as (
 numbered as (
     select
         user_id,
-        item_id,
+        video_id,
         split,
         row_number() over (partition by user_id, split order by {{ split_order() }}) - 1 as position,
         count(*) over (partition by user_id, split) as size
@@ -28,7 +28,7 @@ numbered as (
 
 select
     user_id,
-    item_id,
+    video_id as item_id,
     split,
     case
         when split = 'train' then ({{ fold_of_position() }})::smallint

@@ -1,7 +1,6 @@
 {{ config(
     indexes=lookup_indexes(['video_id']),
     grants=serving_grants(),
-    post_hook="{{ withdraw_deleted_videos() }}",
 ) }}
 
 with videos as (

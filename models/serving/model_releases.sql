@@ -9,10 +9,7 @@
 -- The gate: a test holds a model back only if the model depends on everything the test reads.
 -- depends_on: {{ ref('promotion_checks') }} {{ ref('released_distributions') }} {{ ref('videos') }} {{ ref('popularity') }} {{ ref('interactions') }}
 
-with landed as (
-    select max(version) as version
-    from {{ source('landing', 'video_embeddings_landing') }}
-),
+with landed as {{ landed_version() }},
 
 users as (
     select count(*) as user_count

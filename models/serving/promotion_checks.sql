@@ -5,10 +5,7 @@
     full_refresh=false,
 ) }}
 
-with landed as (
-    select max(version) as version
-    from {{ source('landing', 'video_embeddings_landing') }}
-),
+with landed as {{ landed_version() }},
 
 -- What `two-tower release` found in the registry, of which SQL knows nothing.
 artifacts as (

@@ -1,10 +1,7 @@
 {{ config(materialized='incremental', incremental_strategy='append', on_schema_change='fail', full_refresh=false) }}
 
 -- depends_on: {{ ref('promotion_checks') }}
-with landed as (
-    select max(version) as version
-    from {{ source('landing', 'video_embeddings_landing') }}
-),
+with landed as {{ landed_version() }},
 
 distributions as (
     select tower, feature, bin, row_count, width

@@ -1,7 +1,4 @@
-with landed as (
-    select max(version) as version
-    from {{ source('landing', 'video_embeddings_landing') }}
-),
+with landed as {{ landed_version() }},
 
 history as (
     select

@@ -190,7 +190,7 @@ def copy_project(folder: Path) -> Path:
     folder.mkdir()
     for name in ("selectors.yml", "profiles.yml.example", "dbt_project.yml"):
         shutil.copyfile(PROJECT_DIR / name, folder / name)
-    for name in ("macros", "models", "tests/dbt"):
+    for name in ("macros", "models", "sql", "tests/dbt"):
         shutil.copytree(PROJECT_DIR / name, folder / name)
     shutil.copyfile(folder / "profiles.yml.example", folder / "profiles.yml")
     text = (folder / "dbt_project.yml").read_text(encoding="utf-8")

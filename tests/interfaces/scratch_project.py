@@ -23,7 +23,7 @@ FILES = (
     "pyproject.toml",
     "selectors.yml",
 )
-FOLDERS = ("flows", "macros", "models", "tests/dbt")
+FOLDERS = ("flows", "macros", "models", "sql", "tests/dbt")
 
 
 @contextmanager

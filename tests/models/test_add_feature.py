@@ -16,7 +16,7 @@ from two_tower.database.warehouse import open_warehouse
 from two_tower.model.feature_rows import read_layout
 from two_tower.training.train import train
 
-PARTS = ["models", "macros", "tests/dbt", "dbt_project.yml", "selectors.yml"]
+PARTS = ["models", "macros", "sql", "tests/dbt", "dbt_project.yml", "selectors.yml"]
 NEW_FEATURE_ID = 110
 
 

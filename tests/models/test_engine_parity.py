@@ -103,6 +103,15 @@ def test_both_engines_hold_the_same_rows(
 
 
 @pytest.mark.parametrize("engine", ["duckdb", "postgres"])
+def test_the_app_has_its_functions_from_the_first_build_on(
+    engine: str, both_engines: dict[str, Settings]
+) -> None:
+    with open_warehouse(both_engines[engine]) as warehouse:
+        answer = warehouse.fetch("select video_id from public.recommend_videos('nobody', 3)")
+    assert len(answer) == 3
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "postgres"])
 def test_a_second_build_changes_nothing(
     engine: str, both_engines: dict[str, Settings], dbt_target: Path
 ) -> None:

@@ -351,8 +351,8 @@ def test_the_apps_own_tables_have_to_be_readable_and_whole(
 def project_of_app(tmp_path: Path) -> Path:
     """The project with the var catalogue_schema of an app."""
     folder = tmp_path / "project"
-    shutil.copytree(PROJECT_DIR / "models", folder / "models")
-    shutil.copytree(PROJECT_DIR / "macros", folder / "macros")
+    for name in ("models", "macros", "sql"):
+        shutil.copytree(PROJECT_DIR / name, folder / name)
     shutil.copyfile(PROJECT_DIR / "profiles.yml.example", folder / "profiles.yml")
     text = (PROJECT_DIR / "dbt_project.yml").read_text(encoding="utf-8")
     changed = text.replace("catalogue_schema: raw", "catalogue_schema: app")

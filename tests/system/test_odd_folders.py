@@ -24,6 +24,7 @@ PARTS = (
     "profiles.yml.example",
     "macros",
     "models",
+    "sql",
     "tests/dbt",
 )
 TWO_TOWER = (sys.executable, "-c", "from two_tower.interfaces.cli import main; main()")

@@ -19,6 +19,7 @@ from two_tower.artifacts.registry import Registry
 from two_tower.artifacts.runs import find_run
 from two_tower.core.errors import TwoTowerError, UnavailableError
 from two_tower.core.settings import Settings
+from two_tower.database.releases import serving_version
 from two_tower.database.warehouse import Warehouse
 from two_tower.evaluation.held_out import Batch, read_vectors
 from two_tower.evaluation.paired_differences import SERVING, Paired, paired
@@ -100,14 +101,9 @@ def read_serving(
     Raises:
         UnavailableError: the registry did not answer.
     """
-    if not warehouse.relation_exists("two_tower", "model_releases"):
+    version = serving_version(warehouse)
+    if version is None or version == candidate:
         return None
-    rows = warehouse.fetch(
-        "select version from two_tower.model_releases order by release_id desc limit 1"
-    )
-    if not rows or rows[0]["version"] == candidate:
-        return None
-    version = str(rows[0]["version"])
     try:
         towers = _towers(settings, version)
     except UnavailableError:

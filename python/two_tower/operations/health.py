@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import NotEnoughDataError
 from two_tower.core.settings import Settings
+from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import Warehouse
 from two_tower.operations.run_history import DONE, state_now
 from two_tower.operations.status import index_state, opened_if_made
@@ -83,7 +83,7 @@ def health(settings: Settings) -> Health:
     with opened_if_made(settings) as warehouse:
         if warehouse is None:
             return Health(False, None, None, latest, None, None, None, None, {}, {}, [])
-        release = _release(warehouse)
+        release = next(iter(last_releases(warehouse, 1)), None)
         files = _files(warehouse)
         return Health(
             answers=_answers(warehouse),
@@ -112,16 +112,6 @@ def _answers(warehouse: Warehouse) -> bool:
     if not warehouse.relation_exists("two_tower", "popularity"):
         return False
     return bool(warehouse.fetch("select video_id from public.recommend_videos('', 1)"))
-
-
-def _release(warehouse: Warehouse) -> dict[str, Any] | None:
-    if not warehouse.relation_exists("two_tower", "model_releases"):
-        return None
-    rows = warehouse.fetch(
-        "select version, released_at, lists, index_recall from two_tower.model_releases"
-        " order by release_id desc limit 1"
-    )
-    return rows[0] if rows else None
 
 
 def _files(warehouse: Warehouse) -> dict[str, int]:

@@ -189,7 +189,7 @@ def _names(settings: Settings) -> tuple[set[str], set[str]]:
     for statement in (*written, run_history.TABLE, step_cache.TABLE):
         relations |= set(re.findall(r"create table if not exists (\w+\.\w+)", statement))
     functions = set(FUNCTIONS)
-    for path in (settings.project_dir / "macros").rglob("*.sql"):
+    for path in (settings.project_dir / "sql").rglob("*.sql"):
         text = path.read_text(encoding="utf-8")
         functions |= set(re.findall(r"create or replace function (two_tower\.\w+)", text))
     return relations | set(SERVED), functions

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from two_tower.core.settings import Settings
+from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.operations.pipeline import Step, Summary
 from two_tower.operations.run_report import as_markdown
@@ -135,14 +136,8 @@ def _beside(warehouse: Warehouse, version: str) -> list[str]:
 
 
 def _former(warehouse: Warehouse, version: str) -> str | None:
-    if not warehouse.relation_exists("two_tower", "model_releases"):
-        return None
-    rows = warehouse.fetch(
-        "select version from two_tower.model_releases where version <> ?"
-        " order by release_id desc limit 1",
-        (version,),
-    )
-    return str(rows[0]["version"]) if rows else None
+    released = (str(row["version"]) for row in last_releases(warehouse))
+    return next((former for former in released if former != version), None)
 
 
 def _gates(rows: list[dict[str, Any]]) -> list[str]:

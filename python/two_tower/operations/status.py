@@ -12,6 +12,7 @@ from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import NotEnoughDataError
 from two_tower.core.settings import Settings
 from two_tower.database import warehouse as databases
+from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import Warehouse
 from two_tower.operations.run_history import last_runs
 from two_tower.serving.release_gate import last_checks
@@ -64,12 +65,7 @@ def status(settings: Settings) -> Status:
     except NotEnoughDataError:
         latest = None
     with opened_if_made(settings) as warehouse:
-        releases = _rows(
-            warehouse,
-            "model_releases",
-            "select version, released_at, lists, probes, is_exact, index_recall, video_count"
-            " from two_tower.model_releases order by release_id desc limit 2",
-        )
+        releases = last_releases(warehouse, 2) if warehouse else []
         serving = releases[0] if releases else None
         return Status(
             target=settings.target,

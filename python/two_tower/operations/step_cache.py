@@ -18,6 +18,7 @@ from two_tower.artifacts.registry import Registry
 from two_tower.artifacts.runs import package_checksum
 from two_tower.core.settings import Settings
 from two_tower.database import ddl
+from two_tower.database.releases import serving_version
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.operations import setup as project
 
@@ -111,12 +112,8 @@ def _is_evaluated(settings: Settings, warehouse: Warehouse, version: str | None)
         "select serving_version from two_tower.evaluation_runs where run_id = ?", (version,)
     )
     # A model is measured beside the one that serves, which may be another since.
-    if found and warehouse.relation_exists("two_tower", "model_releases"):
-        rows = warehouse.fetch(
-            "select version from two_tower.model_releases order by release_id desc limit 1"
-        )
-        if rows and rows[0]["version"] not in (version, found[0]["serving_version"]):
-            return False
+    if found and serving_version(warehouse) not in (None, version, found[0]["serving_version"]):
+        return False
     return bool(found) and (run / "metrics.json").exists() and (run / "report.html").exists()
 
 
@@ -153,7 +150,8 @@ def _code(settings: Settings) -> str:
     digest = hashlib.sha256()
     project = settings.project_dir
     files = [project / "dbt_project.yml", *(project / "models").rglob("*.*")]
-    files += [*(project / "macros").rglob("*.sql"), *(project / "tests/dbt").rglob("*.sql")]
+    for folder in ("macros", "sql", "tests/dbt"):
+        files += (project / folder).rglob("*.sql")
     for file in sorted(files):
         digest.update(file.read_bytes())
     return digest.hexdigest() + package_checksum()

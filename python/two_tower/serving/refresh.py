@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from two_tower.core.errors import GateError, NotEnoughDataError
 from two_tower.core.settings import Settings
 from two_tower.database import ddl
+from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.serving.embed import embed
 
@@ -85,12 +86,7 @@ def refresh(settings: Settings) -> RefreshResult:
 
 
 def _serving(warehouse: Warehouse) -> tuple[int, str]:
-    rows = []
-    if warehouse.relation_exists("two_tower", "model_releases"):
-        rows = warehouse.fetch(
-            "select release_id, version from two_tower.model_releases"
-            " order by release_id desc limit 1"
-        )
+    rows = last_releases(warehouse, 1)
     if not rows:
         raise NotEnoughDataError("nothing has been released yet", "two-tower run releases a model")
     return int(rows[0]["release_id"]), str(rows[0]["version"])

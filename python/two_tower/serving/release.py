@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 
@@ -15,6 +14,7 @@ from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import GateError, NotEnoughDataError, TwoTowerError, UnavailableError
 from two_tower.core.settings import Settings
 from two_tower.database import dbt, ddl
+from two_tower.database.releases import last_releases, serving_version
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.serving import release_gate, retention
 
@@ -68,7 +68,7 @@ def release(settings: Settings, is_rollback: bool = False) -> ReleaseResult:
     if is_due:
         _build(settings, version, is_rollback)
     with open_warehouse(settings) as warehouse:
-        row = last_releases(warehouse)[0]
+        row = last_releases(warehouse, 1)[0]
         if is_due:
             _prune(settings, warehouse)
     return ReleaseResult(
@@ -94,11 +94,11 @@ def _build(settings: Settings, version: str, is_rollback: bool) -> None:
         dbt.run(settings, "build", "--selector", "release", *NO_UNIT_TESTS, *variables)
     except GateError as error:
         with open_warehouse(settings) as warehouse:
-            checks, serving = release_gate.last_checks(warehouse), last_releases(warehouse)
+            checks, serving = release_gate.last_checks(warehouse), serving_version(warehouse)
         if serving:
             # The version that was refused is the latest of the registry since its export.
             try:
-                move_latest(settings, serving[0]["version"])
+                move_latest(settings, serving)
             except TwoTowerError as left:
                 logger.warning("the registry's latest is still %s: %s", version, left)
         failed = [check for check in checks if not check.passed and check.attempt > before]
@@ -136,8 +136,7 @@ def _landed_version(warehouse: Warehouse) -> str:
 
 def _is_served(warehouse: Warehouse, version: str) -> bool:
     """Return whether the very vectors that are landed are serving."""
-    releases = last_releases(warehouse)
-    if not releases or releases[0]["version"] != version:
+    if serving_version(warehouse) != version:
         return False
     unequal = "<>"
     if warehouse.dialect == "postgres":
@@ -151,16 +150,6 @@ def _is_served(warehouse: Warehouse, version: str) -> bool:
             f" or landed.version <> '{version}' limit 1"
         )
         for base, key in PAIRS
-    )
-
-
-def last_releases(warehouse: Warehouse) -> list[dict[str, Any]]:
-    """Return the last two rows of the history, the serving one first."""
-    if not warehouse.relation_exists("two_tower", "model_releases"):
-        return []
-    return warehouse.fetch(
-        "select release_id, version, is_rollback, user_count, video_count, lists, probes, is_exact,"
-        " index_recall from two_tower.model_releases order by release_id desc limit 2"
     )
 
 

@@ -7,6 +7,7 @@ import shutil
 from two_tower.artifacts.registry import Registry
 from two_tower.artifacts.runs import VERSION
 from two_tower.core.settings import Settings
+from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import Warehouse
 
 # Where a run is put before it is removed: a kill leaves none that is half there.
@@ -23,7 +24,7 @@ def prune(settings: Settings, warehouse: Warehouse) -> list[str]:
         UnavailableError: the registry did not answer.
     """
     registry = Registry(settings)
-    kept = _released(warehouse)
+    kept = {str(row["version"]) for row in last_releases(warehouse, 2)}
     if latest := registry.latest_version():
         kept.add(latest)
     published = registry.versions()
@@ -55,16 +56,6 @@ def _prune_distributions(warehouse: Warehouse, kept: set[str]) -> None:
         warehouse.execute(
             "delete from two_tower.released_distributions where version = ?", (version,)
         )
-
-
-def _released(warehouse: Warehouse) -> set[str]:
-    """Return the versions that are served and that a rollback would serve."""
-    if not warehouse.relation_exists("two_tower", "model_releases"):
-        return set()
-    rows = warehouse.fetch(
-        "select version from two_tower.model_releases order by release_id desc limit 2"
-    )
-    return {str(row["version"]) for row in rows}
 
 
 def _too_old(

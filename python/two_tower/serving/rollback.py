@@ -10,9 +10,10 @@ from typing import Any
 from two_tower.core.errors import NotEnoughDataError
 from two_tower.core.settings import Settings
 from two_tower.database import locks
+from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.serving.embed import embed
-from two_tower.serving.release import PAIRS, explained, last_releases, move_latest, release
+from two_tower.serving.release import PAIRS, explained, move_latest, release
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def rollback(settings: Settings, version: str | None = None) -> RollbackResult:
     """
     started = time.perf_counter()
     with open_warehouse(settings) as warehouse:
-        releases = last_releases(warehouse)
+        releases = last_releases(warehouse, 2)
     names = [row["version"] for row in releases]
     if version is None or (names[1:] == [version] and not releases[0]["is_rollback"]):
         return _exchange_pairs(settings, started)
@@ -60,7 +61,7 @@ def rollback(settings: Settings, version: str | None = None) -> RollbackResult:
 def _exchange_pairs(settings: Settings, started: float) -> RollbackResult:
     """Exchange the served tables with those of the release before."""
     with open_warehouse(settings) as warehouse:
-        if len(last_releases(warehouse)) < 2:
+        if len(last_releases(warehouse, 2)) < 2:
             raise NotEnoughDataError(
                 "there is no release to go back to",
                 "the previous vectors are kept from the second release on",
@@ -77,7 +78,7 @@ def _exchange_pairs(settings: Settings, started: float) -> RollbackResult:
 
 def _exchange(warehouse: Warehouse) -> dict[str, Any]:
     """On DuckDB: what two_tower.rollback_release() does on Postgres."""
-    serving, former = last_releases(warehouse)
+    serving, former = last_releases(warehouse, 2)
     if serving["is_rollback"]:
         raise NotEnoughDataError(
             f"version {serving['version']} was already put back in place of {former['version']}",

@@ -9,6 +9,7 @@ from typing import Any
 from two_tower.artifacts.registry import Registry
 from two_tower.artifacts.storage import CorruptFileError
 from two_tower.core.settings import Settings
+from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import Warehouse, open_warehouse
 
 METRICS = ("ndcg@10", "recall@20")
@@ -52,18 +53,8 @@ def releases(settings: Settings) -> list[Version]:
 
 def read_releases(warehouse: Warehouse, registry: Registry) -> list[Version]:
     """Return every version that the database or the registry knows, the newest first."""
-    history = _rows(
-        warehouse,
-        "model_releases",
-        "select version, released_at from two_tower.model_releases order by release_id desc",
-    )
-    refused = _rows(
-        warehouse,
-        "promotion_checks",
-        "select version, check_name from two_tower.promotion_checks as checks where not passed"
-        " and attempt = (select max(attempt) from two_tower.promotion_checks as others"
-        "  where others.version = checks.version) order by check_name",
-    )
+    history = last_releases(warehouse)
+    refused = _refused(warehouse)
     published, latest = set(registry.versions()), registry.latest_version()
     names = {str(row["version"]) for row in (*history, *refused)} | published
     found = []
@@ -103,5 +94,12 @@ def _described(registry: Registry, version: str) -> tuple[dict[str, float], str]
     return {name: metrics[name] for name in METRICS if metrics.get(name) is not None}, ""
 
 
-def _rows(warehouse: Warehouse, table: str, sql: str) -> list[dict[str, Any]]:
-    return warehouse.fetch(sql) if warehouse.relation_exists("two_tower", table) else []
+def _refused(warehouse: Warehouse) -> list[dict[str, Any]]:
+    """Return the checks that the last attempt of each version failed."""
+    if not warehouse.relation_exists("two_tower", "promotion_checks"):
+        return []
+    return warehouse.fetch(
+        "select version, check_name from two_tower.promotion_checks as checks where not passed"
+        " and attempt = (select max(attempt) from two_tower.promotion_checks as others"
+        "  where others.version = checks.version) order by check_name",
+    )

@@ -1,7 +1,8 @@
 -- A catalogue that lacks more than var removed_share_ceiling of the videos that are served: a file that was cut off, and a
 -- model of what is left of it would take the place of a whole one.
-{% if execute and is_served() and adapter.get_relation(target.database, 'public', 'video_embeddings') -%}
-{{ removed_videos('video_embeddings', ref('videos')) }}
+{% set served = source('served', 'video_embeddings') -%}
+{% if execute and is_served() and load_relation(served) -%}
+{{ removed_videos(served, ref('videos')) }}
 {%- else -%}
 select 1 as served_count
 from {{ ref('videos') }}

@@ -1,0 +1,7 @@
+-- Until something is released they are empty, and popularity answers.
+create table if not exists public.user_embeddings (
+    user_id text primary key, embedding extensions.halfvec(128) not null
+);
+create table if not exists public.video_embeddings (
+    video_id uuid primary key, embedding extensions.halfvec(128) not null
+);
