@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 
 from two_tower.model.layout import Layout
-from two_tower.model.towers import SparseTower
-from two_tower.training.data.dataset import Items
+from two_tower.training.data.dataset import Data, Items
 from two_tower.training.experts.cholesky import factorised
 
 Floats = NDArray[np.float64]
@@ -41,10 +40,10 @@ class Content:
     blocks: sparse.csr_array
 
 
-def read_content(layout: Layout, items: Items, tower: SparseTower) -> Content:
+def read_content(layout: Layout, items: Items) -> Content:
     """Return the content of the catalogue."""
     width = layout.feature_dim("item")
-    values = tower.scaled(items.slots).astype(np.float64)
+    values = layout.weighed("item", items.slots).astype(np.float64)
     is_content = ~items.is_identity[items.slots.positions]
     shape = (len(items), width)
     matrix = sparse.csr_array(
@@ -153,9 +152,9 @@ class Placing:
         """Return the vectors of these videos by their content alone, ``[rows, dim]``."""
         return np.asarray(self.mean + content.matrix[rows] @ self.weight)
 
-    def at(self, level: float, content: Content, rows: NDArray[np.int64]) -> Placing:
-        """Return the same with all scores times ``level``, some videos being as long as 1."""
-        mean, weight = self.mean * level, self.weight * level
+    def boosted(self, boost: float, content: Content, rows: NDArray[np.int64]) -> Placing:
+        """Return the same with all scores times ``boost``, some videos being as long as 1."""
+        mean, weight = self.mean * boost, self.weight * boost
         mean[-1], weight[:, -1] = 0, 0
         square = ((mean + content.matrix[rows] @ weight) ** 2).sum(axis=1).mean()
         mean[-1] = np.sqrt(max(1 - float(square), 0.01))
@@ -190,6 +189,35 @@ def place(
         return Placing(mean - centre @ common, own + content.blocks @ common)
 
     return placing
+
+
+def complete(
+    data: Data,
+    vectors: Floats,
+    known: NDArray[np.bool_],
+    weights: Floats,
+    penalty: float,
+    boost: float,
+) -> tuple[Floats, Floats]:
+    """Return an item tower's weights and bias: what content says of all, and what is each's own.
+
+    Args:
+        data: the training data.
+        vectors: of all videos, ``[items, dim]``.
+        known: videos that have a vector of their own, bool ``[items]``.
+        weights: how much each video counts for what content means, ``[items]``.
+        penalty: of the ridge from content to vectors.
+        boost: score multiplier for videos without reviews.
+    """
+    content, identity = read_content(data.layout, data.items), data.items.identity
+    rows = np.flatnonzero(known)
+    placing = place(content, vectors, rows, weights[rows])(penalty).boosted(boost, content, rows)
+    weight = placing.weight / content.scale[:, None]
+    bias = placing.mean - content.centre @ weight
+    own = rows[identity[rows] >= 0]
+    offset = np.flatnonzero(data.items.is_identity)
+    weight[offset[identity[own]]] = vectors[own] - placing.of(content, own)
+    return weight, bias
 
 
 def unit(vectors: Floats) -> Floats:

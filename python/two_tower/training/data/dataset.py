@@ -64,6 +64,8 @@ class UserRows:
         folds: int16 ``[reviews]``, 0..9.
         recency_ranks: int32 ``[reviews]``; 0 is the user's latest, -1 where the order is unknown.
         offsets: int64 ``[users + 1]``.
+        held: which reviews are withheld from a model, bool ``[reviews]``; see
+            :meth:`Data.without_fold`.
     """
 
     slots: Slots
@@ -74,6 +76,7 @@ class UserRows:
     folds: NDArray[np.int16]
     recency_ranks: NDArray[np.int32]
     offsets: NDArray[np.int64]
+    held: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -94,6 +97,7 @@ class Users:
 
     def __init__(self, path: Path, layout: Layout) -> None:
         self._layout = layout
+        self._fold: int | None = None
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
         if missing := set(_LISTS) - set(reader.schema.names):
             raise InputError(
@@ -123,6 +127,7 @@ class Users:
                 for name in names:
                     parts[name].append(chunk[name][0][places])
         flat = {name: _joined(part) for name, part in parts.items()}
+        folds = flat["folds"].astype(np.int16)
         slots = self._layout.slots(
             "user",
             flat["feature_ids"],
@@ -136,15 +141,22 @@ class Users:
             liked=flat["labels"] > 0,
             weights=flat["weights"].astype(np.float32),
             relevances=flat["relevances"].astype(np.float32),
-            folds=flat["folds"].astype(np.int16),
+            folds=folds,
             recency_ranks=flat["recency_ranks"].astype(np.int32),
             offsets=_offsets(lengths["items"]),
+            held=np.zeros(len(folds), np.bool_) if self._fold is None else folds == self._fold,
         )
 
     def under(self, layout: Layout) -> Users:
         """Return the same users with the features that another layout knows."""
         other = copy.copy(self)
         other._layout = layout
+        return other
+
+    def without_fold(self, fold: int) -> Users:
+        """Return the same users with the reviews of a fold held."""
+        other = copy.copy(self)
+        other._fold = fold
         return other
 
     def chunks(self) -> Iterator[tuple[NDArray[np.int64], UserRows]]:
@@ -252,6 +264,7 @@ class Data:
         validation: those with a like inside the validation fold and a review outside it.
         reviews: training reviews in all.
         asks_next: whether the validation fold is what came after the rest, for most users.
+        fold: the fold that is withheld from whoever fits a model on this view; None of none.
     """
 
     layout: Layout
@@ -264,6 +277,12 @@ class Data:
     validation: NDArray[np.int64]
     reviews: int
     asks_next: bool
+    fold: int | None = None
+
+    @property
+    def fitted(self) -> NDArray[np.int64]:
+        """Rows of the users whom a model is fitted on: those with a like that is not withheld."""
+        return self.likers if self.fold is None else self.search_likers
 
     @cached_property
     def seen(self) -> NDArray[np.bool_]:
@@ -274,6 +293,15 @@ class Data:
         """Return the same data without a user's features of these kinds."""
         layout = self.layout.without(kinds)
         return replace(self, layout=layout, users=self.users.under(layout))
+
+    def without_fold(self, fold: int) -> Data:
+        """Return a view that a model is fitted on without the reviews of a fold.
+
+        They are there still, and ``held``: counts are those of all, and whoever hides a part of the
+        others at random draws as without the view.
+        """
+        assert fold == VALIDATION_FOLD, "of no other one it is known who likes something outside"
+        return replace(self, users=self.users.without_fold(fold), fold=fold)
 
 
 def survey(layout: Layout, users: Users, items: Items) -> Data:

@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from two_tower.evaluation import metrics
-from two_tower.core.background import go_on
+from two_tower.core.background import raise_if_cancelled
 from two_tower.training.data.batches import hide, in_past
 from two_tower.training.data.dataset import VALIDATION_FOLD, Data, UserRows
 from two_tower.model.slots import Slots
 from two_tower.model.towers import Towers
 
 Encoder = Callable[[Slots], Tensor]
+
+# Of the three that validation measures the one that chance moves least: models are chosen by it.
+METRIC = "ndcg@100"
 # Another choice than the default has to gain more than this share of the metric: less is chance,
 # which of more users than these falls with the root of their number.
 LEAST_GAIN = 0.005
@@ -72,7 +75,7 @@ class Lists:
         ]
 
     def _part(self, encode: Encoder, data: Data, rows: NDArray[np.int64]) -> _Part:
-        go_on()
+        raise_if_cancelled()
         part = data.users.read(rows)
         held = part.folds == VALIDATION_FOLD
         hidden = held if self.few is None else ~_drawn(part, part.liked & ~held, self.few)
@@ -98,7 +101,7 @@ class Lists:
         depth = min(100, self.items)
         sums = dict.fromkeys(("ndcg@10", "ndcg@100", "recall@20"), 0.0)
         for part in self.parts:
-            go_on()
+            raise_if_cancelled()
             scores = part.vectors @ vectors.T
             if known is not None:
                 scores.masked_fill_(torch.from_numpy(~known), -torch.inf)

@@ -9,19 +9,14 @@ those that the low rank has, are the next to be near to: Srebro & Jaakkola 2003)
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from two_tower.core.background import go_on
-from two_tower.model.towers import SparseTower
-from two_tower.training.data.dataset import Data
+from two_tower.core.background import raise_if_cancelled
 from two_tower.training.experts.cholesky import factorised
-from two_tower.training.experts.ease import Head, histories
-
-Floats = NDArray[np.floating[Any]]
+from two_tower.training.experts.regression import Floats, Rows
 
 # Each user's highest scores that count in full, known videos among them, and what the others count.
 PLACES = 200
@@ -31,16 +26,15 @@ STEPS = 6
 MAX_CELLS = 2**26
 
 
-def weighted_users(data: Data, tower: SparseTower, withhold: bool, head: Head) -> sparse.csr_array:
+def weighted_users(rows: Iterable[Rows]) -> sparse.csr_array:
     """Return all histories as the regression weighs them: ``sqrt(w) z``, the mean of ``w`` 1."""
-    rows = data.search_likers if withhold else data.likers
-    parts = list(histories(data, tower, rows, withhold, head))
-    weight = np.concatenate([weights for *_, weights in parts])
+    parts = list(rows)
+    weight = np.concatenate([part.weights for part in parts])
     scale = sparse.diags_array(np.sqrt(weight / max(weight.mean(), 1e-12)))
-    return sparse.csr_array(scale @ sparse.vstack([inputs for _, _, inputs, _ in parts]))
+    return sparse.csr_array(scale @ sparse.vstack([part.inputs for part in parts]))
 
 
-def sharpened(
+def weighted_svd(
     solution: Floats, basis: Floats, gram: Floats, ridge: float, users: sparse.csr_array
 ) -> tuple[Floats, Floats]:
     """Return factors of the solution that are nearest to each user's highest scores.
@@ -67,7 +61,7 @@ def sharpened(
     counts = np.where(scores >= lowest, np.float32(1), np.float32(OTHERS))
     user = solution @ item
     for _ in range(STEPS):
-        go_on()
+        raise_if_cancelled()
         near = (users @ user.astype(np.float32)) @ item.T
         # What the low rank has, corrected as far as it counts.
         near += (scores - near) * counts
