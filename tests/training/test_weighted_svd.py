@@ -4,7 +4,7 @@ from scipy import linalg, sparse
 
 from training.test_ease import open_data
 from two_tower.core.train_config import TrainConfig
-from two_tower.training.experts import ease, regression, weighted_svd
+from two_tower.training.experts import ease
 from two_tower.training.experts.ease import add_up, head_of, precision, rows_of, solve
 from two_tower.training.experts.regression import leading, low_rank
 from two_tower.training.experts.weighted_svd import weighted_svd as reduce
@@ -35,35 +35,31 @@ def errors(problem, user, item):
 
 
 def test_the_highest_scores_of_each_user_are_nearer_than_those_of_the_nearest_map(
-    problem, monkeypatch
+    problem,
 ):
-    monkeypatch.setattr(weighted_svd, "PLACES", PLACES)
     solution, gram, users = problem
     basis = leading(solution, gram, RANK)
     before = errors(problem, solution @ basis, basis)
-    after = errors(problem, *reduce(solution, basis, gram, 2.0, users))
+    after = errors(problem, *reduce(solution, basis, gram, 2.0, users, PLACES))
     assert after[0] < 0.9 * before[0]
     assert after[1] > before[1], "what the highest gain the others pay"
 
 
-def test_where_all_scores_count_the_same_it_is_the_nearest_map(problem, monkeypatch):
-    monkeypatch.setattr(weighted_svd, "OTHERS", 1.0)
-    monkeypatch.setattr(regression, "ROUNDS", 8)
+def test_where_all_scores_count_the_same_it_is_the_nearest_map(problem):
     solution, gram, users = problem
-    basis = leading(solution, gram, RANK)
-    user, item = reduce(solution, basis, gram, 2.0, users)
+    basis = leading(solution, gram, RANK, rounds=8)
+    user, item = reduce(solution, basis, gram, 2.0, users, others=1.0)
     np.testing.assert_allclose(user @ item.T, solution @ basis @ basis.T, atol=1e-4)
 
 
-def test_more_steps_come_nearer(problem, monkeypatch):
-    monkeypatch.setattr(weighted_svd, "PLACES", PLACES)
+def test_more_steps_come_nearer(problem):
     solution, gram, users = problem
     basis = leading(solution, gram, RANK)
     weighted = []
     for steps in (1, 3, 6):
-        monkeypatch.setattr(weighted_svd, "STEPS", steps)
-        highest, others = errors(problem, *reduce(solution, basis, gram, 1e-3, users))
-        weighted.append(highest * PLACES + weighted_svd.OTHERS * others * (60 - PLACES))
+        found = reduce(solution, basis, gram, 1e-3, users, PLACES, 0.1, steps)
+        highest, others = errors(problem, *found)
+        weighted.append(highest * PLACES + 0.1 * others * (60 - PLACES))
     assert weighted[0] > weighted[1] > weighted[2]
 
 

@@ -18,9 +18,6 @@ Singles = NDArray[np.float32]
 
 # Systems of so many rows are factorised; larger ones would take too much room and time.
 MAX_FACTORISED = 2_000
-# Steps of the conjugate gradients at most, and the share of the first residual they end at.
-STEPS = 50
-TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -112,19 +109,23 @@ def ridge(matrix: sparse.csr_array, target: Floats, weights: Floats) -> Callable
     return solved
 
 
-def conjugate_gradients(apply: Callable[[Singles], Singles], goal: Singles) -> Singles:
+def conjugate_gradients(
+    apply: Callable[[Singles], Singles], goal: Singles, steps: int = 50, tolerance: float = 1e-3
+) -> Singles:
     """Return ``x`` with ``apply(x) = goal``, all columns at once (Hestenes & Stiefel 1952).
 
     Args:
         apply: a symmetric positive definite map.
         goal: float32 ``[rows, columns]``.
+        steps: at most.
+        tolerance: the share of the first residual they end at.
     """
     residual = goal.copy()
     solution = np.zeros_like(goal)
     direction = residual.copy()
     square = (residual**2).sum(axis=0)
-    end = TOLERANCE**2 * max(float(square.max(initial=0)), 1e-30)
-    for _ in range(STEPS):
+    end = tolerance**2 * max(float(square.max(initial=0)), 1e-30)
+    for _ in range(steps):
         if square.max(initial=0) <= end:
             break
         image = apply(direction)

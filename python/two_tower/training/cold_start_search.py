@@ -18,11 +18,6 @@ Validate = Callable[[Floats, NDArray[np.bool_]], float]
 PENALTIES = (3.0, 10.0, 30.0, 100.0)
 BOOSTS = (0.7, 1.0, 1.2, 1.4, 1.6, 1.8)
 PENALTY, BOOST = 30.0, 1.0
-# A tenth of the catalogue is placed by the content of the rest, as if it were new: so many tenths.
-PART = 0.1
-TRIED_PARTS = 4
-# Standard errors by which a difference is more than chance.
-ERRORS = 2.0
 
 
 @dataclass(frozen=True)
@@ -63,8 +58,9 @@ class ColdStartTrial:
         """
         numbers = np.flatnonzero(self.known)
         rng = np.random.default_rng(self.seed)
-        tenth = rng.integers(round(1 / PART), size=len(numbers))
-        parts = [numbers[tenth == part] for part in range(TRIED_PARTS)]
+        # Four tenths of the catalogue are placed by the content of the rest, as if they were new.
+        tenth = rng.integers(10, size=len(numbers))
+        parts = [numbers[tenth == part] for part in range(4)]
         parts = [part for part in parts if 0 < len(part) < len(numbers)]
         if not parts:
             return PENALTY, BOOST
@@ -99,10 +95,11 @@ class ColdStartTrial:
     def _are_less_popular(
         self, unknown: NDArray[np.int64], parts: list[NDArray[np.int64]], penalty: float
     ) -> bool:
-        """Return whether content tells that videos are less popular than the known, beyond chance.
+        """Return whether content tells that videos are less popular than the known.
 
         Popularity is regressed on content without the part that it is then predicted for. Content
-        tells little of it: predictions differ by a small share of what popularity differs by.
+        tells little of it: predictions differ by a small share of what popularity differs by. By
+        two standard errors a difference is more than chance.
         """
         numbers = np.flatnonzero(self.known)
         popularity = np.log(self.weights)[:, None]
@@ -115,7 +112,7 @@ class ColdStartTrial:
             others.append(predicted[part])
         tenths = np.concatenate(others)
         error = tenths.std() * np.sqrt(1 / len(tenths) + 1 / len(unknown))
-        return bool(np.mean(theirs) < tenths.mean() - ERRORS * error)
+        return bool(np.mean(theirs) < tenths.mean() - 2.0 * error)
 
     def _place(self, rest: NDArray[np.int64]) -> Callable[[float], Placing]:
         return place(self.content, self.known_map.item, rest, self.weights[rest])

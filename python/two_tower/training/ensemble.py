@@ -32,13 +32,7 @@ from two_tower.training.data.batches import hide, in_past
 from two_tower.training.data.dataset import Data
 from two_tower.training.data.validation import METRIC, Lists, least_gain, validate
 from two_tower.training.experts import Weighted, towers
-from two_tower.training.experts.regression import MOST_LIKED
-
-# What content is worth is tried up to so many videos, on so many users at most.
-MAX_TRIED_ITEMS = 20_000
-MAX_TRIED_USERS = 1_000
-# Users whose vectors say how maps are scaled, reduced and turned.
-MAX_USERS = 20_000
+from two_tower.training.experts.regression import MOST_LIKED, sample
 
 
 @dataclass(frozen=True)
@@ -96,11 +90,8 @@ class Ensemble:
 
     def _sample(self) -> sparse.csr_array:
         """Return the design of some users, as they are in validation or as they are served."""
-        data, rows = self.data, self.data.fitted
-        if len(rows) > MAX_USERS:
-            rng = np.random.default_rng(self.config.seed)
-            rows = np.sort(rng.choice(rows, MAX_USERS, replace=False))
-        part = data.users.read(rows)
+        data = self.data
+        part = data.users.read(sample(data, 20_000, self.config.seed))
         slots = part.slots
         if data.fold is not None:
             slots = hide(data.layout, data.items, part, part.held)
@@ -177,10 +168,10 @@ class Ensemble:
         return found
 
     def choose_cold_start(self, choice: Choice, rows: NDArray[np.int64]) -> Choice:
-        """Choose what content is worth in these shares."""
-        if len(self.data.items) > MAX_TRIED_ITEMS:
+        """Choose what content is worth in these shares: of up to 20,000 videos, by 1,000 users."""
+        if len(self.data.items) > 20_000:
             return choice
-        some = rows[:: 1 + len(rows) // MAX_TRIED_USERS]
+        some = rows[:: 1 + len(rows) // 1_000]
         placed = self.placed(choice)
         lists = Lists(encoder(self.data.layout, placed), self.data, some)
         trial = ColdStartTrial(

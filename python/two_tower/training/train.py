@@ -30,13 +30,6 @@ from two_tower.training.tasks import Tasks
 
 __all__ = ["TrainConfig", "TrainResult", "train"]
 
-# Below so many videos a step, or a matrix, is done so soon that a second thread costs more than it
-# does: much more where the other core has work of its own.
-ONE_THREAD_STEPS = 20_000
-ONE_THREAD_MATRICES = 2_000
-# The share of the threads that a large matrix has: steps and another matrix go on beside it, and a
-# thread that waits for one that has no core keeps its own busy.
-SHARE_OF_THREADS = 0.5
 # What a model depends on beside the code, which trains another one on the same data.
 INPUTS = (
     "config.json",
@@ -219,15 +212,18 @@ def _result(
 def _threads(items: int) -> Iterator[None]:
     """Use one thread for the length of the block where the catalogue is small.
 
-    A BLAS has a part of its threads where it is not.
+    Below 20,000 videos a step, and below 2,000 a matrix, is done so soon that a second thread costs
+    more than it does: much more where the other core has work of its own. A large matrix has half
+    of the threads: steps and another matrix go on beside it, and a thread that waits for one that
+    has no core keeps its own busy.
     """
     before = torch.get_num_threads()
     blas = [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
-    if items < ONE_THREAD_STEPS:
+    if items < 20_000:
         torch.set_num_threads(1)
     try:
-        part = max(1, int(min(blas, default=1) * SHARE_OF_THREADS))
-        with threadpool_limits(1 if items < ONE_THREAD_MATRICES else part, user_api="blas"):
+        part = max(1, int(min(blas, default=1) * 0.5))
+        with threadpool_limits(1 if items < 2_000 else part, user_api="blas"):
             yield
     finally:
         torch.set_num_threads(before)

@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from two_tower.core.errors import InputError, NotEnoughDataError
+from two_tower.model import feature_rows
 from two_tower.model.layout import Kind, Layout
 from two_tower.model.slots import Slots, ragged
 from two_tower.core.progress import bar
@@ -42,13 +43,10 @@ SCHEMAS = {
     ),
     "item_feature_slots": pa.schema({"item_number": pa.int32(), **SLOTS}),
 }
-# The same rows in the same order give the same model.
-ORDER = {"training_users": "user_id", "item_feature_slots": "item_number"}
+# Users in memory at a time.
 CHUNK_ROWS = 4096
-# The training reviews that a model is chosen on: withheld while it is, then trained on.
+# The training reviews that a model is chosen on: withheld while it is, then trained on (ADR 12).
 VALIDATION_FOLD = 0
-# Before any review: a rank that none has.
-NEVER = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
@@ -198,7 +196,9 @@ def spool(warehouse: Warehouse, folder: Path) -> None:
             raise NotEnoughDataError(f"{source} does not exist", "run dbt build first")
         count = warehouse.fetch(f"select count(*) as rows from {source}")[0]["rows"]
         columns = ", ".join(f'"{name}"' for name in schema.names)
-        query = f"select {columns} from {source} order by {ORDER[table]}"
+        # The same rows in the same order give the same model.
+        order = "item_number" if "item_number" in schema.names else "user_id"
+        query = f"select {columns} from {source} order by {order}"
         with (
             bar(f"Reading {table}", float(count)) as shown,
             pa.OSFile(str(folder / f"{table}.arrow"), "wb") as sink,
@@ -234,10 +234,7 @@ def read_items(folder: Path, layout: Layout) -> Items:
             "two_tower.item_feature_slots: item_number is not 0, 1, 2, … without gaps",
             "run dbt build, which numbers the videos anew",
         )
-    lists = [table[name].combine_chunks() for name in SLOTS]
-    ids, indices, values = (column.flatten().to_numpy() for column in lists)
-    offsets = _offsets([lists[0].value_lengths().to_numpy()])
-    slots = layout.slots("item", ids, indices, values, offsets)
+    slots = feature_rows.slots(layout, "item", table)
     identity = np.full(len(slots), -1, dtype=np.int64)
     is_identity = np.zeros(layout.feature_dim("item"), dtype=np.bool_)
     for block in layout.item:
@@ -368,17 +365,18 @@ def _order(part: UserRows, held: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], 
 
     Reviews of which nobody knows the order are left out.
     """
-    oldest_held, latest_other = np.full(len(part), -1), np.full(len(part), NEVER)
+    never = np.iinfo(np.int32).max
+    oldest_held, latest_other = np.full(len(part), -1), np.full(len(part), never)
     held, others = held & part.in_order, ~held & part.in_order
     np.maximum.at(oldest_held, part.rows[held], part.recency_ranks[held])
     np.minimum.at(latest_other, part.rows[others], part.recency_ranks[others])
-    both = (oldest_held >= 0) & (latest_other < NEVER)
+    both = (oldest_held >= 0) & (latest_other < never)
     return both, both & (oldest_held < latest_other)
 
 
 _FEATURES = tuple(SLOTS)
-_REVIEWS = ("item_numbers", "labels", "weights", "relevances", "folds", "recency_ranks")
-_LISTS = _FEATURES + _REVIEWS
+_LISTS = tuple(SCHEMAS["training_users"].names)
+_REVIEWS = _LISTS[len(_FEATURES) :]
 _Column = tuple[NDArray[Any], NDArray[Any]]
 
 

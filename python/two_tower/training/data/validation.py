@@ -23,9 +23,8 @@ Encoder = Callable[[Slots], Tensor]
 # Of the three that validation measures the one that chance moves least: models are chosen by it.
 METRIC = "ndcg@100"
 # Another choice than the default has to gain more than this share of the metric: less is chance,
-# which of more users than these falls with the root of their number.
+# which of more than 1,000 users falls with the root of their number (ADR 18).
 LEAST_GAIN = 0.005
-CHANCE_USERS = 1_000
 # Scores in memory at a time.
 MAX_SCORES = 2**24
 
@@ -129,7 +128,7 @@ def _drawn(users: UserRows, choice: NDArray[np.bool_], few: int) -> NDArray[np.b
 
 def least_gain(users: int) -> float:
     """Return what share of the metric another choice has to gain on so many users."""
-    return LEAST_GAIN * min(1.0, math.sqrt(CHANCE_USERS / max(users, 1)))
+    return LEAST_GAIN * min(1.0, math.sqrt(1_000 / max(users, 1)))
 
 
 def validate(

@@ -27,18 +27,15 @@ from two_tower.training.experts.regression import Floats, Head, find_head, histo
 from two_tower.training.experts.ridge_search import Tried
 
 # Its scores are so much of their mean deviation; a video that it does not know has as much as so
-# many deviations below nothing.
+# many deviations below nothing (ADR 19).
 SHARPNESS = 0.5
 UNKNOWN = -2.0
-# It is asked where the low rank loses so much of this metric, in whose places what goes with one
-# video and no other is.
-LOST_METRIC = "ndcg@10"
+# It is asked where the low rank loses so much of NDCG@10, in whose places what goes with one video
+# and no other is (ADR 19).
 LEAST_LOST = 0.065
 # Videos that there may be: it is a matrix of them each, of 400 MB, and solving it takes ten times
 # that.
 MAX_VIDEOS = 10_000
-# Users who say how far its scores are spread.
-SPREAD_USERS = 300
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def applies(config: TrainConfig, data: Data) -> bool:
 
 def is_needed(data: Data, tried: Tried, rows: NDArray[np.int64]) -> bool:
     """Return whether these users' lists lose much by the closed form's low rank."""
-    return tried.loses(data, rows, LOST_METRIC, LEAST_LOST)
+    return tried.loses(data, rows, "ndcg@10", LEAST_LOST)
 
 
 def fit(config: TrainConfig, data: Data) -> Distillation:
@@ -91,7 +88,7 @@ def fit(config: TrainConfig, data: Data) -> Distillation:
     solution = solution.astype(np.float32, copy=False)
     del sums
     raise_if_cancelled()
-    some = data.fitted[:: 1 + len(data.fitted) // SPREAD_USERS]
+    some = data.fitted[:: 1 + len(data.fitted) // 300]  # enough to say how far scores are spread
     deviations = [
         (part.inputs.astype(np.float32) @ solution).std(axis=1)
         for part in ease.rows_of(data, head, some)

@@ -49,13 +49,12 @@ name = "ease"
 weights = (1.0,)
 least_gain = 0.0
 
-# The penalty where none is chosen.
+# The penalty where none is chosen (docs/quality.md).
 RIDGE = 5.0
-# Users the sums are taken over; more change the sums little, and take their time.
-MAX_USERS = 200_000
-# How much two videos of the same content are expected to mean the same.
+# How much two videos of the same content are expected to mean the same (docs/quality.md).
 LIKENESS = 0.3
-# A user with n reviews weighs n^USER_POWER: all the same is 0, as in plain EASE is 1.
+# A user with n reviews weighs n^USER_POWER: all the same is 0, as in plain EASE is 1
+# (docs/quality.md).
 USER_POWER = 0.5
 
 
@@ -99,8 +98,8 @@ def solved(data: Data, head: Head, ridge: float, sums: Sums) -> tuple[Sums, Floa
 
 
 def add_up(config: TrainConfig, data: Data, head: Head) -> Sums:
-    """Pass over the users once; above ``MAX_USERS`` a sample of them."""
-    return mean_per_user(rows_of(data, head, sample(data, MAX_USERS, config.seed)), head)
+    """Pass over the users once, or 200,000: more change the sums little, and take their time."""
+    return mean_per_user(rows_of(data, head, sample(data, 200_000, config.seed)), head)
 
 
 def rows_of(data: Data, head: Head, rows: NDArray[np.int64]) -> Iterator[Rows]:

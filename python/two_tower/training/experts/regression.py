@@ -25,16 +25,12 @@ Floats = NDArray[np.floating[Any]]
 
 # Of more videos the most liked stand for all where a matrix of them each is too much: when the
 # penalty is tried, and for sessions, in which few others are, with a block for each history. Up to
-# so many, the nearest map of the embeddings' rank ranks as the whole regression does.
+# so many, the nearest map of the embeddings' rank ranks as the whole regression does (ADR 18).
 MOST_LIKED = 2_000
-# Reviews at a time, and cells of a table of users and videos: each time a dense matrix is added.
+# Reviews in memory at a time: each time a dense matrix is added.
 CHUNK_REVIEWS = 4_000_000
-CHUNK_CELLS = 2**28
-# Wider Gram matrices are of single precision.
+# Wider Gram matrices are of single precision: the ridge keeps their condition low.
 SINGLE_FROM = 1_000
-# The reduction to a low rank: columns beyond the rank, and rounds of its subspace iteration.
-OVERSAMPLED = 32
-ROUNDS = 2
 
 
 @dataclass(frozen=True)
@@ -116,10 +112,10 @@ def users_with(data: Data, reviews: int) -> int:
 
 
 def chunks(data: Data, rows: NDArray[np.int64]) -> Iterator[UserRows]:
-    """Yield these users, as many at a time as fit."""
+    """Yield these users, as many at a time as fit: by reviews, and by cells of past videos."""
     each = max(data.reviews / max(len(data.likers), 1), 1)
     width = 1 + max((block.width for block in past_blocks(data.layout)), default=0)
-    step = max(1, int(min(CHUNK_REVIEWS / each, CHUNK_CELLS / width)))
+    step = max(1, int(min(CHUNK_REVIEWS / each, 2**28 / width)))
     for start in range(0, len(rows), step):
         yield data.users.read(rows[start : start + step])
 
@@ -165,7 +161,6 @@ def mean_per_user(parts: Iterable[Rows], head: Head) -> Sums:
 
 def accuracy(columns: int) -> type[np.floating[Any]]:
     """Return the type of a Gram matrix of so many columns."""
-    # The ridge keeps the condition low: where it saves time, single precision will do.
     return np.float32 if columns > SINGLE_FROM else np.float64
 
 
@@ -186,14 +181,19 @@ def placed(data: Data, head: Head, user: Floats, item: Floats) -> LinearMap:
     return LinearMap(users, items)
 
 
-def leading(solution: Floats, gram: Floats, rank: int) -> Floats:
-    """Return the leading eigenvectors of ``B' Z'WZ B``, ``[head, rank]``, by subspace iteration."""
+def leading(
+    solution: Floats, gram: Floats, rank: int, oversampled: int = 32, rounds: int = 2
+) -> Floats:
+    """Return the leading eigenvectors of ``B' Z'WZ B``, ``[head, rank]``, by subspace iteration.
+
+    On so many columns beyond the rank (Halko, Martinsson & Tropp 2011).
+    """
     size = solution.shape[1]
     gram = gram.astype(solution.dtype, copy=False)
-    width = min(rank + OVERSAMPLED, size)
+    width = min(rank + oversampled, size)
     start = np.random.default_rng(0).standard_normal((size, width))
     basis = _orthonormal(start.astype(solution.dtype))
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         basis = _orthonormal(solution.T @ (gram @ (solution @ basis)))
     image = solution @ basis
     _, vectors = linalg.eigh(image.T @ (gram @ image))

@@ -24,12 +24,10 @@ from two_tower.training.experts.regression import (
 )
 
 # The penalties that are tried beside the default: higher ones, then lower ones, each as long as it
-# gains more than chance. Few reviews a user want a high one, videos that come in series a low one.
+# gains more than chance. Few reviews a user want a high one, videos that come in series a low one
+# (docs/quality.md).
 HIGHER = (15.0, 45.0)
 LOWER = (2.0, 0.8)
-# A lower one trusts what few people have told, and the few likes of a new user have to tell all: it
-# must not cost people of so many likes more than it gives to people with a history.
-FEW = 3
 
 
 class Tried(NamedTuple):
@@ -105,7 +103,9 @@ def choose_ridge(config: TrainConfig, data: Data, rows: NDArray[np.int64]) -> Tr
             if found <= value * (1 + least_gain(len(rows))):
                 break  # what lies further on this side is worse still
             if side is LOWER:
-                before, after = (value_of(each, FEW) for each in (best, other))
+                # It trusts what few people have told, and the few likes of a new user have to tell
+                # all: it must not cost people of three likes more than it gives to the others.
+                before, after = (value_of(each, 3) for each in (best, other))
                 if found * after <= value * before:
                     break
             best, value = other, found

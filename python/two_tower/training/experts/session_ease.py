@@ -42,10 +42,6 @@ least_gain = 0.0
 # Reviews in a run. Runs begin at every user's first review, and again half a run later (ADR 13).
 RUN = 30
 PHASES = 2
-# The penalty beside that of the closed form (ADR 13).
-RIDGE_SHARE = 1 / 4
-# Reviews the sums are taken over; more change the sums little, and take their time.
-MAX_REVIEWS = 1_000_000
 
 
 def applies(config: TrainConfig, data: Data) -> bool:
@@ -60,14 +56,15 @@ def head_of(config: TrainConfig, data: Data) -> Head:
 
 def fit(config: TrainConfig, data: Data) -> LinearMap | None:
     """Regress the reviews of sessions on each other; None where nobody knows their order."""
-    head, ridge = head_of(config, data), RIDGE_SHARE * (config.ridge or ease.RIDGE)
+    # A quarter of the closed form's penalty (ADR 13).
+    head, ridge = head_of(config, data), (config.ridge or ease.RIDGE) / 4
     found = ease.solved(data, head, ridge, add_up(config, data, head))
     return None if found is None else low_rank(config, data, head, *found)
 
 
 def add_up(config: TrainConfig, data: Data, head: Head) -> Sums:
-    """Pass over the users once; of more than ``MAX_REVIEWS`` reviews a sample of the users."""
-    rows = sample(data, users_with(data, MAX_REVIEWS), config.seed)
+    """Pass over the users once, or over a million reviews: more change the sums little."""
+    rows = sample(data, users_with(data, 1_000_000), config.seed)
     return mean_per_user(rows_of(data, head, rows), head)
 
 

@@ -32,15 +32,8 @@ name = "towers"
 weights: tuple[float, ...] = (0.8, 0.0, 0.4, 0.6, 1.0)
 least_gain = 0.0
 
-# The other schedule is so many times as long, at so much of the temperature: where there is more to
-# learn, lower temperatures no longer overfit. It may have so many times the passes that the first
-# one may, and is not tried where that has all of them, or so many times the steps that it needs
-# (ADR 18).
-LONGER = 6
-SHARPER = 0.5
-PASSES = 2
-LONG = 1.5
-# Reviews that it may read: of a million a pass takes long, and the sum gains little by the last.
+# Reviews that the longer schedule may read: of a million a pass takes long, and the sum gains
+# little by the last (ADR 18).
 MOST_READ = 16_000_000
 # Users who are ranked after an epoch in the middle of a schedule, for the curve alone.
 GLANCED = 150
@@ -91,14 +84,19 @@ class Trained:
 
 
 def schedules(config: TrainConfig, data: Data) -> list[Schedule]:
-    """Return the schedules that are tried: one, or two."""
+    """Return the schedules that are tried: one, or two.
+
+    The other one is six times as long, at half the temperature: where there is more to learn, lower
+    temperatures no longer overfit. It may have twice the passes that the first one may, and is not
+    tried where that has all of them, or half as many steps again as it needs (ADR 18).
+    """
     first, steps = first_schedule(config, len(data.fitted))
     tried = [Schedule(first, config.temperature)]
     # Of many users a single epoch may have more steps than the first schedule needs.
-    is_long = first * steps >= LONG * config.steps
-    longer = min(LONGER * first, PASSES * config.epochs, MOST_READ // max(data.reviews, 1))
+    is_long = first * steps >= 1.5 * config.steps
+    longer = min(6 * first, 2 * config.epochs, MOST_READ // max(data.reviews, 1))
     if first < config.epochs and not is_long and longer > first:
-        tried.append(Schedule(longer, SHARPER * config.temperature))
+        tried.append(Schedule(longer, 0.5 * config.temperature))
     return tried
 
 

@@ -41,8 +41,6 @@ least_gain = 0.01
 # The penalty of a review before: high, since most of what came before has nothing to do with it
 # (ADR 12).
 RIDGE = 8.0
-# Reviews the sums are taken over; more change the sums little, and take their time.
-MAX_REVIEWS = 750_000
 
 
 def applies(config: TrainConfig, data: Data) -> bool:
@@ -67,11 +65,11 @@ def fit(config: TrainConfig, data: Data) -> LinearMap | None:
 
 
 def add_up(config: TrainConfig, data: Data, head: Head) -> Sums:
-    """Pass over the users once; of more than ``MAX_REVIEWS`` reviews a sample of the users.
+    """Pass over the users once, or over 750,000 reviews: more change the sums little.
 
     The sums are times users over reviews: of the order of the closed form's.
     """
-    rows = sample(data, users_with(data, MAX_REVIEWS), config.seed)
+    rows = sample(data, users_with(data, 750_000), config.seed)
     sums, reviews, users = accumulated(rows_of(data, head, rows), head)
     scale = users / max(reviews, 1)
     return Sums(sums.gram * scale, sums.cross * scale)

@@ -18,10 +18,6 @@ from two_tower.core.background import raise_if_cancelled
 from two_tower.training.experts.cholesky import factorised
 from two_tower.training.experts.regression import Floats, Rows
 
-# Each user's highest scores that count in full, known videos among them, and what the others count.
-PLACES = 200
-OTHERS = 0.1
-STEPS = 6
 # Users times videos at most; a sample of the users would be fitted for itself.
 MAX_CELLS = 2**26
 
@@ -35,7 +31,14 @@ def weighted_users(rows: Iterable[Rows]) -> sparse.csr_array:
 
 
 def weighted_svd(
-    solution: Floats, basis: Floats, gram: Floats, ridge: float, users: sparse.csr_array
+    solution: Floats,
+    basis: Floats,
+    gram: Floats,
+    ridge: float,
+    users: sparse.csr_array,
+    places: int = 200,
+    others: float = 0.1,
+    steps: int = 6,
 ) -> tuple[Floats, Floats]:
     """Return factors of the solution that are nearest to each user's highest scores.
 
@@ -45,11 +48,14 @@ def weighted_svd(
         gram: ``Z'WZ`` of the users, ``[columns, columns]``.
         ridge: keeps the users' factor near to the solution's own, ``solution @ item``.
         users: their weighted histories, ``[users, columns]``.
+        places: each user's highest scores that count in full, known videos among them.
+        others: what the others count.
+        steps: of the approximation.
 
     Returns:
         The factor of the users, ``[columns, rank]``, and of the videos, ``[videos, rank]``.
     """
-    places = min(PLACES, solution.shape[1])
+    places = min(places, solution.shape[1])
     # Low rank and a list take no more than single precision; a low penalty does.
     normal = gram.astype(np.float64)
     normal[np.diag_indices_from(normal)] += ridge
@@ -58,9 +64,9 @@ def weighted_svd(
     users = users.astype(np.float32)
     scores = users @ solution
     lowest = np.partition(scores, -places, axis=1)[:, -places, None]
-    counts = np.where(scores >= lowest, np.float32(1), np.float32(OTHERS))
+    counts = np.where(scores >= lowest, np.float32(1), np.float32(others))
     user = solution @ item
-    for _ in range(STEPS):
+    for _ in range(steps):
         raise_if_cancelled()
         near = (users @ user.astype(np.float32)) @ item.T
         # What the low rank has, corrected as far as it counts.
