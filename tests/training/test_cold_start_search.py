@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from test_ensemble import data, ensemble_of  # noqa: F401  a fixture
 
+from two_tower.core.train_config import TrainConfig
 from two_tower.training.cold_start import read_content
 from two_tower.training.cold_start_search import BOOSTS, PENALTIES, ColdStartTrial, _highest
 from two_tower.training.ensemble import Choice
@@ -39,6 +40,14 @@ def test_new_videos_may_cost_what_their_budget_allows(data):  # noqa: F811
     assert chosen == sorted(chosen)
     assert chosen[0] == min(BOOSTS), "any boost above costs something"
     assert chosen[-1] == max(BOOSTS)
+
+
+def test_the_budget_is_read_under_its_former_name_too():
+    """In a team's .env, and in the config.json of a run of before."""
+    for config in (TrainConfig(freshness=0.01), TrainConfig().changed(freshness=0.01)):
+        assert config.new_item_budget == 0.01
+        assert "freshness" not in config.model_dump()
+    assert TrainConfig.model_validate_json('{"freshness": 0.02}').new_item_budget == 0.02
 
 
 @pytest.mark.parametrize("popular_group", [0, 2])

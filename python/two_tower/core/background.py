@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
 T = TypeVar("T")
 
-# Seconds that a cancelled thread is waited for.
+# Seconds that cancelled threads are waited for, all of them together.
 PATIENCE = 3.0
 
 
@@ -54,5 +55,6 @@ def cancel_all() -> None:
     threads = [each for each in threading.enumerate() if isinstance(each, _Thread)]
     for thread in threads:
         thread.cancelled.set()
+    until = time.monotonic() + PATIENCE
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(max(0.0, until - time.monotonic()))

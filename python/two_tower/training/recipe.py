@@ -54,10 +54,8 @@ Solved = dict[str, Future[LinearMap | None]]
 class Penalty(NamedTuple):
     """The penalty of the closed form.
 
-    Attributes:
-        ridge: itself.
-        closed: the closed form under it, where it was tried on all videos that that covers.
-        loses: whether the low rank of the closed form loses so much that towers are to follow it.
+    Beside it the closed form under it, where it was tried on all videos that that covers, and
+    whether its low rank loses so much that towers are to follow the full one.
     """
 
     ridge: float
@@ -66,7 +64,7 @@ class Penalty(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What towers are worth: the best share of them beside the closed form, and its metrics."""
+    """What towers are worth: their best share beside the closed form, and its metrics."""
 
     choice: Choice
     metrics: dict[str, float]
@@ -82,9 +80,8 @@ class Fitted:
         schedule: how the trained towers were trained.
         value: the validation metric of the towers joined with the closed form alone; None where
             nobody could be ranked.
-        history: a row an epoch of the search: epoch, schedule, temperature, taught, loss, ndcg@100,
-            …; at the end of a schedule the metrics are those of the towers joined with the closed
-            form.
+        history: a row an epoch of the search; at the end of a schedule its metrics are those of
+            the towers joined with the closed form.
         trained: the towers of each fit.
         before: seconds of training before the run was interrupted.
     """
@@ -137,7 +134,7 @@ class Recipe:
             best = trained[self._best(judged)].schedule
         chosen = background(lambda: self._chosen(searched, trained, judged))
         self._plan(best)
-        distilled = partial(self._distilled, self.data) if best.distilled else _nothing
+        distilled = partial(self._distilled, self.data) if best.distilled else None
         last = self._trained("final/towers", best, distilled, self.data)
         self._note_solving()
         choice, model = chosen.result(), last.towers
@@ -190,7 +187,7 @@ class Recipe:
             return trained, judged
         distilled = background(self._distilled_where_needed)
         for number, schedule in enumerate(self.schedules, start=1):
-            follow = distilled.result if number > 1 else _nothing
+            follow = distilled.result if number > 1 else None
             found = self._trained(f"search/towers {number}", schedule, follow, self.search)
             judge = partial(self._judge, searched, found)
             judged.append(self.tasks.begin(f"search/judged {number}", judge))
@@ -211,7 +208,7 @@ class Recipe:
         self,
         key: str,
         schedule: Schedule,
-        distilled: Callable[[], Distillation | None],
+        distilled: Callable[[], Distillation | None] | None,
         data: Data,
     ) -> Trained:
         """Train the towers on a schedule, by what they are to follow where they are."""
@@ -220,7 +217,7 @@ class Recipe:
         glanced = some[:0] if data.fold is None else some
 
         def fit() -> Trained:
-            follow = distilled()
+            follow = distilled() if distilled else None
             return towers.fit(self.config, data, schedule, follow, glanced, saved, self.shown)
 
         is_done, before = self.tasks.is_done(key), saved.load()
@@ -281,10 +278,6 @@ class Recipe:
     def _note_solving(self) -> None:
         if self.is_joined:
             self.shown.note("solving what needs no epochs, and joining the towers with it")
-
-
-def _nothing() -> None:
-    return None
 
 
 def _history(trained: list[Trained], judged: list[Judged]) -> list[dict[str, Any]]:

@@ -14,22 +14,18 @@ from two_tower.training.data.dataset import Data
 
 
 class Weighted(Protocol):
-    """What the sum has to know of an expert."""
+    """What the sum has to know of an expert.
 
-    @property
-    def name(self) -> str:
-        """By which it is called."""
-        ...
+    Attributes:
+        name: by which it is called.
+        weights: its shares beside the experts before it that are tried on fold 0; the default
+            first.
+        least_gain: what another weight has to gain, where that is more than chance.
+    """
 
-    @property
-    def weights(self) -> tuple[float, ...]:
-        """Its shares beside the experts before it that are tried on fold 0; the default first."""
-        ...
-
-    @property
-    def least_gain(self) -> float:
-        """What another weight than the default has to gain, where that is more than chance."""
-        ...
+    name: str
+    weights: tuple[float, ...]
+    least_gain: float
 
 
 class Expert(Weighted, Protocol):

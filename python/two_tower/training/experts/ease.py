@@ -24,29 +24,14 @@ from two_tower.core.background import raise_if_cancelled
 from two_tower.core.train_config import TrainConfig
 from two_tower.model.linear_map import LinearMap
 from two_tower.training.data.dataset import Data
+from two_tower.training.experts import regression
 from two_tower.training.experts.cholesky import inverted
-from two_tower.training.experts.regression import (
-    MOST_LIKED,
-    Floats,
-    Head,
-    Rows,
-    Sums,
-    accuracy,
-    chunks,
-    find_head,
-    histories,
-    inputs_of,
-    leading,
-    low_rank,
-    mean_per_user,
-    placed,
-    sample,
-)
+from two_tower.training.experts.regression import MOST_LIKED, Floats, Head, Rows, Sums
 from two_tower.training.experts.weighted_svd import MAX_CELLS, weighted_svd, weighted_users
 
 name = "ease"
 # The rest is its: it is the first.
-weights = (1.0,)
+weights: tuple[float, ...] = (1.0,)
 least_gain = 0.0
 
 # The penalty where none is chosen (docs/quality.md).
@@ -68,7 +53,7 @@ def head_of(config: TrainConfig, data: Data) -> Head:
 
     In the sum another history adds nothing to it that the towers and the sessions do not.
     """
-    return find_head(data, config.closed_form_items, histories(data)[:1])
+    return regression.find_head(data, config.closed_form_items, regression.histories(data)[:1])
 
 
 def fit(config: TrainConfig, data: Data) -> LinearMap | None:
@@ -83,10 +68,10 @@ def fit(config: TrainConfig, data: Data) -> LinearMap | None:
         return None
     sums, solution = found
     if len(head) <= MOST_LIKED or len(data.fitted) * len(head) > MAX_CELLS:
-        return low_rank(config, data, head, sums, solution)
-    basis = leading(solution, sums.gram, config.dim)
+        return regression.low_rank(config, data, head, sums, solution)
+    basis = regression.leading(solution, sums.gram, config.dim)
     users = weighted_users(rows_of(data, head, data.fitted))
-    return placed(data, head, *weighted_svd(solution, basis, sums.gram, ridge, users))
+    return regression.placed(data, head, *weighted_svd(solution, basis, sums.gram, ridge, users))
 
 
 def solved(data: Data, head: Head, ridge: float, sums: Sums) -> tuple[Sums, Floats] | None:
@@ -99,12 +84,14 @@ def solved(data: Data, head: Head, ridge: float, sums: Sums) -> tuple[Sums, Floa
 
 def add_up(config: TrainConfig, data: Data, head: Head) -> Sums:
     """Pass over the users once, or 200,000: more change the sums little, and take their time."""
-    return mean_per_user(rows_of(data, head, sample(data, 200_000, config.seed)), head)
+    return regression.mean_per_user(
+        rows_of(data, head, regression.sample(data, 200_000, config.seed)), head
+    )
 
 
 def rows_of(data: Data, head: Head, rows: NDArray[np.int64]) -> Iterator[Rows]:
     """Yield a row a user: their history, and their reviews as far as they are relevant."""
-    for part in chunks(data, rows):
+    for part in regression.chunks(data, rows):
         relevance = part.relevances * ~part.held
         norms = np.sqrt(np.bincount(part.rows, relevance**2, minlength=len(part)))
         inside = (relevance > 0) & (head.place[part.items] >= 0)
@@ -114,7 +101,7 @@ def rows_of(data: Data, head: Head, rows: NDArray[np.int64]) -> Iterator[Rows]:
             shape=(len(part), len(head)),
         )
         weights = np.bincount(part.rows[~part.held], minlength=len(part)) ** USER_POWER
-        inputs = inputs_of(data, part)[:, head.columns.ravel()]
+        inputs = regression.inputs_of(data, part)[:, head.columns.ravel()]
         yield Rows(inputs, targets, weights, len(part))
 
 
@@ -133,7 +120,7 @@ def precision(data: Data, items: NDArray[np.int64]) -> Floats:
     slots = data.items.slots.take(items)
     kept = is_token[slots.positions]
     if not kept.any():
-        return np.eye(len(items), dtype=accuracy(len(items)))
+        return np.eye(len(items), dtype=regression.accuracy(len(items)))
     shape = (len(items), width)
     places = (slots.rows[kept], slots.positions[kept])
     tokens = sparse.csr_array((np.ones(int(kept.sum())), places), shape=shape)
@@ -141,7 +128,7 @@ def precision(data: Data, items: NDArray[np.int64]) -> Floats:
     tokens = sparse.csr_array(sparse.diags_array(1 / norms) @ tokens)
     kernel: Floats = LIKENESS * (tokens @ tokens.T).toarray()
     kernel[np.diag_indices_from(kernel)] += 1
-    return inverted(kernel.astype(accuracy(len(items)), copy=False))
+    return inverted(kernel.astype(regression.accuracy(len(items)), copy=False))
 
 
 def solve(sums: Sums, ridge: float, precision: Floats) -> Floats:
@@ -163,7 +150,7 @@ def solve(sums: Sums, ridge: float, precision: Floats) -> Floats:
         return matrix
 
     try:
-        inverse = inverted(penalised(accuracy(len(sums.gram))))
+        inverse = inverted(penalised(regression.accuracy(len(sums.gram))))
     except linalg.LinAlgError:  # too little of a ridge for single precision
         inverse = inverted(penalised(np.float64))
     solution: Floats = inverse @ sums.cross.astype(inverse.dtype)

@@ -18,25 +18,11 @@ from scipy import sparse
 from two_tower.core.train_config import TrainConfig
 from two_tower.model.linear_map import LinearMap
 from two_tower.training.data.dataset import Data, UserRows
-from two_tower.training.experts import ease
-from two_tower.training.experts.regression import (
-    MOST_LIKED,
-    Head,
-    Rows,
-    Sums,
-    chunks,
-    find_head,
-    histories,
-    inputs_of,
-    low_rank,
-    mean_per_user,
-    sample,
-    unit,
-    users_with,
-)
+from two_tower.training.experts import ease, regression
+from two_tower.training.experts.regression import MOST_LIKED, Head, Rows, Sums
 
 name = "session_ease"
-weights = (0.15, 0.0, 0.3)
+weights: tuple[float, ...] = (0.15, 0.0, 0.3)
 least_gain = 0.0
 
 # Reviews in a run. Runs begin at every user's first review, and again half a run later (ADR 13).
@@ -51,7 +37,9 @@ def applies(config: TrainConfig, data: Data) -> bool:
 
 def head_of(config: TrainConfig, data: Data) -> Head:
     """Return the videos it covers, by all histories."""
-    return find_head(data, min(config.closed_form_items, MOST_LIKED), histories(data))
+    return regression.find_head(
+        data, min(config.closed_form_items, MOST_LIKED), regression.histories(data)
+    )
 
 
 def fit(config: TrainConfig, data: Data) -> LinearMap | None:
@@ -59,18 +47,18 @@ def fit(config: TrainConfig, data: Data) -> LinearMap | None:
     # A quarter of the closed form's penalty (ADR 13).
     head, ridge = head_of(config, data), (config.ridge or ease.RIDGE) / 4
     found = ease.solved(data, head, ridge, add_up(config, data, head))
-    return None if found is None else low_rank(config, data, head, *found)
+    return None if found is None else regression.low_rank(config, data, head, *found)
 
 
 def add_up(config: TrainConfig, data: Data, head: Head) -> Sums:
     """Pass over the users once, or over a million reviews: more change the sums little."""
-    rows = sample(data, users_with(data, 1_000_000), config.seed)
-    return mean_per_user(rows_of(data, head, rows), head)
+    rows = regression.sample(data, regression.users_with(data, 1_000_000), config.seed)
+    return regression.mean_per_user(rows_of(data, head, rows), head)
 
 
 def rows_of(data: Data, head: Head, rows: NDArray[np.int64]) -> Iterator[Rows]:
     """Yield a row a session, in each phase; it weighs as many as it has reviews."""
-    for part in chunks(data, rows):
+    for part in regression.chunks(data, rows):
         ordered = ~part.held & part.in_order
         known = ordered & (head.place[part.items] >= 0)
         videos = head.place[part.items[known]]
@@ -79,7 +67,7 @@ def rows_of(data: Data, head: Head, rows: NDArray[np.int64]) -> Iterator[Rows]:
             past, targets = (sparse.csr_array((0, n)) for n in (head.columns.size, len(head)))
             yield Rows(past, targets, np.zeros(0), users)
             continue
-        inputs = inputs_of(data, part)
+        inputs = regression.inputs_of(data, part)
         values = [
             np.asarray(inputs[part.rows[known], columns[videos]]).ravel()
             for columns in head.columns
@@ -122,4 +110,4 @@ def _run(
     """Return sessions as rows of length 1, without their zeros."""
     matrix = sparse.csr_array((values, (session, videos)), shape=shape)
     matrix.eliminate_zeros()
-    return unit(matrix)
+    return regression.unit(matrix)

@@ -158,7 +158,7 @@ class Saved:
     def load(self) -> dict[str, Any] | None:
         """Return what was saved last."""
         found = checkpoint.load_checkpoint(self.run)
-        return found if found and found["key"] == self.key else None
+        return found if found and found.get("key") == self.key else None
 
     def save(self, state: dict[str, Any]) -> None:
         """Save a state, unless that was done a moment ago."""

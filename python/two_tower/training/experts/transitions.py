@@ -18,23 +18,12 @@ from two_tower.core.train_config import TrainConfig
 from two_tower.model.layout import Block
 from two_tower.model.linear_map import LinearMap
 from two_tower.training.data.dataset import Data, UserRows
+from two_tower.training.experts import regression
 from two_tower.training.experts.cholesky import inverted
-from two_tower.training.experts.regression import (
-    Floats,
-    Head,
-    Rows,
-    Sums,
-    accumulated,
-    chunks,
-    find_head,
-    low_rank,
-    sample,
-    unit,
-    users_with,
-)
+from two_tower.training.experts.regression import Floats, Head, Rows, Sums
 
 name = "transitions"
-weights = (0.0, 0.2, 0.4, 0.6)
+weights: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6)
 # They have a block to themselves, of a slot a video, and have to be worth it (ADR 12).
 least_gain = 0.01
 
@@ -50,7 +39,7 @@ def applies(config: TrainConfig, data: Data) -> bool:
 
 def head_of(config: TrainConfig, data: Data) -> Head:
     """Return the videos it covers."""
-    return find_head(data, config.closed_form_items, _recency(data))
+    return regression.find_head(data, config.closed_form_items, _recency(data))
 
 
 def fit(config: TrainConfig, data: Data) -> LinearMap | None:
@@ -61,7 +50,7 @@ def fit(config: TrainConfig, data: Data) -> LinearMap | None:
         return None
     sums.gram[np.diag_indices_from(sums.gram)] += RIDGE
     solution = inverted(sums.gram.copy()) @ sums.cross
-    return low_rank(config, data, head, sums, solution)
+    return regression.low_rank(config, data, head, sums, solution)
 
 
 def add_up(config: TrainConfig, data: Data, head: Head) -> Sums:
@@ -69,8 +58,8 @@ def add_up(config: TrainConfig, data: Data, head: Head) -> Sums:
 
     The sums are times users over reviews: of the order of the closed form's.
     """
-    rows = sample(data, users_with(data, 750_000), config.seed)
-    sums, reviews, users = accumulated(rows_of(data, head, rows), head)
+    rows = regression.sample(data, regression.users_with(data, 750_000), config.seed)
+    sums, reviews, users = regression.accumulated(rows_of(data, head, rows), head)
     scale = users / max(reviews, 1)
     return Sums(sums.gram * scale, sums.cross * scale)
 
@@ -78,7 +67,7 @@ def add_up(config: TrainConfig, data: Data, head: Head) -> Sums:
 def rows_of(data: Data, head: Head, rows: NDArray[np.int64]) -> Iterator[Rows]:
     """Yield a row a review: those before it, and itself."""
     (block,) = _recency(data)
-    for part in chunks(data, rows):
+    for part in regression.chunks(data, rows):
         known = ~part.held & part.in_order
         inputs, targets = in_turn(part, known, head.place, profile(part, block))
         users = len(np.unique(part.rows[part.in_order]))
@@ -131,7 +120,7 @@ def in_turn(
         (np.concatenate(values), (np.concatenate(numbers), np.concatenate(columns))), shape=shape
     )
     one = (np.ones(len(targets)), (np.arange(len(targets)), videos[targets]))
-    return unit(inputs), sparse.csr_array(one, shape=shape)
+    return regression.unit(inputs), sparse.csr_array(one, shape=shape)
 
 
 def _recency(data: Data) -> list[Block]:
