@@ -15,7 +15,8 @@ from two_tower.core.train_config import TrainConfig
 from two_tower.model.towers import Bags, SparseTower, Towers
 from two_tower.training.data.batches import Hiding, draw, take_items
 from two_tower.training.data.dataset import Data
-from two_tower.training.losses import BinaryCrossEntropy, Distilled, Loss, Softmax
+from two_tower.training.experts.distillation import Distillation
+from two_tower.training.losses import BinaryCrossEntropy, Loss, Softmax
 from two_tower.training.optimizer import Adam
 
 Advance = Callable[[int], None]
@@ -37,7 +38,7 @@ class Fit:
         config: TrainConfig,
         data: Data,
         epochs: int | None = None,
-        distilled: Distilled | None = None,
+        distilled: Distillation | None = None,
     ) -> None:
         self.config = config
         # What comes next is not asked here: hidden reviews lie between those that are left.
@@ -138,7 +139,7 @@ def first_schedule(config: TrainConfig, users: int) -> tuple[int, int]:
     return min(config.epochs, math.ceil(config.steps / max(steps, 1))), steps
 
 
-def make_loss(config: TrainConfig, data: Data, distilled: Distilled | None = None) -> Loss:
+def make_loss(config: TrainConfig, data: Data, distilled: Distillation | None = None) -> Loss:
     """Return the loss of the settings; softmax samples where the full one would not fit."""
     if config.loss == "bce":
         return BinaryCrossEntropy(data.seen, config.negatives, config.scale)

@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from two_tower.training.data.batches import Batch
+from two_tower.training.experts.distillation import Distillation
 
 EncodeItems = Callable[[NDArray[np.int64]], Tensor]
 
@@ -21,20 +22,6 @@ NEVER = -1e9
 # How much of each user's weight goes to the distilled scores; the rest is the hidden reviews'
 # (ADR 19).
 DISTILLED_SHARE = 0.3
-
-
-class Distilled(Protocol):
-    """A model whose scores the towers follow."""
-
-    def scores(self, batch: Batch, place: NDArray[np.int64], videos: int) -> Tensor:
-        """Return logits of videos for the users of a batch, ``[users, videos]``.
-
-        Args:
-            batch: the users.
-            place: the column of each video, int64 ``[items]``.
-            videos: columns.
-        """
-        ...
 
 
 class Loss(Protocol):
@@ -143,7 +130,7 @@ class Softmax:
         counts: NDArray[np.int64],
         temperature: float,
         sample: int | None = None,
-        distilled: Distilled | None = None,
+        distilled: Distillation | None = None,
     ) -> None:
         self.seen = np.flatnonzero(counts)
         self.share = counts[self.seen] / max(int(counts.sum()), 1)

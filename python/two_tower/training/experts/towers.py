@@ -25,7 +25,7 @@ from two_tower.training import checkpoint
 from two_tower.training.data.dataset import Data
 from two_tower.training.data.validation import METRIC, validate_towers
 from two_tower.training.epochs import Fit, first_schedule
-from two_tower.training.losses import Distilled
+from two_tower.training.experts.distillation import Distillation
 
 name = "towers"
 # Where there is nobody to try on the first counts too.
@@ -104,7 +104,7 @@ def fit(
     config: TrainConfig,
     data: Data,
     schedule: Schedule,
-    distilled: Distilled | None,
+    distilled: Distillation | None,
     glanced: NDArray[np.int64],
     saved: Saved,
     shown: Bar,
