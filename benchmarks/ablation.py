@@ -28,22 +28,32 @@ from two_tower.core.train_config import TrainConfig
 from two_tower.database.warehouse import open_warehouse
 from two_tower.evaluation.evaluate import evaluate
 from two_tower.model.feature_rows import read_layout
-from two_tower.model.linear_map import Factors, on_the_sphere, reduced
+from two_tower.model.linear_map import LinearMap, on_the_sphere, reduced
 from two_tower.model.towers import Towers, save_towers
-from two_tower.training.blend import Blend, Choice
-from two_tower.training.data.dataset import Data, UserRows, read_items, read_users, spool, survey
+from two_tower.training.data.dataset import (
+    VALIDATION_FOLD,
+    Data,
+    UserRows,
+    read_items,
+    read_users,
+    spool,
+    survey,
+)
+from two_tower.training.ensemble import Choice, Ensemble, known_videos
 from two_tower.training.epochs import Fit
-from two_tower.training.experts.solver import Solver
+from two_tower.training.experts import ease, session_ease, towers
+from two_tower.training.experts.ridge_search import choose_ridge
+from two_tower.training.experts.towers import Schedule, Trained
 
 EPOCHS = 40
-ALL = Choice(share=0.8, sitting_share=0.15)
+ALL = Choice({"towers": 0.8, "session_ease": 0.15})
 CHOICES = {
     "all of it": ALL,
-    "without sittings": Choice(share=0.8),
-    "without the trained towers": Choice(share=0.0, sitting_share=0.15),
-    "without the closed form": Choice(share=1.0, sitting_share=0.15),
-    "closed form alone": Choice(share=0.0),
-    "trained towers, as a map": Choice(share=1.0),
+    "without sittings": Choice({"towers": 0.8}),
+    "without the trained towers": Choice({"towers": 0.0, "session_ease": 0.15}),
+    "without the closed form": Choice({"towers": 1.0, "session_ease": 0.15}),
+    "closed form alone": Choice({"towers": 0.0}),
+    "trained towers, as a map": Choice({"towers": 1.0}),
 }
 METRICS = ("recall@20", "recall@50", "ndcg@10", "ndcg@100", "mrr", "coverage")
 RANKS = (32, 64, 96, 127)
@@ -72,20 +82,20 @@ def measure(project: Scratch, towers: Towers) -> dict[str, float]:
     return {name: float(found[name] or 0.0) for name in METRICS}
 
 
-def filled_up(factors: Factors, known: NDArray[np.bool_]) -> Factors:
+def filled_up(factors: LinearMap, known: NDArray[np.bool_]) -> LinearMap:
     """Return the same scores with every video filled up to the longest, without a turn."""
     lengths = np.linalg.norm(factors.item, axis=1)
     longest = lengths[known].max()
     missing = np.sqrt(np.maximum(longest**2 - lengths**2, 0))[:, None]
     user = np.hstack([factors.user, np.zeros((len(factors.user), 1))])
-    return Factors(user, np.hstack([factors.item, missing]) / longest)
+    return LinearMap(user, np.hstack([factors.item, missing]) / longest)
 
 
-def found_by_lists(blend: Blend, factors: Factors) -> float:
+def found_by_lists(ensemble: Ensemble, factors: LinearMap) -> float:
     """Return the share of the exact top 20 in the nearest fifth of the lists."""
-    users = blend.users @ factors.user
+    users = ensemble.users @ factors.user
     users /= np.linalg.norm(users, axis=1, keepdims=True)
-    videos = factors.item[blend.known]
+    videos = factors.item[ensemble.known]
     lists = int(np.sqrt(len(videos)))
     centres, member = kmeans2(videos, lists, minit="++", seed=0)
     centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)
@@ -94,22 +104,27 @@ def found_by_lists(blend: Blend, factors: Factors) -> float:
     return float((member[top][:, :, None] == read[:, None, :]).any(axis=2).mean())
 
 
-def train(config: TrainConfig, data: Data, epochs: int) -> tuple[Towers, Blend]:
+def train(config: TrainConfig, data: Data, epochs: int) -> tuple[Towers, Ensemble]:
     """Return trained towers, and what joins them with the closed form."""
-    fit = Fit(config, data, withhold=False, epochs=epochs)
+    fit = Fit(config, data, epochs)
     for _ in range(epochs):
         fit.epoch(lambda _: None)
-    solver = Solver(config, data)
-    ridge = solver.try_ridges(data.validation, "ndcg@100").ridge
-    solved = solver.final(ridge)
-    return fit.towers, Blend(config, data, fit.towers, solved, False)
+    tried = choose_ridge(config, data.without_fold(VALIDATION_FOLD), data.validation)
+    config = config.changed(ridge=tried.ridge)
+    trained = Trained(fit.towers, Schedule(epochs, config.temperature), [], 0.0, 0.0)
+    parts = [
+        (ease, ease.fit(config, data)),
+        (towers, trained.as_map(data, known_videos(data))),
+        (session_ease, session_ease.fit(config, data)),
+    ]
+    return fit.towers, Ensemble(config, data, [(each, part) for each, part in parts if part])
 
 
 def parts(project: Scratch, data: Data, epochs: int) -> dict[str, dict[str, float]]:
     """Measure the recipe and its parts; what the index finds under each rank."""
-    towers, blend = train(TrainConfig(), data, epochs)
-    rows = {name: measure(project, blend.towers(choice)) for name, choice in CHOICES.items()}
-    rows["trained towers alone"] = measure(project, towers)
+    trained, ensemble = train(TrainConfig(), data, epochs)
+    rows = {name: measure(project, ensemble.towers(choice)) for name, choice in CHOICES.items()}
+    rows["trained towers alone"] = measure(project, trained)
     liked = property(lambda users: users.liked.astype(np.float32), lambda *_: None)
     with patch.object(UserRows, "relevances", liked, create=True):
         rows["fitted to find likes alone"] = measure(
@@ -129,10 +144,12 @@ def parts(project: Scratch, data: Data, epochs: int) -> dict[str, dict[str, floa
         _, small = train(TrainConfig().changed(**steps), data, epochs)
         rows[name] = measure(project, small.towers(ALL))
     for rank in RANKS:
-        factors = reduced(blend.at(ALL), blend.users, blend.known, rank)
+        factors = reduced(ensemble.at(ALL), ensemble.users, ensemble.known, rank)
         rows[f"found at rank {rank}"] = {
-            "filled up": found_by_lists(blend, filled_up(factors, blend.known)),
-            "turned": found_by_lists(blend, on_the_sphere(factors, blend.users, blend.known)),
+            "filled up": found_by_lists(ensemble, filled_up(factors, ensemble.known)),
+            "turned": found_by_lists(
+                ensemble, on_the_sphere(factors, ensemble.users, ensemble.known)
+            ),
         }
     return rows
 

@@ -43,7 +43,8 @@ from two_tower.data.sample_data.world import (
     components_of,
     popularity_of,
 )
-from two_tower.training.experts.ease import USER_POWER, Sums, solve
+from two_tower.training.experts.ease import USER_POWER, solve
+from two_tower.training.experts.regression import Sums
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -5,51 +5,51 @@ import time
 
 import pytest
 
-from two_tower.core.background import StoppedError, ahead, go_on, stop
+from two_tower.core.background import StoppedError, background, cancel_all, raise_if_cancelled
 
 
-def test_a_call_ahead_goes_on_beside_its_caller():
+def test_a_background_call_runs_beside_its_caller():
     begun, proceed = threading.Event(), threading.Event()
-    future = ahead(lambda: (begun.set(), proceed.wait(10)))
+    future = background(lambda: (begun.set(), proceed.wait(10)))
     assert begun.wait(10)
     assert not future.done()
     proceed.set()
     assert future.result(10)
 
 
-def test_what_goes_wrong_ahead_reaches_who_asks_for_the_result():
+def test_what_goes_wrong_in_the_background_reaches_who_asks_for_the_result():
     def fail():
         raise ValueError("no such thing")
 
     with pytest.raises(ValueError, match="no such thing"):
-        ahead(fail).result(10)
+        background(fail).result(10)
 
 
-def test_what_is_no_longer_wanted_ends_where_it_asks():
+def test_a_cancelled_call_ends_where_it_asks():
     def forever():
         while True:
-            go_on()
+            raise_if_cancelled()
             time.sleep(0.01)
 
-    future = ahead(forever)
-    go_on()  # who is not ahead is wanted
-    stop()
+    future = background(forever)
+    raise_if_cancelled()  # who is not in the background is not cancelled
+    cancel_all()
     with pytest.raises(StoppedError):
         future.result(0)
 
 
 PROGRAM = """
 import sys, time, torch
-from two_tower.core.background import ahead, go_on, stop
+from two_tower.core.background import background, cancel_all, raise_if_cancelled
 
 def rank():
     scores = torch.rand(600, 600)
     while True:
-        go_on()
+        raise_if_cancelled()
         for _ in range(20):
             (scores @ scores).topk(100)
 
-ahead(rank)
+background(rank)
 time.sleep(0.5)
 {stop}
 sys.exit(130)
@@ -57,5 +57,5 @@ sys.exit(130)
 
 
 def test_a_program_ends_as_it_wants_to_while_something_goes_on_in_torch():
-    program = PROGRAM.replace("{stop}", "stop()")
+    program = PROGRAM.replace("{stop}", "cancel_all()")
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 130

@@ -203,3 +203,12 @@ def test_settings_that_are_there_are_not_warned_of(
     monkeypatch.setenv("TWO_TOWER_REGISTRY_OPTIONS__client_kwargs__region", "x")
 
     assert unknown_names(project) == []
+
+
+def test_the_former_name_of_a_setting_is_read_and_not_warned_of(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWO_TOWER_TRAIN__FRESHNESS", "0.01")
+
+    assert read_settings(project).train.new_item_budget == 0.01
+    assert unknown_names(project) == []

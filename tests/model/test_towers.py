@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from two_tower.core.errors import InputError
-from two_tower.model.layout import Block, Layout
+from two_tower.model.layout import SHRINKAGE, Block, Layout
 from two_tower.model.slots import Slots
-from two_tower.model.towers import SHRINKAGE, Towers, Unit, load_towers, save_towers
+from two_tower.model.towers import Towers, Unit, load_towers, save_towers
 
 LAYOUT = Layout(
     "abc",
@@ -67,10 +67,9 @@ def test_blocks_are_divided_by_their_norm_and_histories_by_a_little_more():
 
 def test_the_less_is_known_of_somebody_the_more_they_are_as_everybody():
     """By how much a history moves a vector, beside what it would as it is: .45 of one review."""
-    towers, unshrunk = Towers(LAYOUT, dim=1), Towers(LAYOUT, dim=1, shrinkage=0)
     for reviews, share in ((1, 0.447), (4, 0.707), (96, 0.98)):
         slots = Slots(np.arange(41, 41 + reviews), np.ones(reviews), np.array([0, reviews]))
-        found = towers.towers["user"].scaled(slots) / unshrunk.towers["user"].scaled(slots)
+        found = LAYOUT.weighed("user", slots) / LAYOUT.weighed("user", slots, shrinkage=0)
         np.testing.assert_allclose(found, np.full(reviews, share), atol=1e-3)
 
 

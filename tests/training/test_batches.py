@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import duckdb
 import numpy as np
 import pytest
@@ -22,6 +24,11 @@ def world(tmp_path_factory):
     return layout, items, read_users(folder, layout).read(np.arange(training_tables.USERS))
 
 
+def held(users):
+    """Return these users with fold 0 held, as a view of the data has them."""
+    return replace(users, held=users.folds == 0)
+
+
 def histories(layout, slots):
     """Return the history blocks of dense rows, ``[blocks, users, videos]``."""
     dense = layout.densify("user", slots)
@@ -34,7 +41,7 @@ def test_a_target_is_in_no_history_of_the_input(world):
     before = histories(layout, users.slots)
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        batch = draw(layout, items, users, users.folds == 0, users.relevances, SOME, rng)
+        batch = draw(layout, items, held(users), users.relevances, SOME, rng)
         seen = histories(layout, batch.slots)
         known = items.identity[batch.items] >= 0
         rows, index = batch.rows[known], items.identity[batch.items[known]]
@@ -49,7 +56,6 @@ def test_a_video_without_an_index_can_be_a_target(world):
         layout,
         items,
         users,
-        users.folds > 9,
         users.relevances,
         Hiding((1.0, 1.0), 0.0),
         np.random.default_rng(0),
@@ -61,9 +67,8 @@ def test_a_video_without_an_index_can_be_a_target(world):
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_every_user_has_a_target_and_what_has_no_weight_is_none(world, share):
     layout, items, users = world
-    nothing = np.zeros(len(users.items), dtype=bool)
     weights, hiding = users.weights * users.liked, Hiding((share, share), 0.0)
-    batch = draw(layout, items, users, nothing, weights, hiding, np.random.default_rng(0))
+    batch = draw(layout, items, users, weights, hiding, np.random.default_rng(0))
     counts = np.bincount(users.rows, users.liked)
     assert np.array_equal(np.bincount(batch.rows), counts if share else np.ones(len(users)))
     likes = set(zip(users.rows[users.liked], users.items[users.liked], strict=True))
@@ -72,19 +77,18 @@ def test_every_user_has_a_target_and_what_has_no_weight_is_none(world, share):
 
 def test_a_hidden_review_counts_as_much_as_it_is_relevant(world):
     layout, items, users = world
-    nothing = np.zeros(len(users.items), dtype=bool)
     all_of_it = Hiding((1.0, 1.0), 0.0)
     rng = np.random.default_rng(0)
-    batch = draw(layout, items, users, nothing, users.relevances, all_of_it, rng)
+    batch = draw(layout, items, users, users.relevances, all_of_it, rng)
     assert np.array_equal(batch.items, users.items)
     expected = np.where(users.liked, training_tables.LIKE**2, training_tables.DISLIKE**2)
     assert batch.weights.tolist() == expected.tolist()
 
 
-def test_withheld_reviews_are_neither_seen_nor_targets(world):
+def test_held_reviews_are_neither_seen_nor_targets(world):
     layout, items, users = world
-    withheld = users.folds == 0
-    batch = draw(layout, items, users, withheld, users.relevances, SOME, np.random.default_rng(0))
+    withheld = held(users).held
+    batch = draw(layout, items, held(users), users.relevances, SOME, np.random.default_rng(0))
     kept = set(zip(users.rows[withheld], users.items[withheld], strict=True))
     targets = set(zip(batch.rows, batch.items, strict=True))
     shown = set(zip(batch.shown_rows, batch.shown_items, strict=True))
@@ -118,13 +122,11 @@ def test_a_share_of_the_videos_loses_its_identity_and_nothing_else(world):
 
 def test_a_hidden_profile_leaves_the_histories_alone(world):
     layout, items, users = world
-    nothing = np.zeros(len(users.items), dtype=bool)
     shown, hidden = (
         draw(
             layout,
             items,
             users,
-            nothing,
             users.relevances,
             Hiding((0.3, 0.3), profile),
             np.random.default_rng(1),

@@ -5,19 +5,11 @@ import pytest
 import training_tables
 from two_tower.core.train_config import TrainConfig
 from two_tower.database.warehouse import DuckDBWarehouse
-from two_tower.model.linear_map import Factors
-from two_tower.model.towers import SHRINKAGE, Towers
-from two_tower.training.experts import ridge_search
-from two_tower.training.experts.ease import (
-    LIKENESS,
-    Sums,
-    add_up,
-    find_head,
-    leading,
-    precision,
-    solve,
-)
-from two_tower.training.experts.solver import Solver
+from two_tower.model.layout import SHRINKAGE
+from two_tower.model.linear_map import LinearMap
+from two_tower.training.experts import ease, ridge_search, session_ease, transitions
+from two_tower.training.experts.ease import LIKENESS, add_up, precision, solve
+from two_tower.training.experts.regression import Sums, find_head, leading
 
 
 def open_data(folder, *statements):
@@ -31,10 +23,6 @@ def open_data(folder, *statements):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return open_data(tmp_path_factory.mktemp("whole"))
-
-
-def tower_of(data):
-    return Towers(data.layout).towers["user"]
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
@@ -109,21 +97,20 @@ def test_what_is_withheld_is_not_known(data, tmp_path):
         "delete from two_tower.training_users",
         "insert into two_tower.training_users from rest",
     )
-    config, tower = TrainConfig(), tower_of(data)
+    config = TrainConfig()
     head = find_head(data, 100, list(data.layout.user[2:4]))
-    withheld = add_up(config, data, tower, True, head)
-    expected = add_up(config, without, tower, False, head)
+    withheld = add_up(config, data.without_fold(0), head)
+    expected = add_up(config, without, head)
     np.testing.assert_allclose(withheld.gram, expected.gram, atol=1e-6)
     np.testing.assert_allclose(withheld.cross, expected.cross, atol=1e-6)
-    whole = add_up(config, data, tower, False, head)
+    whole = add_up(config, data, head)
     assert not np.allclose(whole.cross, withheld.cross)
 
 
 def test_a_review_is_regressed_as_much_as_it_is_relevant(data):
     """Rows of ``Z`` with one video say which targets there are: its own column of ``Z'WX``."""
-    tower = tower_of(data)
     head = find_head(data, 100, list(data.layout.user[2:4]))
-    sums = add_up(TrainConfig(), data, tower, False, head)
+    sums = add_up(TrainConfig(), data, head)
     gram, cross = np.zeros((100, 100)), np.zeros((100, 50))
     users = data.users.read(np.arange(training_tables.USERS))
     weights = []
@@ -144,7 +131,7 @@ def test_a_review_is_regressed_as_much_as_it_is_relevant(data):
 
 
 def test_likes_are_found_from_the_rest_of_a_history(data):
-    factors = Solver(TrainConfig(), data).closed(False, 1.0)
+    factors = ease.fit(TrainConfig(ridge=1.0), data)
     assert factors is not None
     assert factors.user.shape == (data.layout.feature_dim("user") + 1, 50)
     # Everybody likes the videos of one group of three.
@@ -170,31 +157,32 @@ def test_videos_of_one_content_are_expected_to_mean_the_same(data):
 
 def test_the_penalty_is_the_one_that_validation_likes_best(data, monkeypatch):
     """Nobody is ranked well where a penalty leaves no more than noise of a map."""
-    tower, base = tower_of(data), Solver(TrainConfig(), data).base
+    view = data.without_fold(0)
 
     def choose(rows, **settings):
-        return ridge_search.choose_ridge(
-            TrainConfig(**settings), data, tower, base, rows, "ndcg@100"
-        )
+        return ridge_search.choose_ridge(TrainConfig(**settings), view, rows)
 
     for first, higher, lower in ((2.0, (1e9,), ()), (1e9, (), (2.0,)), (1e9, (2.0,), (1.0,))):
         monkeypatch.setattr(ridge_search, "RIDGE", first)
         monkeypatch.setattr(ridge_search, "HIGHER", higher)
         monkeypatch.setattr(ridge_search, "LOWER", lower)
-        ridge, factors, solution = choose(data.validation)
+        ridge, head, factors, solution = choose(data.validation)
         assert ridge == 2.0
-        expected = Solver(TrainConfig(), data).closed(True, 2.0)
+        expected = ease.fit(TrainConfig(ridge=2.0), view)
         np.testing.assert_allclose(
             factors.user @ factors.item.T, expected.user @ expected.item.T, atol=1e-9
         )
         # Fifty videos have the rank of the embeddings.
-        places = base.head.columns.ravel()
+        places = head.columns.ravel()
         np.testing.assert_allclose(factors.user[places] @ factors.item[:50].T, solution, atol=1e-9)
     given = choose(data.validation, ridge=5.0)
     assert given.ridge == 5.0
     assert not np.allclose(given.solution, solution)
-    assert choose(np.empty(0, dtype=np.int64)) == (ridge_search.RIDGE, None, None)
-    assert choose(np.empty(0, dtype=np.int64), ridge=7.0) == (7.0, None, None)
+    nobody = np.empty(0, dtype=np.int64)
+    assert choose(nobody)[::2] == (ridge_search.RIDGE, None)
+    assert choose(nobody).solution is None
+    assert choose(nobody, ridge=7.0)[::2] == (7.0, None)
+    assert choose(nobody, ridge=7.0).solution is None
 
 
 @pytest.mark.parametrize(
@@ -233,24 +221,41 @@ def chosen(data, monkeypatch, metrics, few_metrics) -> float:
         tried.append(ridge)
         return ridge
 
-    def as_factors(*given):
-        return Factors(np.zeros((1, 1)), np.array([[given[-1]]]))
+    def low_rank(*given):
+        return LinearMap(np.zeros((1, 1)), np.array([[given[-1]]]))
 
     def validate(_encode, vectors, _data, _rows, _known, few):
         ridge = round(float(vectors[0, 0]), 1)
         return {"ndcg@100": metrics[ridge] if few is None else few_metrics.get(ridge, 0.1)}
 
     monkeypatch.setattr(ridge_search, "solve", solve)
-    monkeypatch.setattr(ridge_search, "as_factors", as_factors)
+    monkeypatch.setattr(ridge_search, "low_rank", low_rank)
     monkeypatch.setattr(ridge_search, "validate", validate)
-    base = Solver(TrainConfig(), data).base
-    given = (TrainConfig(), data, tower_of(data), base, data.validation)
-    ridge = ridge_search.choose_ridge(*given, "ndcg@100").ridge
+    ridge = ridge_search.choose_ridge(TrainConfig(), data.without_fold(0), data.validation).ridge
     assert tried == [each for each in (5, 15, 45, 2, 0.8) if each in metrics]
     return ridge
 
 
 def test_without_histories_there_is_no_closed_form(tmp_path):
     data = open_data(tmp_path, "delete from two_tower.feature_layout where kind = 'history'")
-    solved = Solver(TrainConfig(), data).final(1.0)
-    assert (solved.closed, solved.sittings, solved.transitions) == (None, None, None)
+    assert not any(each.applies(TrainConfig(), data) for each in (ease, session_ease, transitions))
+
+
+def test_of_a_large_catalogue_sessions_are_those_of_the_most_liked(data, monkeypatch):
+    view = data.without_fold(0)
+    tried = ridge_search.choose_ridge(TrainConfig(), view, data.validation)
+    assert len(tried.head) == len(ease.head_of(TrainConfig(), view))
+    monkeypatch.setattr(ridge_search, "MOST_LIKED", 20)
+    monkeypatch.setattr(session_ease, "MOST_LIKED", 20)
+    assert len(ridge_search.choose_ridge(TrainConfig(), view, data.validation).head) == 20
+    config = TrainConfig(ridge=1.0)
+    found = [each.fit(config, view) for each in (ease, session_ease)]
+    known = [np.flatnonzero(part.item.any(axis=1)) for part in found]
+    assert [len(part) for part in known] == [training_tables.WITH_ID, 20]
+    others = np.setdiff1d(known[0], known[1])
+    assert data.like_counts[known[1]].min() >= data.like_counts[others].max()
+
+
+def test_sessions_keep_to_the_videos_of_the_closed_form(data):
+    config = TrainConfig(closed_form_items=15)
+    assert [len(each.head_of(config, data)) for each in (ease, session_ease)] == [15, 15]

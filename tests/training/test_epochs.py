@@ -17,7 +17,7 @@ def test_what_is_to_be_found_is_relevant_or_by_the_specification_liked(tmp_path,
     monkeypatch.setattr(epochs, "draw", lambda *given: drawn.append(draw(*given)) or drawn[-1])
     start = "closed_form" if loss == "softmax" else "random"
     config = TrainConfig(loss=loss, start=start, hidden_share=(1.0, 1.0))
-    epochs.Fit(config, data, withhold=False, epochs=1).epoch(lambda _: None)
+    epochs.Fit(config, data, epochs=1).epoch(lambda _: None)
     found = np.concatenate([batch.weights for batch in drawn])
     likes, reviews = data.like_counts.sum(), data.review_counts.sum()
     assert reviews > likes
@@ -44,7 +44,7 @@ def test_joined_towers_see_all_videos_as_they_are_and_weigh_their_slots_once(
 
     monkeypatch.setattr(epochs, "take_items", watched)
     config = TrainConfig(start=start, batch_size=len(data.likers) // 2)
-    trained = epochs.Fit(config, data, withhold=False, epochs=2)
+    trained = epochs.Fit(config, data, epochs=2)
     before = trained.towers.towers["item"].weight.clone()
     trained.epoch(lambda _: None)
     between = trained.towers.towers["item"].weight.clone()

@@ -38,7 +38,7 @@ def test_softmax_is_the_likelihood_among_the_videos_seen_in_training():
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
-class FixedTeacher:
+class FixedScores:
     """Scores that are always the same."""
 
     scored = torch.from_numpy(np.random.default_rng(7).normal(size=(USERS, 30)))
@@ -48,11 +48,11 @@ class FixedTeacher:
         return self.scored.clone()
 
 
-@pytest.mark.parametrize(("sample", "teacher"), [(None, None), (12, None), (None, FixedTeacher())])
-def test_the_likelihood_and_its_way_back_are_those_of_torch(sample, teacher):
+@pytest.mark.parametrize(("sample", "distilled"), [(None, None), (12, None), (None, FixedScores())])
+def test_the_likelihood_and_its_way_back_are_those_of_torch(sample, distilled):
     """In double precision, with the likelihood written out."""
     people, vectors = (each.clone().requires_grad_() for each in (PEOPLE, VECTORS))
-    loss = Softmax(COUNTS, 0.2, sample, teacher)
+    loss = Softmax(COUNTS, 0.2, sample, distilled)
     one = batch()
     asked = []
 
@@ -77,12 +77,12 @@ def test_the_likelihood_and_its_way_back_are_those_of_torch(sample, teacher):
     weights = torch.from_numpy(one.weights.astype(np.float64))
     found = chances[torch.from_numpy(one.rows), [column[item] for item in one.items.tolist()]]
     likelihood = (weights * found).sum()
-    if teacher:
-        likely = teacher.scored.masked_fill(never, -torch.inf).softmax(1)
+    if distilled:
+        likely = distilled.scored.masked_fill(never, -torch.inf).softmax(1)
         followed = (likely * chances.masked_fill(never, 0)).sum(1)
         of_people = torch.zeros(USERS, dtype=torch.float64)
         of_people.index_add_(0, torch.from_numpy(one.rows), weights)
-        share = losses.TEACHER_SHARE
+        share = losses.DISTILLED_SHARE
         likelihood = (1 - share) * likelihood + share * (of_people @ followed)
     expected = -likelihood / weights.sum()
     expected.backward()

@@ -7,15 +7,10 @@ import numpy as np
 import pytest
 
 import training_tables
+from training.test_ensemble import ensemble_of, share_of
 from two_tower.core.train_config import TrainConfig
 from two_tower.database.warehouse import DuckDBWarehouse
-from two_tower.model.towers import Towers
-from two_tower.training.blend import Blend, Choice
-from two_tower.training.epochs import Fit
-from two_tower.training.experts import ease, session_ease
-from two_tower.training.experts.ease import find_head
-from two_tower.training.experts.ridge_search import Tried
-from two_tower.training.experts.solver import Solver
+from two_tower.training.experts import ease, regression, session_ease
 
 VIDEOS, USERS, TOPIC, DAYS = training_tables.WITH_ID, 200, 5, 5
 LONG = TOPIC * DAYS
@@ -23,8 +18,8 @@ EVERY_FIFTH = 5
 
 
 @pytest.fixture(autouse=True)
-def _a_topic_is_a_sitting(monkeypatch):
-    monkeypatch.setattr(session_ease, "SITTING", TOPIC)
+def _a_topic_is_a_session(monkeypatch):
+    monkeypatch.setattr(session_ease, "RUN", TOPIC)
 
 
 def open_data(folder, in_order=True, users=USERS, dated=USERS):
@@ -52,22 +47,21 @@ def data(tmp_path_factory):
     return open_data(tmp_path_factory.mktemp("ordered"))
 
 
-def test_a_sitting_is_a_run_of_reviews_of_one_user():
+def test_a_session_is_a_run_of_reviews_of_one_user():
     """The second phase begins in the middle of the first; an unknown review is in nobody's way."""
     ranks = np.array([6, 5, 4, 3, 2, 1, 0, 1, 0])
     users = SimpleNamespace(rows=np.repeat([0, 1], [7, 2]), recency_ranks=ranks)
     known = ranks != 4
-    first, second = (session_ease.in_sittings(users, known, phase) for phase in (0, 1))
+    first, second = (session_ease.sessions(users, known, phase) for phase in (0, 1))
     assert first[known].tolist() == [0, 0, 0, 0, 0, 1, 2, 2]
     assert second[known].tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize("withhold", [False, True])
-def test_the_rows_of_the_regression_are_sittings(data, withhold, monkeypatch):
-    monkeypatch.setattr(ease, "CHUNK_REVIEWS", 37 * LONG)  # several chunks
-    config, tower = TrainConfig(), Towers(data.layout).towers["user"]
-    head = find_head(data, 100, [block for block in data.layout.user if block.kind == "history"])
-    found = session_ease.add_up(config, data, tower, withhold, head)
+def test_the_rows_of_the_regression_are_sessions(data, withhold, monkeypatch):
+    monkeypatch.setattr(regression, "CHUNK_REVIEWS", 37 * LONG)  # several chunks
+    config, view = TrainConfig(), data.without_fold(0) if withhold else data
+    found = session_ease.add_up(config, view, session_ease.head_of(config, view))
     gram, cross, reviews = np.zeros((100, 100)), np.zeros((100, 50)), 0
     grades = training_tables.LIKE**2, training_tables.DISLIKE**2
     users = data.users.read(np.arange(USERS))
@@ -93,57 +87,49 @@ def test_the_rows_of_the_regression_are_sittings(data, withhold, monkeypatch):
     np.testing.assert_allclose(found.cross, cross / mean, atol=1e-6)
 
 
-def test_reviews_of_unknown_order_are_in_no_sitting(tmp_path, monkeypatch):
-    """Those users are as if they were not there; where all are so, there are no sittings."""
-    monkeypatch.setattr(ease, "CHUNK_REVIEWS", 37 * LONG)  # some chunks without order
+def test_reviews_of_unknown_order_are_in_no_session(tmp_path, monkeypatch):
+    """Those users are as if they were not there; where all are so, there are no sessions."""
+    monkeypatch.setattr(regression, "CHUNK_REVIEWS", 37 * LONG)  # some chunks without order
     half, rest, none = (
         open_data(tmp_path / f"{users} {dated}", users=users, dated=dated)
         for users, dated in ((USERS, USERS // 2), (USERS // 2, USERS), (USERS, 0))
     )
-    config, tower = TrainConfig(), Towers(half.layout).towers["user"]
-    head = find_head(half, 100, [block for block in half.layout.user if block.kind == "history"])
-    found, expected = (
-        session_ease.add_up(config, data, tower, False, head) for data in (half, rest)
-    )
+    config = TrainConfig(ridge=1.0)
+    head = session_ease.head_of(config, half)
+    found, expected = (session_ease.add_up(config, data, head) for data in (half, rest))
     np.testing.assert_allclose(found.gram, expected.gram, atol=1e-9)
     np.testing.assert_allclose(found.cross, expected.cross, atol=1e-9)
-    solver = Solver(config, none)
-    assert solver.sittings(False, 1.0) is None
-    assert solver.closed(False, 1.0) is not None
+    assert session_ease.fit(config, none) is None
+    assert ease.fit(config, none) is not None
 
 
-def blend_of(data):
-    config = TrainConfig()
-    fit = Fit(config, data, withhold=True, epochs=4)
-    for _ in range(4):
-        fit.epoch(lambda _: None)
-    solved = Solver(config, data).search(Tried(1.0))
-    return Blend(config, data, fit.towers, solved, True)
+def searched(data):
+    return ensemble_of(data.without_fold(0), epochs=4)
 
 
-def ranked_by_sittings(blend, data):
-    factors = blend.at(Choice(0.5, sitting_share=1.0))
-    return blend._validate(factors, data.validation)["ndcg@100"]
+def ranked_by_sessions(ensemble, data):
+    alone = ensemble.at(share_of(0.5, session_ease=1.0))
+    return ensemble._validate(alone, data.validation)["ndcg@100"]
 
 
-def test_sittings_count_where_they_say_something(data, tmp_path):
-    """The same users in any order: then a sitting is but a part of a user, and says less."""
-    blend, shuffled = blend_of(data), open_data(tmp_path, in_order=False)
+def test_sessions_count_where_they_say_something(data, tmp_path):
+    """The same users in any order: then a session is but a part of a user, and says less."""
+    ensemble, shuffled = searched(data), open_data(tmp_path, in_order=False)
     found = [
-        blend._validate(blend.at(Choice(0.5, sitting_share=share)), data.validation)
+        ensemble._validate(ensemble.at(share_of(0.5, session_ease=share)), data.validation)
         for share in (0.0, 0.15)
     ]
     assert found[1]["ndcg@100"] > 1.003 * found[0]["ndcg@100"]
-    less = ranked_by_sittings(blend_of(shuffled), shuffled)
-    assert ranked_by_sittings(blend, data) > 1.05 * less
+    less = ranked_by_sessions(searched(shuffled), shuffled)
+    assert ranked_by_sessions(ensemble, data) > 1.05 * less
 
 
 @pytest.mark.parametrize(("gain", "share"), [(-0.1, 0.15), (0.004, 0.15), (0.006, 0.0)])
 def test_the_default_share_stays_unless_another_gains_more_than_chance(
     data, monkeypatch, gain, share
 ):
-    blend = blend_of(data)
+    ensemble = searched(data)
     found = {0.15: 0.5, 0.0: 0.5 * (1 + gain), 0.3: 0.1}
-    monkeypatch.setattr(blend, "at", lambda choice: choice.sitting_share)
-    monkeypatch.setattr(blend, "_validate", lambda at, *_: {"ndcg@100": found[at]})
-    assert blend.try_sittings(Choice(0.5), data.validation, "ndcg@100").sitting_share == share
+    monkeypatch.setattr(ensemble, "at", lambda choice: choice.of("session_ease"))
+    monkeypatch.setattr(ensemble, "_validate", lambda at, *_: {"ndcg@100": found[at]})
+    assert ensemble.choose(share_of(0.5), data.validation).of("session_ease") == share

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,13 @@ from two_tower.core.train_config import TrainConfig
 from two_tower.database.warehouse import open_warehouse
 from two_tower.model.layout import Layout
 from two_tower.model.towers import Towers, load_towers
-from two_tower.training import search as training
-from two_tower.training.blend import Blend, Choice
+from two_tower.training import recipe, tasks
 from two_tower.training.checkpoint import load_checkpoint
 from two_tower.training.data.dataset import Data
+from two_tower.training.ensemble import Choice, Ensemble
 from two_tower.training.epochs import Fit
-from two_tower.training.experts import distillation as teacher
-from two_tower.training.experts.solver import Solver
+from two_tower.training.experts import distillation, towers
+from two_tower.training.recipe import Recipe
 from two_tower.training.train import train
 
 SMALL = TrainConfig(epochs=4, batch_size=32)
@@ -90,14 +89,12 @@ def test_nobody_waits_for_what_the_only_schedule_is_worth(
 ) -> None:
     """It is judged once all epochs of the final fit are done, and in the history all the same."""
     expected = train(settings, SMALL)
-    trained, (judge, epoch) = threading.Event(), (training.Training._judge, Fit.epoch)
-    monkeypatch.setattr(
-        training.Training, "_judge", lambda *given: trained.wait(60) and judge(*given)
-    )
+    trained, (judge, epoch) = threading.Event(), (Recipe._judge, Fit.epoch)
+    monkeypatch.setattr(Recipe, "_judge", lambda *given: trained.wait(60) and judge(*given))
 
     def noted(fit: Fit, *given: Any) -> dict[str, float]:
         found = epoch(fit, *given)
-        if not fit.withhold and fit.done == fit.epochs:
+        if fit.data.fold is None and fit.done == fit.epochs:
             trained.set()
         return found
 
@@ -135,62 +132,63 @@ PROGRAM = """
 import sys, time
 from two_tower.core.settings import Settings
 from two_tower.core.train_config import TrainConfig
-from two_tower.training import search
-from two_tower.training.blend import Blend
+from two_tower.training import recipe
+from two_tower.training.ensemble import Ensemble
 from two_tower.training.epochs import Fit
-from two_tower.training.experts import distillation
+from two_tower.training.experts import distillation, towers
 from two_tower.training.train import train
 
-epoch, try_content = Fit.epoch, Blend.try_content
+epoch, choose = Fit.epoch, Ensemble.choose_cold_start
 
 def slow_epoch(self, advance):
-    time.sleep(0.0 if self.withhold else 0.2)
+    time.sleep(0.2 if self.data.fold is None else 0.0)
     return epoch(self, advance)
 
 def slow_trial(self, *given):
     time.sleep({trial})
-    return try_content(self, *given)
+    return choose(self, *given)
 
-Fit.epoch, Blend.try_content = slow_epoch, slow_trial
-search.SAVE_EVERY = 0.0
-if {teach}:
-    distillation.LEAST_LOST, search.least_gain = -9.0, lambda users: -1.0
+Fit.epoch, Ensemble.choose_cold_start = slow_epoch, slow_trial
+towers.SAVE_EVERY = 0.0
+if {distil}:
+    distillation.LEAST_LOST, recipe.least_gain = -9.0, lambda users: -1.0
 settings = Settings(_env_file=None, target="duckdb", duckdb_path=sys.argv[1], runs_dir=sys.argv[2])
 train(settings, TrainConfig(**{config}), version="20260101_000000")
 """
 
 
-def always_teach(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a teacher asked whatever its rank loses, and the other schedule taken."""
-    monkeypatch.setattr(teacher, "LEAST_LOST", -9.0)
-    monkeypatch.setattr(training, "least_gain", lambda _users: -1.0)
+def always_distil(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the closed form distilled whatever its rank loses, and the other schedule taken."""
+    monkeypatch.setattr(distillation, "LEAST_LOST", -9.0)
+    monkeypatch.setattr(recipe, "least_gain", lambda _users: -1.0)
 
 
 @pytest.mark.parametrize(
-    ("refitting", "done", "trial", "steps", "teach"),
-    # In the search; in its other schedule, when the first is judged; while all is judged, of which
-    # nothing is known yet; in the final fit.
+    ("key", "done", "trial", "steps", "distil"),
+    # In the search; in its other schedule, when the first is judged; in the final fit, while all is
+    # judged, of which nothing is known yet; and where that is known.
     [
-        (False, 2, 0, 10_000, False),
-        (False, 5, 0, 60, False),
-        (False, 5, 0, 60, True),
-        (False, 12, 600, 10_000, False),
-        (False, 24, 600, 60, True),
-        (True, 2, 0, 10_000, False),
-        (True, 2, 0, 60, True),
+        ("search/towers 1", 2, 0, 10_000, False),
+        ("search/towers 1", 3, 0, 60, False),
+        ("search/towers 2", 5, 0, 60, False),
+        ("search/towers 2", 5, 0, 60, True),
+        ("final/towers", 2, 600, 10_000, False),
+        ("final/towers", 2, 600, 60, True),
+        ("final/towers", 2, 0, 10_000, False),
+        ("final/towers", 2, 0, 60, True),
     ],
 )
 def test_a_killed_run_goes_on_to_the_same_model(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
-    refitting: bool,
+    key: str,
     done: int,
     trial: int,
     steps: int,
-    teach: bool,
+    distil: bool,
 ) -> None:
     config = TrainConfig(epochs=12, steps=steps, batch_size=8)
-    given = {"config": repr(config.model_dump()), "trial": str(trial), "teach": str(teach)}
+    given = {"config": repr(config.model_dump()), "trial": str(trial), "distil": str(distil)}
     program = PROGRAM
     for name, value in given.items():
         program = program.replace(f"{{{name}}}", value)
@@ -199,34 +197,35 @@ def test_a_killed_run_goes_on_to_the_same_model(
     run = settings.runs_dir / "20260101_000000"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
-        saved = load_checkpoint(run) or {"refitting": False, "fit": {"done": 0}}
-        if saved["refitting"] == refitting and saved["fit"]["done"] >= done:
+        saved = load_checkpoint(run) or {"key": ""}
+        if saved["key"] == key and saved["fit"]["done"] >= done:
             break
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     found = load_checkpoint(run)
     assert found is not None
-    assert found["refitting"] == refitting
+    assert found["key"] == key
+    assert (run / "tasks" / "search" / "weights.pickle").exists() <= (trial == 0)
     assert not (run / "towers.pt").exists()
-    if teach:
-        always_teach(monkeypatch)
+    if distil:
+        always_distil(monkeypatch)
     resumed = train(settings, TrainConfig(seed=99), resume=True)
     assert resumed.run_dir == run
-    assert resumed.taught == teach
+    assert resumed.taught == distil
     assert same(run, train(settings, config).run_dir)
 
 
-def test_sittings_that_are_chosen_are_in_the_model(
+def test_sessions_that_are_chosen_are_in_the_model(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = []
     for share in (0.0, 0.3):
 
-        def choose(self: Blend, choice: Choice, *_: object, share: float = share) -> Choice:
-            return replace(choice, sitting_share=share)
+        def choose(self: Ensemble, choice: Choice, *_: object, share: float = share) -> Choice:
+            return choice.with_weight("session_ease", share)
 
-        monkeypatch.setattr(Blend, "try_sittings", choose)
+        monkeypatch.setattr(Ensemble, "choose", choose)
         results.append(train(settings, SMALL))
     assert [result.sitting_share for result in results] == [0.0, 0.3]
     assert not same(*(result.run_dir for result in results))
@@ -255,8 +254,7 @@ def test_what_another_version_began_is_not_gone_on_with(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupt_after_two_epochs(monkeypatch)
-    monkeypatch.setattr(training, "package_checksum", lambda: "another")
-    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(tasks, "package_checksum", lambda: "another")
     with pytest.raises(KeyboardInterrupt):
         train(settings, SMALL)
     monkeypatch.undo()
@@ -277,13 +275,14 @@ def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(
 
 def measured_at_the_ends(monkeypatch: pytest.MonkeyPatch, *figures: float) -> None:
     """Have validation find these at the ends of schedules, and more after every other epoch."""
-    monkeypatch.setattr(training, "GLANCED", 1)
+    monkeypatch.setattr(towers, "GLANCED", 1)
     ends = iter(figures)
 
-    def found(towers: Towers, data: Data, users: NDArray[np.int64]) -> dict[str, float]:
+    def found(_towers: Towers, data: Data, users: NDArray[np.int64]) -> dict[str, float]:
         return {"ndcg@100": 0.9 if len(users) == 1 else next(ends)}
 
-    monkeypatch.setattr(training, "validate_towers", found)
+    for module in (recipe, towers):
+        monkeypatch.setattr(module, "validate_towers", found)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +309,7 @@ def test_the_longer_and_sharper_schedule_is_taken_where_it_is_better(
             begun.append(config.temperature)
             super().__init__(config, *given, **named)
 
-    monkeypatch.setattr(training, "Fit", Watched)
+    monkeypatch.setattr(towers, "Fit", Watched)
     measured_at_the_ends(monkeypatch, *figures)
     result = train(settings, TWO_EPOCHS)
     assert (result.epochs, result.best_epoch, result.valid_metric) == expected
@@ -326,29 +325,30 @@ def test_on_the_other_schedule_the_towers_follow_a_closed_form_that_loses_by_its
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the search one that does not know the validation fold, in the final fit one that does."""
-    teachers = []
+    followed = []
 
     class Watched(Fit):
-        def follow(self, teacher: Any) -> None:
-            teachers.append(teacher)
-            super().follow(teacher)
+        def __init__(self, config: TrainConfig, data: Data, epochs: int, distilled: Any) -> None:
+            followed.append(distilled)
+            super().__init__(config, data, epochs, distilled)
 
-    monkeypatch.setattr(training, "Fit", Watched)
+    monkeypatch.setattr(towers, "Fit", Watched)
     config = TWO_EPOCHS.model_copy(update={"start": "closed_form", "ridge": 2.0})
     alone = train(settings, config)
-    assert not teachers
+    assert followed == [None] * 3
     assert not alone.taught
-    always_teach(monkeypatch)
+    always_distil(monkeypatch)
     result = train(settings, config)
     assert result.taught
     assert not same(alone.run_dir, result.run_dir)
     history = json.loads((result.run_dir / "history.json").read_text())
     assert [row["taught"] for row in history] == [False] * 2 + [True] * 12
-    search, final = teachers
+    first, search, final = followed[3:]
+    assert first is None
     with open_warehouse(settings) as warehouse:
         data = training_tables.read(warehouse, settings.runs_dir / "again")
-    for found, withhold in ((search, True), (final, False)):
-        expected = Solver(config, data).teacher(withhold, 2.0)
+    for found, view in ((search, data.without_fold(0)), (final, data)):
+        expected = distillation.fit(config, view)
         np.testing.assert_array_equal(found.solution, expected.solution)
 
 
@@ -376,7 +376,7 @@ def test_there_is_no_more_of_the_longer_schedule_than_pays(
     """Whole epochs of many users are a long schedule already; of many reviews it is cut short."""
     with open_warehouse(settings) as warehouse:
         [row] = warehouse.fetch("select sum(len(folds)) as reviews from two_tower.training_users")
-    monkeypatch.setattr(training, "MOST_READ", passes * int(row["reviews"]))
+    monkeypatch.setattr(towers, "MOST_READ", passes * int(row["reviews"]))
     measured_at_the_ends(monkeypatch, 0.3, 0.4)
     result = train(settings, TWO_EPOCHS.model_copy(update={"steps": steps, "epochs": epochs}))
     history = json.loads((result.run_dir / "history.json").read_text())

@@ -7,16 +7,13 @@ import numpy as np
 import pytest
 
 import training_tables
+from training.test_ensemble import ensemble_of, share_of
 from two_tower.core.train_config import TrainConfig
 from two_tower.database.warehouse import DuckDBWarehouse
 from two_tower.model.linear_map import design, of_towers
-from two_tower.model.towers import weigher
-from two_tower.training.blend import Blend, Choice
 from two_tower.training.epochs import Fit
-from two_tower.training.experts.ease import find_head
-from two_tower.training.experts.ridge_search import Tried
-from two_tower.training.experts.solver import Solver
-from two_tower.training.experts.transitions import add_up, in_turn, profile, transitions
+from two_tower.training.experts import session_ease, transitions
+from two_tower.training.experts.transitions import add_up, head_of, in_turn, profile
 
 VIDEOS, USERS, LONG = training_tables.WITH_ID, 200, 12
 # What the latest review counts, the one before it, and so on.
@@ -57,12 +54,8 @@ def recency_of(data):
     return next(block for block in data.layout.user if block.kind == "recency")
 
 
-def blend_of(data):
-    config = TrainConfig()
-    fit = Fit(config, data, withhold=True, epochs=4)
-    for _ in range(4):
-        fit.epoch(lambda _: None)
-    return Blend(config, data, fit.towers, Solver(config, data).search(Tried(1.0)), True)
+def searched(data):
+    return ensemble_of(data.without_fold(0), epochs=4, others=(session_ease, transitions))
 
 
 def test_the_counts_are_read_off_the_slots(data):
@@ -86,7 +79,7 @@ def test_each_review_is_beside_what_came_before_it():
 
 
 def test_the_next_video_is_found_from_the_last(data):
-    factors = transitions(TrainConfig(), data, False)
+    factors = transitions.fit(TrainConfig(), data)
     block = recency_of(data)
     scores = factors.user[block.offset : block.offset + VIDEOS] @ factors.item[:VIDEOS].T
     assert (scores.argmax(axis=1) == (np.arange(VIDEOS) + 1) % VIDEOS).mean() > 0.9
@@ -94,10 +87,10 @@ def test_the_next_video_is_found_from_the_last(data):
 
 def test_what_is_withheld_is_not_known(data):
     """Of the last review, fold 0, nothing is in the sums."""
-    block = recency_of(data)
-    head = find_head(data, 100, [block])
     config = TrainConfig()
-    (whole, _), (rest, _) = (add_up(config, data, block, head, hidden) for hidden in (False, True))
+    whole, rest = (
+        add_up(config, view, head_of(config, view)).gram for view in (data, data.without_fold(0))
+    )
     # Every review but a user's first has a predecessor, and a row of length 1.
     assert np.trace(whole) == pytest.approx(USERS * (LONG - 1) / LONG)
     assert np.trace(rest) == pytest.approx(USERS * (LONG - 2) / (LONG - 1))
@@ -109,19 +102,18 @@ def test_nothing_follows_where_the_order_is_unknown(tmp_path):
         open_data(tmp_path / f"{users} {dated}", users=users, dated=dated)
         for users, dated in ((USERS, USERS // 2), (USERS // 2, USERS), (USERS, 0))
     )
-    config, block = TrainConfig(), recency_of(half)
-    head = find_head(half, 100, [block])
-    found, expected = (add_up(config, data, block, head, False) for data in (half, rest))
-    np.testing.assert_allclose(found, expected, atol=1e-9)
-    assert transitions(config, none, False) is None
+    config = TrainConfig()
+    found, expected = (add_up(config, data, head_of(config, half)) for data in (half, rest))
+    np.testing.assert_allclose(found.gram, expected.gram, atol=1e-9)
+    np.testing.assert_allclose(found.cross, expected.cross, atol=1e-9)
+    assert transitions.fit(config, none) is None
 
 
 def test_order_counts_where_it_says_something(data, tmp_path):
-    rows = data.validation
-    assert blend_of(data).try_transitions(Choice(0.5), rows, "ndcg@100").transition_share > 0
+    assert searched(data).choose(share_of(0.5), data.validation).of("transitions") > 0
     shuffled = open_data(tmp_path, in_order=False)
-    choice = blend_of(shuffled).try_transitions(Choice(0.5), shuffled.validation, "ndcg@100")
-    assert choice.transition_share == 0
+    choice = searched(shuffled).choose(share_of(0.5), shuffled.validation)
+    assert choice.of("transitions") == 0
 
 
 def test_what_comes_next_is_not_asked_of_likes_that_came_before(data, tmp_path):
@@ -135,16 +127,14 @@ def test_what_comes_next_is_not_asked_of_likes_that_came_before(data, tmp_path):
         )
     )
     assert [each.asks_next for each in (data, half, drawn, none)] == [True, True, False, False]
-    found = (Solver(TrainConfig(), each) for each in (data, drawn))
-    searched = [each.search(Tried(1.0)).transitions for each in found]
-    assert searched[0] is not None
-    assert searched[1] is None
+    assert [transitions.applies(TrainConfig(), each) for each in (data, drawn)] == [True, False]
+    assert transitions.fit(TrainConfig(), data.without_fold(0)) is not None
 
 
 def test_towers_without_transitions_carry_no_block_of_theirs(data):
-    blend = blend_of(data)
-    assert recency_of(data) in blend.towers(Choice(0.5, transition_share=0.4)).layout.user
-    towers = blend.towers(Choice(0.5))
+    ensemble = searched(data)
+    assert recency_of(data) in ensemble.towers(share_of(0.5, transitions=0.4)).layout.user
+    towers = ensemble.towers(share_of(0.5))
     assert [block.kind for block in towers.layout.user] == [
         block.kind for block in data.layout.user if block.kind != "recency"
     ]
@@ -152,7 +142,7 @@ def test_towers_without_transitions_carry_no_block_of_theirs(data):
 
 
 def test_the_trained_towers_leave_the_order_alone(data):
-    fit = Fit(TrainConfig(), data, withhold=True, epochs=1)
+    fit = Fit(TrainConfig(), data.without_fold(0), epochs=1)
     fit.epoch(lambda _: None)
     kinds = [block.kind for block in data.layout.user]
     assert "recency" in kinds
@@ -162,7 +152,7 @@ def test_the_trained_towers_leave_the_order_alone(data):
     block = recency_of(data)
     assert not users[block.offset : block.offset + block.width].any()
     slots = fit.data.users.read(np.arange(40)).slots
-    vectors = design(weigher(data.layout, "user"), data.users.read(np.arange(40)).slots) @ users
+    vectors = design(data.layout, data.users.read(np.arange(40)).slots) @ users
     expected = fit.towers.forward_sparse("user", slots).detach().numpy()
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     np.testing.assert_allclose(vectors, expected, atol=1e-5)

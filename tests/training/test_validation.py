@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from test_blend import data  # noqa: F401  a fixture
+from test_ensemble import data  # noqa: F401  a fixture
 
 from two_tower.training.data.dataset import VALIDATION_FOLD
 from two_tower.training.data.validation import LEAST_GAIN, Lists, least_gain

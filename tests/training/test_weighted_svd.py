@@ -4,10 +4,11 @@ from scipy import linalg, sparse
 
 from training.test_ease import open_data
 from two_tower.core.train_config import TrainConfig
-from two_tower.training.experts import ease, solver, weighted_svd
-from two_tower.training.experts.ease import add_up, as_factors, leading, solve
-from two_tower.training.experts.solver import Solver
-from two_tower.training.experts.weighted_svd import sharpened, weighted_users
+from two_tower.training.experts import ease
+from two_tower.training.experts.ease import add_up, head_of, precision, rows_of, solve
+from two_tower.training.experts.regression import leading, low_rank
+from two_tower.training.experts.weighted_svd import weighted_svd as reduce
+from two_tower.training.experts.weighted_svd import weighted_users
 
 RANK, PLACES = 6, 10
 
@@ -34,68 +35,63 @@ def errors(problem, user, item):
 
 
 def test_the_highest_scores_of_each_user_are_nearer_than_those_of_the_nearest_map(
-    problem, monkeypatch
+    problem,
 ):
-    monkeypatch.setattr(weighted_svd, "PLACES", PLACES)
     solution, gram, users = problem
     basis = leading(solution, gram, RANK)
     before = errors(problem, solution @ basis, basis)
-    after = errors(problem, *sharpened(solution, basis, gram, 2.0, users))
+    after = errors(problem, *reduce(solution, basis, gram, 2.0, users, PLACES))
     assert after[0] < 0.9 * before[0]
     assert after[1] > before[1], "what the highest gain the others pay"
 
 
-def test_where_all_scores_count_the_same_it_is_the_nearest_map(problem, monkeypatch):
-    monkeypatch.setattr(weighted_svd, "OTHERS", 1.0)
-    monkeypatch.setattr(ease, "ROUNDS", 8)
+def test_where_all_scores_count_the_same_it_is_the_nearest_map(problem):
     solution, gram, users = problem
-    basis = leading(solution, gram, RANK)
-    user, item = sharpened(solution, basis, gram, 2.0, users)
+    basis = leading(solution, gram, RANK, rounds=8)
+    user, item = reduce(solution, basis, gram, 2.0, users, others=1.0)
     np.testing.assert_allclose(user @ item.T, solution @ basis @ basis.T, atol=1e-4)
 
 
-def test_more_steps_come_nearer(problem, monkeypatch):
-    monkeypatch.setattr(weighted_svd, "PLACES", PLACES)
+def test_more_steps_come_nearer(problem):
     solution, gram, users = problem
     basis = leading(solution, gram, RANK)
     weighted = []
     for steps in (1, 3, 6):
-        monkeypatch.setattr(weighted_svd, "STEPS", steps)
-        highest, others = errors(problem, *sharpened(solution, basis, gram, 1e-3, users))
-        weighted.append(highest * PLACES + weighted_svd.OTHERS * others * (60 - PLACES))
+        found = reduce(solution, basis, gram, 1e-3, users, PLACES, 0.1, steps)
+        highest, others = errors(problem, *found)
+        weighted.append(highest * PLACES + 0.1 * others * (60 - PLACES))
     assert weighted[0] > weighted[1] > weighted[2]
 
 
 @pytest.mark.parametrize("withhold", [False, True])
 def test_the_users_weigh_what_they_weigh_in_the_regression(tmp_path, withhold):
     data = open_data(tmp_path)
-    settings = TrainConfig()
-    found = Solver(settings, data)
-    users = weighted_users(data, found.tower, withhold, found.base.head)
-    sums = add_up(settings, data, found.tower, withhold, found.base.head)
+    settings, view = TrainConfig(), data.without_fold(0) if withhold else data
+    head = head_of(settings, view)
+    users = weighted_users(rows_of(view, head, view.fitted))
+    sums = add_up(settings, view, head)
     np.testing.assert_allclose((users.T @ users).toarray(), sums.gram, atol=1e-9)
 
 
-def test_a_closed_form_of_many_videos_is_sharpened_where_all_its_scores_fit(tmp_path, monkeypatch):
+def test_a_closed_form_of_many_videos_is_weighted_where_all_its_scores_fit(tmp_path, monkeypatch):
     data = open_data(tmp_path)
     settings = TrainConfig(dim=8)
-    found = Solver(settings, data)
-    base = found.base
-    sums = add_up(settings, data, found.tower, False, base.head)
-    solution = solve(sums, 5.0, base.prior)
-    plain = as_factors(settings, data, base.head, sums, solution)
-    users = weighted_users(data, found.tower, False, base.head)
-    user, item = sharpened(solution, leading(solution, sums.gram, 8), sums.gram, 5.0, users)
-    monkeypatch.setattr(solver, "MOST_LIKED", len(base.head.items) - 1)
-    closed = found.closed(False, 5.0)
+    head = head_of(settings, data)
+    sums = add_up(settings, data, head)
+    solution = solve(sums, 5.0, precision(data, head.items))
+    plain = low_rank(settings, data, head, sums, solution)
+    users = weighted_users(rows_of(data, head, data.fitted))
+    user, item = reduce(solution, leading(solution, sums.gram, 8), sums.gram, 5.0, users)
+    monkeypatch.setattr(ease, "MOST_LIKED", len(head) - 1)
+    closed = ease.fit(settings, data)
     assert closed.rank == 8
-    np.testing.assert_allclose(closed.item[base.head.items], item, atol=1e-6)
-    np.testing.assert_allclose(closed.user[base.head.columns[0]], user, atol=1e-6)
-    cells = len(data.likers) * len(base.head.items)
-    for name, limit in (("MAX_CELLS", cells - 1), ("MOST_LIKED", len(base.head.items))):
+    np.testing.assert_allclose(closed.item[head.items], item, atol=1e-6)
+    np.testing.assert_allclose(closed.user[head.columns[0]], user, atol=1e-6)
+    cells = len(data.likers) * len(head)
+    for name, limit in (("MAX_CELLS", cells - 1), ("MOST_LIKED", len(head))):
         with monkeypatch.context() as patch:
-            patch.setattr(solver, name, limit)
-            closed = found.closed(False, 5.0)
+            patch.setattr(ease, name, limit)
+            closed = ease.fit(settings, data)
         np.testing.assert_allclose(
             closed.user @ closed.item.T, plain.user @ plain.item.T, atol=1e-9
         )

@@ -1,30 +1,31 @@
-"""Calls that go on beside their caller, each on a thread of its own."""
+"""Calls beside their caller, each on a thread of its own."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
 T = TypeVar("T")
 
-# Seconds that are waited for a thread to notice that it is no longer wanted.
+# Seconds that cancelled threads are waited for, all of them together.
 PATIENCE = 3.0
 
 
 class StoppedError(Exception):
-    """The call's result is no longer wanted."""
+    """The call was cancelled."""
 
 
-class _Ahead(threading.Thread):
+class _Thread(threading.Thread):
     def __init__(self, run: Callable[[], None]) -> None:
         # Ctrl-C need not wait for a matrix that is being inverted.
-        super().__init__(target=run, name="ahead", daemon=True)
-        self.stopped = threading.Event()
+        super().__init__(target=run, name="background", daemon=True)
+        self.cancelled = threading.Event()
 
 
-def ahead(call: Callable[[], T]) -> Future[T]:
+def background(call: Callable[[], T]) -> Future[T]:
     """Begin a call on a thread of its own, and return its future."""
     future: Future[T] = Future()
 
@@ -34,29 +35,26 @@ def ahead(call: Callable[[], T]) -> Future[T]:
         except BaseException as error:
             future.set_exception(error)
 
-    _Ahead(run).start()
+    _Thread(run).start()
     return future
 
 
-def go_on() -> None:
-    """Do nothing, but in a call whose result is no longer wanted.
-
-    Raises:
-        StoppedError: it is not.
-    """
+def raise_if_cancelled() -> None:
+    """Raise StoppedError if this background call was cancelled; otherwise return."""
     thread = threading.current_thread()
-    if isinstance(thread, _Ahead) and thread.stopped.is_set():
+    if isinstance(thread, _Thread) and thread.cancelled.is_set():
         raise StoppedError
 
 
-def stop() -> None:
-    """Tell all calls that their results are no longer wanted, and wait for those that ask.
+def cancel_all() -> None:
+    """Cancel all background calls, and wait for those that ask.
 
     A thread that is inside torch when the interpreter ends takes the whole process down with an
-    abort: what goes on ahead asks :func:`go_on` before it goes there.
+    abort: a background call asks :func:`raise_if_cancelled` before it goes there.
     """
-    threads = [each for each in threading.enumerate() if isinstance(each, _Ahead)]
+    threads = [each for each in threading.enumerate() if isinstance(each, _Thread)]
     for thread in threads:
-        thread.stopped.set()
+        thread.cancelled.set()
+    until = time.monotonic() + PATIENCE
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(max(0.0, until - time.monotonic()))

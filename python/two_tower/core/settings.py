@@ -242,6 +242,7 @@ def _problem(problem: Any) -> str:
 def _known_names() -> set[str]:
     nested: dict[str, type[BaseModel]] = {"TRAIN": TrainConfig, "MONITOR": Thresholds}
     known = {f"{PREFIX}{n}__{f}".upper() for n, kind in nested.items() for f in kind.model_fields}
+    known.add(f"{PREFIX}TRAIN__FRESHNESS")  # the former name of new_item_budget
     known.add(f"{PREFIX}REGISTRY_OPTIONS__")
     for name, field in Settings.model_fields.items():
         choices = field.validation_alias

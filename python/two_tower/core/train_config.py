@@ -45,12 +45,12 @@ class TrainConfig(BaseModel):
         le=1,
         description="trades popularity for novelty: scores are divided by likes to this power",
     )
-    freshness: float = Field(
+    new_item_budget: float = Field(
         default=0.006,
         ge=0,
         lt=1,
         description="how much of their NDCG@100 lists may lose, so that new videos are shown; on"
-        " the validation fold, which errs by some of it",
+        " the validation fold, which errs by some of it. Its former name, freshness, is read too",
     )
     loss: Literal["softmax", "bce"] = Field(
         default="softmax", description="softmax over the videos, or the specification's bce"
@@ -115,6 +115,14 @@ class TrainConfig(BaseModel):
     )
     hidden: int = Field(default=0, ge=0, description="width of a hidden layer; 0 for linear towers")
     seed: int = Field(default=0, ge=0, description="the same seed and data train the same model")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_names(cls, values: object) -> object:
+        if isinstance(values, dict) and "freshness" in values:
+            rest = {name: value for name, value in values.items() if name != "freshness"}
+            return {**rest, "new_item_budget": values["freshness"]}
+        return values
 
     @model_validator(mode="after")
     def _linear(self) -> "TrainConfig":

@@ -27,6 +27,8 @@ TOWERS: tuple[Tower, ...] = get_args(Tower)
 KINDS: tuple[Kind, ...] = get_args(Kind)
 # Their rows have as many ones as the user or video has tokens: the towers divide by the norm.
 NORMALISED_KINDS: frozenset[Kind] = frozenset(("multi_hot", "history", "recency"))
+# Reviews of which nothing is known that each history's norm has beside its own (ADR 17).
+SHRINKAGE = 4.0
 # They hold the user's past videos, any of which training may hide.
 PAST_KINDS: frozenset[Kind] = frozenset(("history", "recency"))
 
@@ -196,6 +198,37 @@ class Layout:
         flat = np.zeros((len(slots), self.feature_dim(tower)), dtype=np.float32)
         flat[slots.rows, slots.positions] = slots.values
         return flat
+
+    def weighed(
+        self, tower: Tower, slots: Slots, shrinkage: float = SHRINKAGE
+    ) -> NDArray[np.float32]:
+        """Return each slot's value by the norm of its block in its row, float32 ``[slots]``.
+
+        Blocks of numbers and of one token are as they are; the square of a history's norm has
+        ``shrinkage`` beside those of its slots.
+        """
+        block_of, is_normalised, is_history = self._norms[tower]
+        blocks = len(is_normalised)
+        block = block_of[slots.positions]
+        cells = slots.rows * blocks + block
+        squares = np.bincount(cells, slots.values**2, minlength=len(slots) * blocks)
+        squares = squares + np.tile(shrinkage * is_history, len(slots))
+        inverse = 1 / np.sqrt(np.where(squares > 0, squares, 1))
+        factors = np.where(is_normalised[block], inverse[cells], 1)
+        return np.asarray(slots.values * factors, dtype=np.float32)
+
+    @cached_property
+    def _norms(self) -> dict[Tower, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+        """The block of each place, and which blocks are normalised and histories, by tower."""
+        return {
+            tower: (
+                np.repeat(np.arange(len(blocks)), [block.width for block in blocks]),
+                np.array([block.kind in NORMALISED_KINDS for block in blocks]),
+                np.array([block.kind == "history" for block in blocks]),
+            )
+            for tower in TOWERS
+            for blocks in (self.blocks(tower),)
+        }
 
     @cached_property
     def _known(self) -> dict[Tower, NDArray[np.int64]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ ROTATION_TOLERANCE = 5e-2
 
 
 @dataclass(frozen=True)
-class Factors:
+class LinearMap:
     """A linear map of rank ``r``.
 
     Attributes:
@@ -39,23 +40,36 @@ class Factors:
     user: Floats
     item: Floats
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave out rows of zeros, of which an expert of a part of the videos has many."""
+        rows = [np.flatnonzero(part.any(axis=1)) for part in (self.user, self.item)]
+        parts = zip((self.user, self.item), rows, strict=True)
+        return _unpacked, tuple((len(part), there, part[there]) for part, there in parts)
+
     @property
     def rank(self) -> int:
         """The width of both factors."""
         return int(self.item.shape[1])
 
 
-def design(tower: SparseTower, slots: Slots) -> sparse.csr_array:
-    """Return rows of slots as the tower weighs them, and a 1 each: ``[rows, feature_dim + 1]``."""
-    width = len(tower.weight) + 1
+def _unpacked(*parts: tuple[int, NDArray[np.int64], Floats]) -> LinearMap:
+    whole = [np.zeros((length, values.shape[1])) for length, _, values in parts]
+    for part, (_, rows, values) in zip(whole, parts, strict=True):
+        part[rows] = values
+    return LinearMap(*whole)
+
+
+def design(layout: Layout, slots: Slots) -> sparse.csr_array:
+    """Return users' slots as the towers weigh them, and a 1 each: ``[rows, feature_dim + 1]``."""
+    width = layout.feature_dim("user") + 1
     rows = len(slots)
-    values = np.concatenate([tower.scaled(slots), np.ones(rows, dtype=np.float32)])
+    values = np.concatenate([layout.weighed("user", slots), np.ones(rows, dtype=np.float32)])
     places = np.concatenate([slots.positions, np.full(rows, width - 1)])
     numbers = np.concatenate([slots.rows, np.arange(rows)])
     return sparse.csr_array((values.astype(np.float64), (numbers, places)), shape=(rows, width))
 
 
-def of_towers(towers: Towers, items: Floats, layout: Layout) -> Factors:
+def of_towers(towers: Towers, items: Floats, layout: Layout) -> LinearMap:
     """Return linear towers as a map; a user's vector is not divided by its length.
 
     Args:
@@ -72,10 +86,10 @@ def of_towers(towers: Towers, items: Floats, layout: Layout) -> Factors:
         place = places[block.feature_id]
         user[place : place + block.width] = weight[block.offset : block.offset + block.width]
     user[-1] = tower.bias.detach().numpy()
-    return Factors(user, items)
+    return LinearMap(user, items)
 
 
-def spread(factors: Factors, users: sparse.csr_array, known: NDArray[np.bool_]) -> Floats:
+def spread(factors: LinearMap, users: sparse.csr_array, known: NDArray[np.bool_]) -> Floats:
     """Return how far each user's scores of the known videos are spread: deviations, ``[users]``."""
     vectors = users @ factors.user
     items = factors.item[known]
@@ -87,26 +101,26 @@ def spread(factors: Factors, users: sparse.csr_array, known: NDArray[np.bool_]) 
     return deviations
 
 
-def encoder(tower: SparseTower, factors: Factors) -> Callable[[Slots], torch.Tensor]:
+def encoder(layout: Layout, factors: LinearMap) -> Callable[[Slots], torch.Tensor]:
     """Return how a map encodes users: slots to float32 ``[users, rank]``."""
 
     def encode(slots: Slots) -> torch.Tensor:
-        return torch.from_numpy((design(tower, slots) @ factors.user).astype(np.float32))
+        return torch.from_numpy((design(layout, slots) @ factors.user).astype(np.float32))
 
     return encode
 
 
-def joined(parts: list[tuple[float, Factors]]) -> Factors:
+def joined(parts: list[tuple[float, LinearMap]]) -> LinearMap:
     """Return the weighted sum of maps; its rank is the sum of theirs."""
-    return Factors(
+    return LinearMap(
         np.hstack([weight * part.user for weight, part in parts]),
         np.hstack([part.item for _, part in parts]),
     )
 
 
 def reduced(
-    factors: Factors, users: sparse.csr_array, known: NDArray[np.bool_], rank: int
-) -> Factors:
+    factors: LinearMap, users: sparse.csr_array, known: NDArray[np.bool_], rank: int
+) -> LinearMap:
     """Return the map of this rank that is nearest to ``factors`` on these users.
 
     Least squares over all scores of the known videos, each user's divided by their spread, so that
@@ -119,10 +133,12 @@ def reduced(
     kept = right[: min(rank, len(right))].T
     item = np.zeros((len(known), kept.shape[1]))
     item[known] = basis @ kept
-    return Factors(factors.user @ triangle.T @ kept, item)
+    return LinearMap(factors.user @ triangle.T @ kept, item)
 
 
-def on_the_sphere(factors: Factors, users: sparse.csr_array, known: NDArray[np.bool_]) -> Factors:
+def on_the_sphere(
+    factors: LinearMap, users: sparse.csr_array, known: NDArray[np.bool_]
+) -> LinearMap:
     """Return the same scores from videos of length 1: one more column, whose user part is zero.
 
     Any invertible ``A`` leaves a map as it is: ``(z A^-1) . (A v)``. Chosen is the one under which
@@ -142,12 +158,12 @@ def on_the_sphere(factors: Factors, users: sparse.csr_array, known: NDArray[np.b
     missing = np.where(known, np.sqrt(np.maximum(1 - (lengths / scale) ** 2, 0)), 0.0)
     user = linalg.solve_triangular(turn, factors.user.T, trans="T", lower=False).T
     user /= max(float(np.linalg.norm(users @ user, axis=1).mean()), 1e-12)
-    return Factors(
+    return LinearMap(
         np.hstack([user, np.zeros((len(user), 1))]), np.hstack([turned, missing[:, None]])
     )
 
 
-def _moments(factors: Factors, users: sparse.csr_array, known: NDArray[np.bool_]) -> Floats:
+def _moments(factors: LinearMap, users: sparse.csr_array, known: NDArray[np.bool_]) -> Floats:
     """Return the second moments of the users' vectors, each divided by the spread of its scores."""
     deviations = spread(factors, users, known)
     inside = deviations > 1e-12

@@ -24,15 +24,12 @@ from torch.nn import functional
 
 from two_tower.core.errors import InputError
 from two_tower.core.train_config import DIM
-from two_tower.model.layout import NORMALISED_KINDS, TOWERS, Layout, Tower
+from two_tower.model.layout import NORMALISED_KINDS, SHRINKAGE, TOWERS, Layout, Tower
 from two_tower.model.slots import Slots
 
 # Below this a vector counts as zero, and is not divided by its norm.
 TINY = 1e-12
 FORMAT = 1
-# Reviews of which nothing is known that each history's norm has beside its own. A file that does
-# not say how many was written before there were any.
-SHRINKAGE = 4.0
 
 
 class Bags:
@@ -121,7 +118,6 @@ class SparseTower(nn.Module):
     ) -> None:
         super().__init__()
         width = hidden or dim
-        blocks = layout.blocks(tower)
         rng = torch.Generator().manual_seed(seed)
         rows = layout.feature_dim(tower)
         self.weight = nn.Parameter(torch.empty(rows, width).normal_(std=0.1, generator=rng))
@@ -132,10 +128,7 @@ class SparseTower(nn.Module):
             self.output = nn.Linear(hidden, dim)
             nn.init.xavier_uniform_(self.output.weight, generator=rng)
             nn.init.zeros_(self.output.bias)
-        self.block_of = np.repeat(np.arange(len(blocks)), [block.width for block in blocks])
-        self.is_normalised = np.array([block.kind in NORMALISED_KINDS for block in blocks])
-        # What the square of a block's norm has beside the squares of its slots.
-        self.added = np.array([shrinkage * (block.kind == "history") for block in blocks])
+        self.tower, self.layout, self.shrinkage = tower, layout, shrinkage
 
     def forward(self, bags: Bags) -> Tensor:
         """Return unit vectors, float32 ``[rows, dim]``."""
@@ -145,18 +138,8 @@ class SparseTower(nn.Module):
 
     def bags(self, slots: Slots) -> Bags:
         """Return rows as this tower weighs them."""
-        return Bags(slots, self.scaled(slots), len(self.weight))
-
-    def scaled(self, slots: Slots) -> NDArray[np.float32]:
-        """Return each slot's value by the norm of its block in its row, float32 ``[slots]``."""
-        blocks = len(self.is_normalised)
-        block = self.block_of[slots.positions]
-        cells = slots.rows * blocks + block
-        squares = np.bincount(cells, slots.values**2, minlength=len(slots) * blocks)
-        squares = squares + np.tile(self.added, len(slots))
-        inverse = 1 / np.sqrt(np.where(squares > 0, squares, 1))
-        factors = np.where(self.is_normalised[block], inverse[cells], 1)
-        return np.asarray(slots.values * factors, dtype=np.float32)
+        values = self.layout.weighed(self.tower, slots, self.shrinkage)
+        return Bags(slots, values, len(self.weight))
 
 
 class DenseTower(nn.Module):
@@ -164,8 +147,11 @@ class DenseTower(nn.Module):
 
     def __init__(self, layout: Layout, tower: Tower, sparse: SparseTower) -> None:
         super().__init__()
-        both = zip(layout.blocks(tower), sparse.added.tolist(), strict=True)
-        self.blocks = [(block, added) for block, added in both if block.width]
+        self.blocks = [
+            (block, sparse.shrinkage * (block.kind == "history"))
+            for block in layout.blocks(tower)
+            if block.width
+        ]
         self.weights = nn.ParameterList(
             sparse.weight[b.offset : b.offset + b.width].detach().clone() for b, _ in self.blocks
         )
@@ -278,13 +264,6 @@ class Towers(nn.Module):
         towers.load_state_dict(payload["state"])
         towers.eval()
         return towers
-
-
-def weigher(layout: Layout, tower: Tower) -> SparseTower:
-    """Return a tower for how it weighs slots alone: its weights mean nothing."""
-    found = Towers(layout, dim=1).towers[tower]
-    assert isinstance(found, SparseTower)
-    return found
 
 
 def finish(summed: Tensor, bias: Tensor, output: nn.Module) -> Tensor:

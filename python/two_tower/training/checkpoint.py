@@ -1,4 +1,4 @@
-"""The state of a training that is cut short: ``checkpoint.pt`` in the run's folder."""
+"""The towers of a training that is cut short: ``checkpoint.pt`` in the run's folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def save_checkpoint(run: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(run: Path) -> dict[str, Any] | None:
-    """Return what :func:`save_checkpoint` wrote last, or None before the first epoch's end."""
+    """Return what :func:`save_checkpoint` wrote last, or None before the first."""
     path = run / "checkpoint.pt"
     if not path.exists():
         return None

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 
 from two_tower.model.layout import Layout
-from two_tower.model.towers import SparseTower
-from two_tower.training.data.dataset import Items
+from two_tower.training.data.dataset import Data, Items
 from two_tower.training.experts.cholesky import factorised
 
 Floats = NDArray[np.float64]
@@ -19,9 +18,6 @@ Singles = NDArray[np.float32]
 
 # Systems of so many rows are factorised; larger ones would take too much room and time.
 MAX_FACTORISED = 2_000
-# Steps of the conjugate gradients at most, and the share of the first residual they end at.
-STEPS = 50
-TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -41,10 +37,10 @@ class Content:
     blocks: sparse.csr_array
 
 
-def read_content(layout: Layout, items: Items, tower: SparseTower) -> Content:
+def read_content(layout: Layout, items: Items) -> Content:
     """Return the content of the catalogue."""
     width = layout.feature_dim("item")
-    values = tower.scaled(items.slots).astype(np.float64)
+    values = layout.weighed("item", items.slots).astype(np.float64)
     is_content = ~items.is_identity[items.slots.positions]
     shape = (len(items), width)
     matrix = sparse.csr_array(
@@ -113,19 +109,23 @@ def ridge(matrix: sparse.csr_array, target: Floats, weights: Floats) -> Callable
     return solved
 
 
-def conjugate_gradients(apply: Callable[[Singles], Singles], goal: Singles) -> Singles:
+def conjugate_gradients(
+    apply: Callable[[Singles], Singles], goal: Singles, steps: int = 50, tolerance: float = 1e-3
+) -> Singles:
     """Return ``x`` with ``apply(x) = goal``, all columns at once (Hestenes & Stiefel 1952).
 
     Args:
         apply: a symmetric positive definite map.
         goal: float32 ``[rows, columns]``.
+        steps: at most.
+        tolerance: the share of the first residual they end at.
     """
     residual = goal.copy()
     solution = np.zeros_like(goal)
     direction = residual.copy()
     square = (residual**2).sum(axis=0)
-    end = TOLERANCE**2 * max(float(square.max(initial=0)), 1e-30)
-    for _ in range(STEPS):
+    end = tolerance**2 * max(float(square.max(initial=0)), 1e-30)
+    for _ in range(steps):
         if square.max(initial=0) <= end:
             break
         image = apply(direction)
@@ -153,9 +153,9 @@ class Placing:
         """Return the vectors of these videos by their content alone, ``[rows, dim]``."""
         return np.asarray(self.mean + content.matrix[rows] @ self.weight)
 
-    def at(self, level: float, content: Content, rows: NDArray[np.int64]) -> Placing:
-        """Return the same with all scores times ``level``, some videos being as long as 1."""
-        mean, weight = self.mean * level, self.weight * level
+    def boosted(self, boost: float, content: Content, rows: NDArray[np.int64]) -> Placing:
+        """Return the same with all scores times ``boost``, some videos being as long as 1."""
+        mean, weight = self.mean * boost, self.weight * boost
         mean[-1], weight[:, -1] = 0, 0
         square = ((mean + content.matrix[rows] @ weight) ** 2).sum(axis=1).mean()
         mean[-1] = np.sqrt(max(1 - float(square), 0.01))
@@ -190,6 +190,35 @@ def place(
         return Placing(mean - centre @ common, own + content.blocks @ common)
 
     return placing
+
+
+def complete(
+    data: Data,
+    vectors: Floats,
+    known: NDArray[np.bool_],
+    weights: Floats,
+    penalty: float,
+    boost: float,
+) -> tuple[Floats, Floats]:
+    """Return an item tower's weights and bias: what content says of all, and what is each's own.
+
+    Args:
+        data: the training data.
+        vectors: of all videos, ``[items, dim]``.
+        known: videos that have a vector of their own, bool ``[items]``.
+        weights: how much each video counts for what content means, ``[items]``.
+        penalty: of the ridge from content to vectors.
+        boost: score multiplier for videos without reviews.
+    """
+    content, identity = read_content(data.layout, data.items), data.items.identity
+    rows = np.flatnonzero(known)
+    placing = place(content, vectors, rows, weights[rows])(penalty).boosted(boost, content, rows)
+    weight = placing.weight / content.scale[:, None]
+    bias = placing.mean - content.centre @ weight
+    own = rows[identity[rows] >= 0]
+    offset = np.flatnonzero(data.items.is_identity)
+    weight[offset[identity[own]]] = vectors[own] - placing.of(content, own)
+    return weight, bias
 
 
 def unit(vectors: Floats) -> Floats:

@@ -8,29 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from two_tower.model.linear_map import Factors
+from two_tower.model.linear_map import LinearMap
 from two_tower.training.cold_start import Content, Placing, place, unit
 
 Floats = NDArray[np.float64]
 Validate = Callable[[Floats, NDArray[np.bool_]], float]
 
-# The penalties of the ridge and the levels that are tried, and those used where none can be.
+# The penalties of the ridge and the boosts that are tried, and those used where none can be.
 PENALTIES = (3.0, 10.0, 30.0, 100.0)
-LEVELS = (0.7, 1.0, 1.2, 1.4, 1.6, 1.8)
-PENALTY, LEVEL = 30.0, 1.0
-# A tenth of the catalogue is placed by the content of the rest, as if it were new: so many tenths.
-PART = 0.1
-TRIED_PARTS = 4
-# Standard errors by which a difference is more than chance.
-ERRORS = 2.0
+BOOSTS = (0.7, 1.0, 1.2, 1.4, 1.6, 1.8)
+PENALTY, BOOST = 30.0, 1.0
 
 
 @dataclass(frozen=True)
-class ContentTrial:
+class ColdStartTrial:
     """What the trial knows.
 
     Attributes:
-        factors: the map with all known videos on the sphere.
+        known_map: the map with all known videos on the sphere.
         content: the catalogue's content.
         known: videos that have a vector of their own, bool ``[items]``.
         weights: how much each video counts for what content means, ``[items]``; a power of its
@@ -40,69 +35,71 @@ class ContentTrial:
         seed: of the parts.
     """
 
-    factors: Factors
+    known_map: LinearMap
     content: Content
     known: NDArray[np.bool_]
     weights: Floats
     validate: Validate
     seed: int
 
-    def choose(self, freshness: float) -> tuple[float, float]:
-        """Return the penalty, then the level.
+    def choose(self, budget: float) -> tuple[float, float]:
+        """Return the penalty, then the boost.
 
         The penalty is the one under which videos placed by content are ranked best among
-        themselves. The level is the highest at which lists lose no more than ``freshness`` of their
+        themselves. The boost is the highest at which lists lose no more than ``budget`` of their
         quality to a tenth of the catalogue, were it new. Most likes go to videos that everybody
-        knows: at the level that is best for all likes, a new video would hardly be shown, and so
+        knows: at the boost that is best for all likes, a new video would hardly be shown, and so
         never become known.
 
         The videos that nobody has reviewed today may have nothing in common with such a tenth:
         often they are what nobody wants. Where their content says so, lists may lose no more than
-        ``freshness`` to them either. Where it does not, that would count what they take from others
+        ``budget`` to them either. Where it does not, that would count what they take from others
         and not what they are liked themselves, of which no review can tell yet.
         """
         numbers = np.flatnonzero(self.known)
         rng = np.random.default_rng(self.seed)
-        tenth = rng.integers(round(1 / PART), size=len(numbers))
-        parts = [numbers[tenth == part] for part in range(TRIED_PARTS)]
+        # Four tenths of the catalogue are placed by the content of the rest, as if they were new.
+        tenth = rng.integers(10, size=len(numbers))
+        parts = [numbers[tenth == part] for part in range(4)]
         parts = [part for part in parts if 0 < len(part) < len(numbers)]
         if not parts:
-            return PENALTY, LEVEL
+            return PENALTY, BOOST
         placings = [self._place(np.setdiff1d(numbers, part)) for part in parts]
         placed = {penalty: [each(penalty) for each in placings] for penalty in PENALTIES}
         among = np.zeros_like(self.known)
         among[np.concatenate(parts)] = True
         found = {}
         for penalty, each_part in placed.items():
-            vectors = np.zeros_like(self.factors.item)
+            vectors = np.zeros_like(self.known_map.item)
             for placing, part in zip(each_part, parts, strict=True):
                 vectors[part] = self._at(placing, 1.0, part)
             found[penalty] = self.validate(vectors, among)
         penalty = max(found, key=lambda each: found[each])
         if_new = {
-            level: sum(
-                self._with(placing, level, part, self.known)
+            boost: sum(
+                self._with(placing, boost, part, self.known)
                 for placing, part in zip(placed[penalty], parts, strict=True)
             )
-            for level in LEVELS
+            for boost in BOOSTS
         }
-        level = _highest(if_new, (1 - freshness) * max(if_new.values()))
+        boost = _highest(if_new, (1 - budget) * max(if_new.values()))
         unknown = np.flatnonzero(~self.known)
         if len(unknown) and self._are_less_popular(unknown, parts, penalty):
             placing = self._place(numbers)(penalty)
             everything = np.ones_like(self.known)
-            today = {each: self._with(placing, each, unknown, everything) for each in LEVELS}
-            without = self.validate(self.factors.item, self.known)
-            level = min(level, _highest(today, (1 - freshness) * without))
-        return penalty, level
+            today = {each: self._with(placing, each, unknown, everything) for each in BOOSTS}
+            without = self.validate(self.known_map.item, self.known)
+            boost = min(boost, _highest(today, (1 - budget) * without))
+        return penalty, boost
 
     def _are_less_popular(
         self, unknown: NDArray[np.int64], parts: list[NDArray[np.int64]], penalty: float
     ) -> bool:
-        """Return whether content tells that videos are less popular than the known, beyond chance.
+        """Return whether content tells that videos are less popular than the known.
 
         Popularity is regressed on content without the part that it is then predicted for. Content
-        tells little of it: predictions differ by a small share of what popularity differs by.
+        tells little of it: predictions differ by a small share of what popularity differs by. By
+        two standard errors a difference is more than chance.
         """
         numbers = np.flatnonzero(self.known)
         popularity = np.log(self.weights)[:, None]
@@ -115,36 +112,36 @@ class ContentTrial:
             others.append(predicted[part])
         tenths = np.concatenate(others)
         error = tenths.std() * np.sqrt(1 / len(tenths) + 1 / len(unknown))
-        return bool(np.mean(theirs) < tenths.mean() - ERRORS * error)
+        return bool(np.mean(theirs) < tenths.mean() - 2.0 * error)
 
     def _place(self, rest: NDArray[np.int64]) -> Callable[[float], Placing]:
-        return place(self.content, self.factors.item, rest, self.weights[rest])
+        return place(self.content, self.known_map.item, rest, self.weights[rest])
 
-    def _at(self, placing: Placing, level: float, rows: NDArray[np.int64]) -> Floats:
-        return unit(placing.at(level, self.content, rows).of(self.content, rows))
+    def _at(self, placing: Placing, boost: float, rows: NDArray[np.int64]) -> Floats:
+        return unit(placing.boosted(boost, self.content, rows).of(self.content, rows))
 
     def _with(
         self,
         placing: Placing,
-        level: float,
+        boost: float,
         rows: NDArray[np.int64],
         ranked: NDArray[np.bool_],
     ) -> float:
         """Return the metric with these videos where their content places them."""
-        vectors = self.factors.item.copy()
-        vectors[rows] = self._at(placing, level, rows)
+        vectors = self.known_map.item.copy()
+        vectors[rows] = self._at(placing, boost, rows)
         return self.validate(vectors, ranked)
 
 
 def _highest(found: dict[float, float], least: float) -> float:
-    """Return the highest level that finds so much, read off the line between two that were tried.
+    """Return the highest boost that finds so much, read off the line between two that were tried.
 
     Where none does it is the lowest.
     """
-    levels, values = np.array(list(found)), np.array(list(found.values()))
+    boosts, values = np.array(list(found)), np.array(list(found.values()))
     enough = np.flatnonzero(values >= least)
     if not len(enough):
-        return float(levels[0])
+        return float(boosts[0])
     last = enough[-1]
     # Falling values, for from the last that is enough on they are less.
-    return float(np.interp(-least, -values[last : last + 2], levels[last : last + 2]))
+    return float(np.interp(-least, -values[last : last + 2], boosts[last : last + 2]))

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from two_tower.core.train_config import TrainConfig
 from two_tower.model.towers import Bags, SparseTower, Towers
 from two_tower.training.data.batches import Hiding, draw, take_items
-from two_tower.training.data.dataset import VALIDATION_FOLD, Data
-from two_tower.training.losses import BinaryCrossEntropy, Loss, Softmax, Teacher
+from two_tower.training.data.dataset import Data
+from two_tower.training.experts.distillation import Distillation
+from two_tower.training.losses import BinaryCrossEntropy, Loss, Softmax
 from two_tower.training.optimizer import Adam
 
 Advance = Callable[[int], None]
@@ -27,30 +28,29 @@ class Fit:
     Args:
         config: the settings.
         data: the data; of the users' features the towers take all but the transitions'.
-        withhold: whether the validation fold is kept from the model.
         epochs: the number of epochs that the learning rate falls over; ``None`` for the first
             schedule of the settings.
+        distilled: what the towers follow beside the reviews.
     """
 
     def __init__(
-        self, config: TrainConfig, data: Data, withhold: bool, epochs: int | None = None
+        self,
+        config: TrainConfig,
+        data: Data,
+        epochs: int | None = None,
+        distilled: Distillation | None = None,
     ) -> None:
         self.config = config
         # What comes next is not asked here: hidden reviews lie between those that are left.
         self.data = data = data.without(("recency",))
-        self.withhold = withhold
-        self.rows = data.search_likers if withhold else data.likers
+        self.rows = data.fitted
         first, self.steps = first_schedule(config, len(self.rows))
         self.epochs = epochs or first
         self.towers = Towers(data.layout, config.dim, config.hidden, config.seed)
         self.adam = Adam(self.towers.parameters())
-        self.loss = make_loss(config, data)
+        self.loss = make_loss(config, data, distilled)
         self.bags: tuple[NDArray[np.int64], Bags] | None = None
         self.done = 0
-
-    def follow(self, teacher: Teacher) -> None:
-        """Have the towers follow it beside the reviews."""
-        self.loss = make_loss(self.config, self.data, teacher)
 
     def epoch(self, advance: Advance) -> dict[str, float]:
         """Pass over the users once.
@@ -60,7 +60,7 @@ class Fit:
         """
         started = time.perf_counter()
         # From the seed and the number of the epoch alone: a resumed run draws the same.
-        rng = np.random.default_rng([self.config.seed, self.done, int(self.withhold)])
+        rng = np.random.default_rng([self.config.seed, self.done, int(self.data.fold is not None)])
         order = rng.permutation(self.rows)
         self.towers.train()
         total = reviews = 0.0
@@ -90,11 +90,10 @@ class Fit:
         """Train on one batch; return its loss and the reviews read."""
         config, data, towers = self.config, self.data, self.towers
         part = data.users.read(rows)
-        withheld = (part.folds == VALIDATION_FOLD) & self.withhold
         hiding = Hiding(config.hidden_share, config.profile_dropout)
         # The specification's loss knows likes alone.
         weights = part.weights * part.liked if config.loss == "bce" else part.relevances
-        batch = draw(data.layout, data.items, part, withheld, weights, hiding, rng)
+        batch = draw(data.layout, data.items, part, weights, hiding, rng)
 
         def encode(numbers: NDArray[np.int64]) -> torch.Tensor:
             vectors: torch.Tensor = towers.towers["item"](self._bags(numbers, rng))
@@ -140,10 +139,10 @@ def first_schedule(config: TrainConfig, users: int) -> tuple[int, int]:
     return min(config.epochs, math.ceil(config.steps / max(steps, 1))), steps
 
 
-def make_loss(config: TrainConfig, data: Data, teacher: Teacher | None = None) -> Loss:
+def make_loss(config: TrainConfig, data: Data, distilled: Distillation | None = None) -> Loss:
     """Return the loss of the settings; softmax samples where the full one would not fit."""
     if config.loss == "bce":
         return BinaryCrossEntropy(data.seen, config.negatives, config.scale)
     fits = int(data.seen.sum()) <= config.max_full_softmax_items
     sample = None if fits else config.sampled_items
-    return Softmax(data.review_counts, config.temperature, sample, teacher)
+    return Softmax(data.review_counts, config.temperature, sample, distilled)

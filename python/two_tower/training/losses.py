@@ -13,27 +13,15 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from two_tower.training.data.batches import Batch
+from two_tower.training.experts.distillation import Distillation
 
 EncodeItems = Callable[[NDArray[np.int64]], Tensor]
 
 # The logit of what cannot be: finite, so that a row of nothing else still has a gradient.
 NEVER = -1e9
-# How much of each user's weight goes to what a teacher says; the rest is the hidden reviews'.
-TEACHER_SHARE = 0.3
-
-
-class Teacher(Protocol):
-    """A model that the towers follow."""
-
-    def scores(self, batch: Batch, place: NDArray[np.int64], videos: int) -> Tensor:
-        """Return logits of videos for the users of a batch, ``[users, videos]``.
-
-        Args:
-            batch: the users.
-            place: the column of each video, int64 ``[items]``.
-            videos: columns.
-        """
-        ...
+# How much of each user's weight goes to the distilled scores; the rest is the hidden reviews'
+# (ADR 19).
+DISTILLED_SHARE = 0.3
 
 
 class Loss(Protocol):
@@ -42,7 +30,7 @@ class Loss(Protocol):
     def __call__(
         self, users: Tensor, encode: EncodeItems, batch: Batch, rng: np.random.Generator
     ) -> Tensor:
-        """Return the mean loss of a target, with what a teacher says of it; a scalar.
+        """Return the mean loss of a target, with its part that is distilled; a scalar.
 
         Args:
             users: unit vectors ``[users, dim]``.
@@ -69,7 +57,7 @@ class LogLikelihood(torch.autograd.Function):
         never: Tensor,
         found: Tensor,
         weights: Tensor,
-        taught: Tensor | None,
+        distilled: Tensor | None,
     ) -> Tensor:
         """Return the sum, a scalar.
 
@@ -81,26 +69,26 @@ class LogLikelihood(torch.autograd.Function):
             never: rows and columns of the cells that cannot be, int64 ``[2, n]``.
             found: rows and columns of the cells whose likelihood counts, int64 ``[2, m]``.
             weights: how much each of these counts, ``[m]``.
-            taught: how likely a teacher finds each cell, ``[users, items]``, rows that add up to 1
-                and 0 where it cannot be: so much of a row's weight times ``TEACHER_SHARE`` counts
-                there.
+            distilled: how likely each cell is by what is followed, ``[users, items]``, rows that
+                add up to 1 and 0 where it cannot be: so much of a row's weight times
+                ``DISTILLED_SHARE`` counts there.
         """
         table = users @ items.T
         if correction is not None:
             table -= correction
         table[never[0], never[1]] = NEVER
         scores = table[found[0], found[1]]
-        mean = None if taught is None else torch.linalg.vecdot(taught, table)
+        mean = None if distilled is None else torch.linalg.vecdot(distilled, table)
         highest = table.amax(1, keepdim=True)
         sums = table.sub_(highest).exp_().sum(1)
         ctx.save_for_backward(users, items, found, weights, sums)
-        ctx.table, ctx.taught = table, taught
+        ctx.table, ctx.distilled = table, distilled
         weights, whole = weights.to(users.dtype), highest[:, 0] + sums.log()
         likelihood = weights @ (scores - whole[found[0]])
         if mean is None:
             return likelihood
         total = torch.zeros_like(sums).index_add_(0, found[0], weights)
-        return (1 - TEACHER_SHARE) * likelihood + TEACHER_SHARE * (total @ (mean - whole))
+        return (1 - DISTILLED_SHARE) * likelihood + DISTILLED_SHARE * (total @ (mean - whole))
 
     @staticmethod
     @once_differentiable
@@ -108,13 +96,13 @@ class LogLikelihood(torch.autograd.Function):
         """Return the gradients of users and items; nothing else has one."""
         users, items, found, weights, sums = ctx.saved_tensors
         # Written over: there is no second way back.
-        (table, ctx.table), (taught, ctx.taught) = (ctx.table, None), (ctx.taught, None)
+        (table, ctx.table), (distilled, ctx.distilled) = (ctx.table, None), (ctx.distilled, None)
         weights = weights.to(users.dtype) * gradients[0]
         total = torch.zeros_like(sums).index_add_(0, found[0], weights)
         table *= -(total / sums)[:, None]
-        if taught is not None:
-            table.addcmul_(taught, (TEACHER_SHARE * total)[:, None])
-            weights = (1 - TEACHER_SHARE) * weights
+        if distilled is not None:
+            table.addcmul_(distilled, (DISTILLED_SHARE * total)[:, None])
+            weights = (1 - DISTILLED_SHARE) * weights
         table.index_put_((found[0], found[1]), weights, accumulate=True)
         return table @ items, table.T @ users, None, None, None, None, None
 
@@ -134,7 +122,7 @@ class Softmax:
             Those without any are not ranked: nobody could have found one.
         temperature: cosines are divided by it.
         sample: uniform negatives a batch; ``None`` for all videos.
-        teacher: whom the towers follow beside the reviews, where all videos are ranked.
+        distilled: what the towers follow beside the reviews, where all videos are ranked.
     """
 
     def __init__(
@@ -142,7 +130,7 @@ class Softmax:
         counts: NDArray[np.int64],
         temperature: float,
         sample: int | None = None,
-        teacher: Teacher | None = None,
+        distilled: Distillation | None = None,
     ) -> None:
         self.seen = np.flatnonzero(counts)
         self.share = counts[self.seen] / max(int(counts.sum()), 1)
@@ -150,7 +138,7 @@ class Softmax:
         self.place[self.seen] = np.arange(len(self.seen))
         self.temperature = temperature
         self.sample = None if sample is None else min(sample, len(self.seen))
-        self.teacher = teacher
+        self.distilled = distilled
 
     def __call__(
         self, users: Tensor, encode: EncodeItems, batch: Batch, rng: np.random.Generator
@@ -173,11 +161,11 @@ class Softmax:
         inside = shown >= 0
         cells = torch.from_numpy(np.stack([rows_of_shown[inside], shown[inside]]))
         found = torch.from_numpy(np.stack([batch.rows, targets]))
-        taught = None
-        if self.teacher is not None:
-            taught = self.teacher.scores(batch, self.place, len(self.seen))
-            taught[cells[0], cells[1]] = NEVER
-            taught = taught.softmax(1)
+        distilled = None
+        if self.distilled is not None:
+            distilled = self.distilled.scores(batch, self.place, len(self.seen))
+            distilled[cells[0], cells[1]] = NEVER
+            distilled = distilled.softmax(1)
         likelihood: Tensor = LogLikelihood.apply(
             users / self.temperature,
             encode(logits_of),
@@ -185,7 +173,7 @@ class Softmax:
             cells,
             found,
             torch.from_numpy(batch.weights / batch.weights.sum()),
-            taught,
+            distilled,
         )
         return -likelihood
 

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from two_tower.artifacts import runs
 from two_tower.artifacts.runs import package_checksum
 from two_tower.core import files
-from two_tower.core.background import stop
+from two_tower.core.background import cancel_all
 from two_tower.core.progress import bar, console
 from two_tower.core.settings import Settings
 from two_tower.core.train_config import TrainConfig
@@ -24,17 +24,12 @@ from two_tower.model.feature_rows import read_layout
 from two_tower.model.layout import PAST_KINDS, Layout
 from two_tower.model.towers import save_towers
 from two_tower.training.data.dataset import Data, read_items, read_users, spool, survey
-from two_tower.training.search import Training
+from two_tower.training.experts import session_ease, towers, transitions
+from two_tower.training.recipe import Fitted, Recipe
+from two_tower.training.tasks import Tasks
 
 __all__ = ["TrainConfig", "TrainResult", "train"]
 
-# Below so many videos a step, or a matrix, is done so soon that a second thread costs more than it
-# does: much more where the other core has work of its own.
-ONE_THREAD_STEPS = 20_000
-ONE_THREAD_MATRICES = 2_000
-# The share of the threads that a large matrix has: steps and another matrix go on beside it, and a
-# thread that waits for one that has no core keeps its own busy.
-SHARE_OF_THREADS = 0.5
 # What a model depends on beside the code, which trains another one on the same data.
 INPUTS = (
     "config.json",
@@ -135,12 +130,10 @@ def train(
         else:
             files.write_json(run / "inputs.json", {"sha256": inputs})
     started = time.perf_counter()
-    with _threads(len(data.items)):
-        training = Training(run, config, data)
-        before = training.seconds
+    tasks = Tasks(run)
+    with _threads(len(data.items)), bar("Training") as shown:
         try:
-            with bar("Training", float(training.fit.epochs * len(training.fit.rows))) as shown:
-                towers = training.finish(shown)
+            fitted = Recipe(config, data, tasks, shown).fit()
         except KeyboardInterrupt:
             console.print(
                 f"Stopped; what was done up to the last checkpoint is kept in {run}.\n"
@@ -148,12 +141,13 @@ def train(
             )
             raise
         finally:
-            stop()
-    files.write_whole(run / "towers.pt", lambda path: save_towers(path, towers))
-    seconds = time.perf_counter() - started + before
-    result = _result(run, training, towers.layout, seconds)
+            cancel_all()
+    files.write_json(run / "history.json", fitted.history)
+    files.write_whole(run / "towers.pt", lambda path: save_towers(path, fitted.towers))
+    result = _result(run, config, data, fitted, time.perf_counter() - started)
     files.write_json(run / "result.json", asdict(result) | {"run_dir": str(run)})
     (run / "checkpoint.pt").unlink(missing_ok=True)
+    shutil.rmtree(run / "tasks")
     shutil.rmtree(run / "dataset")
     return result
 
@@ -187,23 +181,25 @@ def _open(run: Path, layout: Layout) -> Data:
     return survey(layout, read_users(run / "dataset", layout), items)
 
 
-def _result(run: Path, training: Training, layout: Layout, seconds: float) -> TrainResult:
-    data, history, best = training.data, training.history, training.best
-    assert best is not None
+def _result(
+    run: Path, config: TrainConfig, data: Data, fitted: Fitted, seconds: float
+) -> TrainResult:
+    layout, last = fitted.towers.layout, fitted.trained[-1]
+    trained = sum(each.seconds for each in fitted.trained)
     return TrainResult(
         version=run.name,
         run_dir=run,
-        loss=training.config.loss,
-        epochs=len(history) or best.epochs,
-        best_epoch=best.epochs,
-        valid_metric=training.best_value,
-        taught=best.taught,
-        share=training.choice.share if training.joins else 1.0,
-        sitting_share=training.choice.sitting_share,
-        transition_share=training.choice.transition_share,
-        train_loss=training.last["loss"],
-        seconds=round(seconds, 2),
-        rows_per_second=round(training.reviews / max(training.seconds, 1e-9)),
+        loss=config.loss,
+        epochs=len(fitted.history) or fitted.schedule.epochs,
+        best_epoch=fitted.schedule.epochs,
+        valid_metric=fitted.value,
+        taught=fitted.schedule.distilled,
+        share=fitted.choice.of(towers.name),
+        sitting_share=fitted.choice.of(session_ease.name),
+        transition_share=fitted.choice.of(transitions.name),
+        train_loss=last.rows[-1]["loss"],
+        seconds=round(fitted.before + seconds, 2),
+        rows_per_second=round(sum(each.reviews for each in fitted.trained) / max(trained, 1e-9)),
         users=len(data.likers),
         items=len(data.items),
         reviews=data.reviews,
@@ -216,15 +212,18 @@ def _result(run: Path, training: Training, layout: Layout, seconds: float) -> Tr
 def _threads(items: int) -> Iterator[None]:
     """Use one thread for the length of the block where the catalogue is small.
 
-    A BLAS has a part of its threads where it is not.
+    Below 20,000 videos a step, and below 2,000 a matrix, is done so soon that a second thread costs
+    more than it does: much more where the other core has work of its own. A large matrix has half
+    of the threads: steps and another matrix go on beside it, and a thread that waits for one that
+    has no core keeps its own busy.
     """
     before = torch.get_num_threads()
     blas = [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
-    if items < ONE_THREAD_STEPS:
+    if items < 20_000:
         torch.set_num_threads(1)
     try:
-        part = max(1, int(min(blas, default=1) * SHARE_OF_THREADS))
-        with threadpool_limits(1 if items < ONE_THREAD_MATRICES else part, user_api="blas"):
+        part = max(1, int(min(blas, default=1) * 0.5))
+        with threadpool_limits(1 if items < 2_000 else part, user_api="blas"):
             yield
     finally:
         torch.set_num_threads(before)

@@ -36,7 +36,7 @@ class Batch:
         items: the hidden review's video, as an item number, int64 ``[targets]``.
         weights: how much it counts, float32 ``[targets]``.
         likes: all that the users like, as keys ``row * items + item``, int64, rising.
-        shown_rows: the user of each review that is neither hidden nor withheld, int64 ``[shown]``.
+        shown_rows: the user of each review that is neither hidden nor held, int64 ``[shown]``.
         shown_items: its video, as an item number, int64 ``[shown]``.
     """
 
@@ -96,7 +96,6 @@ def draw(
     layout: Layout,
     items: Items,
     users: UserRows,
-    withheld: NDArray[np.bool_],
     weights: NDArray[np.float32],
     hiding: Hiding,
     rng: np.random.Generator,
@@ -104,29 +103,28 @@ def draw(
     """Hide a random share of each user's reviews: they are the targets, where they have a weight.
 
     The share is drawn per user. At least one like of each user is hidden, so nobody is idle; users
-    without a like that is not withheld may have no target.
+    without a like that is not held may have no target.
 
     Args:
         layout: the model's layout.
         items: the catalogue.
-        users: the users.
-        withheld: reviews kept for validation, bool ``[reviews]``: hidden, and no targets.
+        users: the users; reviews that are held are hidden, and no targets.
         weights: how much each review counts as a target, float32 ``[reviews]``.
         hiding: how much to hide.
         rng: the source of chance.
     """
     share = rng.uniform(*hiding.share, size=len(users))
     ticket = rng.random(len(users.items))
-    liked = users.liked & ~withheld
+    liked = users.liked & ~users.held
     first = np.full(len(users), 2.0)
     np.minimum.at(first, users.rows[liked], ticket[liked])
     hidden = (ticket < share[users.rows]) | (liked & (ticket == first[users.rows]))
-    target = hidden & ~withheld & (weights > 0)
+    target = hidden & ~users.held & (weights > 0)
     keys = users.rows * len(items) + users.items
-    slots = hide(layout, items, users, hidden | withheld)
+    slots = hide(layout, items, users, hidden | users.held)
     alone = rng.random(len(users)) < hiding.profile
     slots.values[~in_past(layout, slots) & alone[slots.rows]] = 0
-    shown = ~(hidden | withheld)
+    shown = ~(hidden | users.held)
     return Batch(
         slots=slots,
         rows=users.rows[target],

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from two_tower.core.errors import InputError, NotEnoughDataError
 from two_tower.core.progress import bar
 from two_tower.database.warehouse import Warehouse
+from two_tower.model import feature_rows
 from two_tower.model.layout import Kind, Layout
 from two_tower.model.slots import Slots, ragged
 
@@ -42,13 +43,10 @@ SCHEMAS = {
     ),
     "item_feature_slots": pa.schema({"item_number": pa.int32(), **SLOTS}),
 }
-# The same rows in the same order give the same model.
-ORDER = {"training_users": "user_id", "item_feature_slots": "item_number"}
+# Users in memory at a time.
 CHUNK_ROWS = 4096
-# The training reviews that a model is chosen on: withheld while it is, then trained on.
+# The training reviews that a model is chosen on: withheld while it is, then trained on (ADR 12).
 VALIDATION_FOLD = 0
-# Before any review: a rank that none has.
-NEVER = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
@@ -64,6 +62,8 @@ class UserRows:
         folds: int16 ``[reviews]``, 0..9.
         recency_ranks: int32 ``[reviews]``; 0 is the user's latest, -1 where the order is unknown.
         offsets: int64 ``[users + 1]``.
+        held: which reviews are withheld from a model, bool ``[reviews]``; see
+            :meth:`Data.without_fold`.
     """
 
     slots: Slots
@@ -74,6 +74,7 @@ class UserRows:
     folds: NDArray[np.int16]
     recency_ranks: NDArray[np.int32]
     offsets: NDArray[np.int64]
+    held: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -94,6 +95,7 @@ class Users:
 
     def __init__(self, path: Path, layout: Layout) -> None:
         self._layout = layout
+        self._fold: int | None = None
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
         if missing := set(_LISTS) - set(reader.schema.names):
             raise InputError(
@@ -123,6 +125,7 @@ class Users:
                 for name in names:
                     parts[name].append(chunk[name][0][places])
         flat = {name: _joined(part) for name, part in parts.items()}
+        folds = flat["folds"].astype(np.int16)
         slots = self._layout.slots(
             "user",
             flat["feature_ids"],
@@ -136,15 +139,22 @@ class Users:
             liked=flat["labels"] > 0,
             weights=flat["weights"].astype(np.float32),
             relevances=flat["relevances"].astype(np.float32),
-            folds=flat["folds"].astype(np.int16),
+            folds=folds,
             recency_ranks=flat["recency_ranks"].astype(np.int32),
             offsets=_offsets(lengths["items"]),
+            held=np.zeros(len(folds), np.bool_) if self._fold is None else folds == self._fold,
         )
 
     def under(self, layout: Layout) -> Users:
         """Return the same users with the features that another layout knows."""
         other = copy.copy(self)
         other._layout = layout
+        return other
+
+    def without_fold(self, fold: int) -> Users:
+        """Return the same users with the reviews of a fold held."""
+        other = copy.copy(self)
+        other._fold = fold
         return other
 
     def chunks(self) -> Iterator[tuple[NDArray[np.int64], UserRows]]:
@@ -186,7 +196,9 @@ def spool(warehouse: Warehouse, folder: Path) -> None:
             raise NotEnoughDataError(f"{source} does not exist", "run dbt build first")
         count = warehouse.fetch(f"select count(*) as rows from {source}")[0]["rows"]
         columns = ", ".join(f'"{name}"' for name in schema.names)
-        query = f"select {columns} from {source} order by {ORDER[table]}"
+        # The same rows in the same order give the same model.
+        order = "item_number" if "item_number" in schema.names else "user_id"
+        query = f"select {columns} from {source} order by {order}"
         with (
             bar(f"Reading {table}", float(count)) as shown,
             pa.OSFile(str(folder / f"{table}.arrow"), "wb") as sink,
@@ -222,10 +234,7 @@ def read_items(folder: Path, layout: Layout) -> Items:
             "two_tower.item_feature_slots: item_number is not 0, 1, 2, … without gaps",
             "run dbt build, which numbers the videos anew",
         )
-    lists = [table[name].combine_chunks() for name in SLOTS]
-    ids, indices, values = (column.flatten().to_numpy() for column in lists)
-    offsets = _offsets([lists[0].value_lengths().to_numpy()])
-    slots = layout.slots("item", ids, indices, values, offsets)
+    slots = feature_rows.slots(layout, "item", table)
     identity = np.full(len(slots), -1, dtype=np.int64)
     is_identity = np.zeros(layout.feature_dim("item"), dtype=np.bool_)
     for block in layout.item:
@@ -252,6 +261,7 @@ class Data:
         validation: those with a like inside the validation fold and a review outside it.
         reviews: training reviews in all.
         asks_next: whether the validation fold is what came after the rest, for most users.
+        fold: the fold that is withheld from whoever fits a model on this view; None of none.
     """
 
     layout: Layout
@@ -264,6 +274,12 @@ class Data:
     validation: NDArray[np.int64]
     reviews: int
     asks_next: bool
+    fold: int | None = None
+
+    @property
+    def fitted(self) -> NDArray[np.int64]:
+        """Rows of the users whom a model is fitted on: those with a like that is not withheld."""
+        return self.likers if self.fold is None else self.search_likers
 
     @cached_property
     def seen(self) -> NDArray[np.bool_]:
@@ -274,6 +290,15 @@ class Data:
         """Return the same data without a user's features of these kinds."""
         layout = self.layout.without(kinds)
         return replace(self, layout=layout, users=self.users.under(layout))
+
+    def without_fold(self, fold: int) -> Data:
+        """Return a view that a model is fitted on without the reviews of a fold.
+
+        They are there still, and ``held``: counts are those of all, and whoever hides a part of the
+        others at random draws as without the view.
+        """
+        assert fold == VALIDATION_FOLD, "of no other one it is known who likes something outside"
+        return replace(self, users=self.users.without_fold(fold), fold=fold)
 
 
 def survey(layout: Layout, users: Users, items: Items) -> Data:
@@ -340,17 +365,18 @@ def _order(part: UserRows, held: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], 
 
     Reviews of which nobody knows the order are left out.
     """
-    oldest_held, latest_other = np.full(len(part), -1), np.full(len(part), NEVER)
+    never = np.iinfo(np.int32).max
+    oldest_held, latest_other = np.full(len(part), -1), np.full(len(part), never)
     held, others = held & part.in_order, ~held & part.in_order
     np.maximum.at(oldest_held, part.rows[held], part.recency_ranks[held])
     np.minimum.at(latest_other, part.rows[others], part.recency_ranks[others])
-    both = (oldest_held >= 0) & (latest_other < NEVER)
+    both = (oldest_held >= 0) & (latest_other < never)
     return both, both & (oldest_held < latest_other)
 
 
 _FEATURES = tuple(SLOTS)
-_REVIEWS = ("item_numbers", "labels", "weights", "relevances", "folds", "recency_ranks")
-_LISTS = _FEATURES + _REVIEWS
+_LISTS = tuple(SCHEMAS["training_users"].names)
+_REVIEWS = _LISTS[len(_FEATURES) :]
 _Column = tuple[NDArray[Any], NDArray[Any]]
 
 

@@ -2,7 +2,8 @@
 
 scipy's wrappers of LAPACK hold Python's lock: while a matrix is inverted on one thread, the steps
 of the towers on another, the progress bar and Ctrl-C stand still. Called by the addresses that
-scipy hands to Cython the same routines do not hold it.
+scipy hands to Cython the same routines do not hold it. torch's do not either, and work in place;
+but they take as many threads as its steps do: one, where a large matrix is to have half of them.
 """
 
 from __future__ import annotations
@@ -17,14 +18,6 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cython_lapack
 
 Floats = NDArray[np.floating[Any]]
-
-# Columns that are copied at a time.
-STRIP = 256
-PREFIXES = {np.dtype(np.float32): "s", np.dtype(np.float64): "d"}
-# Which triangle, the size, the matrix, its leading dimension, and what went wrong.
-_INT = ctypes.POINTER(ctypes.c_int)
-_ROUTINE = ctypes.CFUNCTYPE(None, ctypes.c_char_p, _INT, ctypes.c_void_p, _INT, _INT)
-_SIGNATURE = b"void (char *, int *, "
 
 
 def factorised(matrix: Floats) -> Floats:
@@ -42,7 +35,7 @@ def factorised(matrix: Floats) -> Floats:
     return _call("potrf", np.ascontiguousarray(matrix))
 
 
-def inverted(matrix: Floats) -> Floats:
+def inverted(matrix: Floats, strip: int = 256) -> Floats:
     """Return the inverse of such a matrix, which is overwritten.
 
     Raises:
@@ -50,8 +43,8 @@ def inverted(matrix: Floats) -> Floats:
     """
     found = _call("potri", factorised(matrix))
     # The lower triangle from the upper one, a strip of columns at a time.
-    for start in range(0, len(found), STRIP):
-        stop = start + STRIP
+    for start in range(0, len(found), strip):
+        stop = start + strip
         corner = np.triu(found[start:stop, start:stop])
         found[start:stop, start:stop] = corner + np.triu(corner, 1).T
         found[stop:, start:stop] = found[start:stop, stop:].T
@@ -62,7 +55,7 @@ def _call(name: str, matrix: Floats) -> Floats:
     """Have a routine overwrite a matrix."""
     size, failed = ctypes.c_int(len(matrix)), ctypes.c_int()
     # By rows the upper triangle is what the routines, which read by columns, take for the lower.
-    _routine(PREFIXES[matrix.dtype] + name)(
+    _routine({"f": "s", "d": "d"}[matrix.dtype.char] + name)(
         b"L", ctypes.byref(size), matrix.ctypes.data, ctypes.byref(size), ctypes.byref(failed)
     )
     if failed.value:
@@ -76,6 +69,9 @@ def _routine(name: str) -> Callable[..., None]:
     name_of, address_of = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer
     name_of.restype, address_of.restype = ctypes.c_char_p, ctypes.c_void_p
     signature = name_of(capsule)
-    if not signature.startswith(_SIGNATURE):
+    if not signature.startswith(b"void (char *, int *, "):
         raise RuntimeError(f"scipy's {name} is called otherwise than known here: {signature!r}")
-    return _ROUTINE(address_of(capsule, ctypes.c_char_p(signature)))
+    # Which triangle, the size, the matrix, its leading dimension, and what went wrong.
+    number = ctypes.POINTER(ctypes.c_int)
+    routine = ctypes.CFUNCTYPE(None, ctypes.c_char_p, number, ctypes.c_void_p, number, number)
+    return routine(address_of(capsule, ctypes.c_char_p(signature)))

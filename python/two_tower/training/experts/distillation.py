@@ -4,6 +4,7 @@ Where what goes with a video and no other is most of what there is to say, as in
 map of the embeddings' rank says little of it. Towers are of the same rank, but are trained to make
 lists: there they can say more of it than the nearest map does, and learn it from the scores of the
 whole regression beside the reviews that are hidden (distillation: Hinton, Vinyals & Dean 2015).
+The numbers are those of ADR 19.
 """
 
 from __future__ import annotations
@@ -15,39 +16,39 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from two_tower.core.background import go_on
+from two_tower.core.background import raise_if_cancelled
 from two_tower.core.train_config import TrainConfig
-from two_tower.model.linear_map import Factors, design, encoder
-from two_tower.model.towers import SparseTower
+from two_tower.model.layout import Layout
+from two_tower.model.linear_map import design
 from two_tower.training.data.batches import Batch
 from two_tower.training.data.dataset import Data
-from two_tower.training.data.validation import validate
-from two_tower.training.experts.ease import Base, Floats, Head, add_up, histories, placed, solve
+from two_tower.training.experts import ease
+from two_tower.training.experts.regression import Floats, Head, find_head, histories
 from two_tower.training.experts.ridge_search import Tried
 
 # Its scores are so much of their mean deviation; a video that it does not know has as much as so
-# many deviations below nothing.
+# many deviations below nothing (ADR 19).
 SHARPNESS = 0.5
 UNKNOWN = -2.0
-# It is asked where the low rank loses so much of this metric, in whose places what goes with one
-# video and no other is.
-LOST_METRIC = "ndcg@10"
+# It is asked where the low rank loses so much of NDCG@10, in whose places what goes with one video
+# and no other is (ADR 19).
 LEAST_LOST = 0.065
-# Users who say how far its scores are spread.
-SPREAD_USERS = 300
+# Videos that there may be: it is a matrix of them each, of 400 MB, and solving it takes ten times
+# that.
+MAX_VIDEOS = 10_000
 
 
 @dataclass(frozen=True)
-class Teacher:
-    """The closed form at full rank.
+class Distillation:
+    """The closed form at full rank, whose scores the towers follow.
 
     Attributes:
-        tower: a user tower of the towers' layout, for how it weighs slots.
+        layout: of the towers.
         head: the videos.
         solution: from histories to scores, float32 ``[videos, videos]``.
     """
 
-    tower: SparseTower
+    layout: Layout
     head: Head
     solution: Floats
 
@@ -59,60 +60,38 @@ class Teacher:
             place: the column of each video, int64 ``[items]``; all that it knows have one.
             videos: columns.
         """
-        seen = design(self.tower, batch.slots).tocsr()[:, self.head.columns.ravel()]
+        seen = design(self.layout, batch.slots).tocsr()[:, self.head.columns.ravel()]
         found = np.full((seen.shape[0], videos), SHARPNESS * UNKNOWN, np.float32)
         found[:, place[self.head.items]] = seen.astype(np.float32) @ self.solution
         return torch.from_numpy(found)
 
 
-def teach(
-    config: TrainConfig, data: Data, tower: SparseTower, base: Base, ridge: float, withhold: bool
-) -> Teacher:
-    """Solve the closed form of these videos.
+def applies(config: TrainConfig, data: Data) -> bool:
+    """Return whether towers could follow the closed form at full rank: of all videos."""
+    most = min(MAX_VIDEOS, config.max_full_softmax_items)
+    return config.loss == "softmax" and len(data.items) <= most
 
-    Args:
-        config: the settings.
-        data: the training data, of the towers' layout.
-        tower: a user tower of that layout, for how it weighs slots.
-        base: the videos.
-        ridge: the penalty.
-        withhold: whether the validation fold is kept from it.
-    """
-    sums = add_up(config, data, tower, withhold, base.head)
-    go_on()
-    solution = solve(sums, ridge, base.prior).astype(np.float32, copy=False)
+
+def is_needed(data: Data, tried: Tried, rows: NDArray[np.int64]) -> bool:
+    """Return whether these users' lists lose much by the closed form's low rank."""
+    return tried.loses(data, rows, "ndcg@10", LEAST_LOST)
+
+
+def fit(config: TrainConfig, data: Data) -> Distillation:
+    """Solve the closed form of all videos."""
+    # The towers do not know what comes next.
+    data = data.without(("recency",))
+    head, ridge = find_head(data, MAX_VIDEOS, histories(data)[:1]), config.ridge or ease.RIDGE
+    sums = ease.add_up(config, data, head)
+    raise_if_cancelled()
+    solution = ease.solve(sums, ridge, ease.precision(data, head.items))
+    solution = solution.astype(np.float32, copy=False)
     del sums
-    go_on()
-    rows = data.search_likers if withhold else data.likers
-    some = rows[:: 1 + len(rows) // SPREAD_USERS]
+    raise_if_cancelled()
+    some = data.fitted[:: 1 + len(data.fitted) // 300]  # enough to say how far scores are spread
     deviations = [
-        (inputs.astype(np.float32) @ solution).std(axis=1)
-        for _, _, inputs, _ in histories(data, tower, some, withhold, base.head)
+        (part.inputs.astype(np.float32) @ solution).std(axis=1)
+        for part in ease.rows_of(data, head, some)
     ]
     solution *= SHARPNESS / max(float(np.concatenate(deviations).mean()), 1e-12)
-    return Teacher(tower, base.head, solution)
-
-
-def loses(
-    data: Data, tower: SparseTower, base: Base, tried: Tried, rows: NDArray[np.int64]
-) -> bool:
-    """Return whether these users' lists lose much by the closed form's low rank.
-
-    Args:
-        data: the training data.
-        tower: a user tower, for how it weighs slots.
-        base: the videos that the penalty was tried on.
-        tried: what was found.
-        rows: users with a like in the validation fold, int64 ``[n]``, rising.
-    """
-    if tried.closed is None or tried.solution is None:
-        return False
-    known = np.zeros(len(data.items), dtype=np.bool_)
-    known[base.head.items] = True
-
-    def measured(factors: Factors) -> float:
-        vectors = torch.from_numpy(factors.item.astype(np.float32))
-        return validate(encoder(tower, factors), vectors, data, rows, known)[LOST_METRIC]
-
-    whole = placed(data, base.head, tried.solution, np.eye(len(base.head.items)))
-    return measured(tried.closed) < (1 - LEAST_LOST) * measured(whole)
+    return Distillation(data.layout, head, solution)

@@ -14,173 +14,95 @@ the plain ``I`` (a Gaussian prior on each column of the map; compare kernel ridg
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
+from two_tower.core.background import raise_if_cancelled
 from two_tower.core.train_config import TrainConfig
-from two_tower.model.layout import Block
-from two_tower.model.linear_map import Factors, design
-from two_tower.model.towers import SparseTower
-from two_tower.training.data.batches import hide, past_blocks
-from two_tower.training.data.dataset import VALIDATION_FOLD, Data, UserRows
+from two_tower.model.linear_map import LinearMap
+from two_tower.training.data.dataset import Data
+from two_tower.training.experts import regression
 from two_tower.training.experts.cholesky import inverted
+from two_tower.training.experts.regression import MOST_LIKED, Floats, Head, Rows, Sums
+from two_tower.training.experts.weighted_svd import MAX_CELLS, weighted_svd, weighted_users
 
-Floats = NDArray[np.floating[Any]]
+name = "ease"
+# The rest is its: it is the first.
+weights: tuple[float, ...] = (1.0,)
+least_gain = 0.0
 
-# Users the sums are taken over; more change the sums little, and take their time.
-MAX_USERS = 200_000
-# Reviews at a time, and cells of a table of users and videos: each time a dense matrix is added.
-CHUNK_REVIEWS = 4_000_000
-CHUNK_CELLS = 2**28
-# Wider Gram matrices are of single precision.
-SINGLE_FROM = 1_000
-# How much two videos of the same content are expected to mean the same.
+# The penalty where none is chosen (docs/quality.md).
+RIDGE = 5.0
+# How much two videos of the same content are expected to mean the same (docs/quality.md).
 LIKENESS = 0.3
-# A user with n reviews weighs n^USER_POWER: all the same is 0, as in plain EASE is 1.
+# A user with n reviews weighs n^USER_POWER: all the same is 0, as in plain EASE is 1
+# (docs/quality.md).
 USER_POWER = 0.5
-# The reduction to a low rank: columns beyond the rank, and rounds of its subspace iteration.
-OVERSAMPLED = 32
-ROUNDS = 2
 
 
-@dataclass(frozen=True)
-class Head:
-    """The videos the closed form covers: reviewed ones with an index in the histories.
+def applies(config: TrainConfig, data: Data) -> bool:
+    """Return whether a history knows any video."""
+    return len(head_of(config, data)) > 0
 
-    Attributes:
-        items: item numbers, int64 ``[head]``.
-        columns: their places in the user's flat vector, int64 ``[blocks, head]``.
+
+def head_of(config: TrainConfig, data: Data) -> Head:
+    """Return the videos it covers, by the first history, which says most.
+
+    In the sum another history adds nothing to it that the towers and the sessions do not.
     """
-
-    items: NDArray[np.int64]
-    columns: NDArray[np.int64]
+    return regression.find_head(data, config.closed_form_items, regression.histories(data)[:1])
 
 
-@dataclass(frozen=True)
-class Base:
-    """What a regression is on.
+def fit(config: TrainConfig, data: Data) -> LinearMap | None:
+    """Regress the reviews of users on their histories; None where nothing is relevant.
 
-    Attributes:
-        head: the videos.
-        prior: how the penalty is shaped, see :func:`precision`.
+    Of many videos its rank leaves more out: where all users' scores fit, they are nearest to the
+    regression where lists are made.
     """
-
-    head: Head
-    prior: Floats
-
-    def __bool__(self) -> bool:
-        return bool(self.head.columns.size)
-
-
-@dataclass(frozen=True)
-class Sums:
-    """What the regression needs of the users.
-
-    Attributes:
-        gram: ``Z'WZ``, ``[blocks * head, blocks * head]``.
-        cross: ``Z'WX``, ``[blocks * head, head]``.
-    """
-
-    gram: Floats
-    cross: Floats
+    head, ridge = head_of(config, data), config.ridge or RIDGE
+    found = solved(data, head, ridge, add_up(config, data, head))
+    if found is None:
+        return None
+    sums, solution = found
+    if len(head) <= MOST_LIKED or len(data.fitted) * len(head) > MAX_CELLS:
+        return regression.low_rank(config, data, head, sums, solution)
+    basis = regression.leading(solution, sums.gram, config.dim)
+    users = weighted_users(rows_of(data, head, data.fitted))
+    return regression.placed(data, head, *weighted_svd(solution, basis, sums.gram, ridge, users))
 
 
-def as_factors(
-    config: TrainConfig, data: Data, head: Head, sums: Sums, solution: Floats
-) -> Factors:
-    """Return a solution at its best rank, as a map of all slots and videos."""
-    basis = leading(solution, sums.gram, min(config.dim, len(head.items)))
-    return placed(data, head, solution @ basis, basis)
+def solved(data: Data, head: Head, ridge: float, sums: Sums) -> tuple[Sums, Floats] | None:
+    """Return sums with the solution; None where nothing is in them."""
+    if not sums.cross.any():
+        return None
+    raise_if_cancelled()
+    return sums, solve(sums, ridge, precision(data, head.items))
 
 
-def placed(data: Data, head: Head, user: Floats, item: Floats) -> Factors:
-    """Return factors of the head's columns and videos as a map of all slots and videos."""
-    users = np.zeros((data.layout.feature_dim("user") + 1, user.shape[1]))
-    users[head.columns.ravel()] = user
-    items = np.zeros((len(data.items), item.shape[1]))
-    items[head.items] = item
-    return Factors(users, items)
+def add_up(config: TrainConfig, data: Data, head: Head) -> Sums:
+    """Pass over the users once, or 200,000: more change the sums little, and take their time."""
+    return regression.mean_per_user(
+        rows_of(data, head, regression.sample(data, 200_000, config.seed)), head
+    )
 
 
-def find_base(data: Data, limit: int, blocks: list[Block]) -> Base:
-    """Return the head of these blocks, see :func:`find_head`, with its prior."""
-    head = find_head(data, limit, blocks)
-    return Base(head, precision(data, head.items))
-
-
-def find_head(data: Data, limit: int, blocks: list[Block]) -> Head:
-    """Return the reviewed videos that blocks of past videos know, the ``limit`` most liked."""
-    width = min((block.width for block in blocks), default=0)
-    index = data.items.identity
-    known = np.flatnonzero((index >= 0) & (index < width) & data.seen)
-    order = known[np.argsort(-data.like_counts[known], kind="stable")][:limit]
-    items = np.sort(order)
-    columns = [block.offset + index[items] for block in blocks]
-    return Head(items, np.array(columns, dtype=np.int64).reshape(len(blocks), len(items)))
-
-
-def add_up(config: TrainConfig, data: Data, tower: SparseTower, withhold: bool, head: Head) -> Sums:
-    """Pass over the users once; above ``MAX_USERS`` a sample of them."""
-    rows = data.search_likers if withhold else data.likers
-    if len(rows) > MAX_USERS:
-        rng = np.random.default_rng(config.seed)
-        rows = np.sort(rng.choice(rows, MAX_USERS, replace=False))
-    size = len(head.items)
-    place = np.full(len(data.items), -1, dtype=np.int64)
-    place[head.items] = np.arange(size)
-    # Dense: of many users hardly a pair of videos is without one who knows both.
-    dtype = accuracy(head.columns.size)
-    gram = np.zeros((head.columns.size, head.columns.size), dtype)
-    cross = np.zeros((head.columns.size, size), dtype)
-    weight_sum = 0.0
-    for part, held, inputs, weights in histories(data, tower, rows, withhold, head):
-        relevance = part.relevances * ~held
+def rows_of(data: Data, head: Head, rows: NDArray[np.int64]) -> Iterator[Rows]:
+    """Yield a row a user: their history, and their reviews as far as they are relevant."""
+    for part in regression.chunks(data, rows):
+        relevance = part.relevances * ~part.held
         norms = np.sqrt(np.bincount(part.rows, relevance**2, minlength=len(part)))
-        inside = (relevance > 0) & (place[part.items] >= 0)
-        rows_of = part.rows[inside]
+        inside = (relevance > 0) & (head.place[part.items] >= 0)
+        users = part.rows[inside]
         targets = sparse.csr_array(
-            (relevance[inside] / norms[rows_of], (rows_of, place[part.items[inside]])),
-            shape=(len(part), size),
+            (relevance[inside] / norms[users], (users, head.place[part.items[inside]])),
+            shape=(len(part), len(head)),
         )
-        inputs, targets = inputs.astype(dtype), targets.astype(dtype)
-        weighted = (inputs * weights[:, None].astype(dtype)).T.tocsr()
-        gram += (weighted @ inputs).toarray()
-        cross += (weighted @ targets).toarray()
-        weight_sum += float(weights.sum())
-    mean = max(weight_sum / max(len(rows), 1), 1e-12)
-    gram /= mean
-    cross /= mean
-    return Sums(gram, cross)
-
-
-def histories(
-    data: Data, tower: SparseTower, rows: NDArray[np.int64], withhold: bool, head: Head
-) -> Iterator[tuple[UserRows, NDArray[np.bool_], sparse.csr_array, Floats]]:
-    """Yield users, which of their reviews are held, their inputs and their weights, in chunks."""
-    for part in chunks(data, rows):
-        held = (part.folds == VALIDATION_FOLD) & withhold
-        slots = design(tower, hide(data.layout, data.items, part, held)).tocsr()
-        weights = np.bincount(part.rows[~held], minlength=len(part)) ** USER_POWER
-        yield part, held, slots[:, head.columns.ravel()], weights
-
-
-def chunks(data: Data, rows: NDArray[np.int64]) -> Iterator[UserRows]:
-    """Yield these users, as many at a time as fit."""
-    each = max(data.reviews / max(len(data.likers), 1), 1)
-    width = 1 + max((block.width for block in past_blocks(data.layout)), default=0)
-    step = max(1, int(min(CHUNK_REVIEWS / each, CHUNK_CELLS / width)))
-    for start in range(0, len(rows), step):
-        yield data.users.read(rows[start : start + step])
-
-
-def accuracy(columns: int) -> type[np.floating[Any]]:
-    """Return the type of a Gram matrix of so many columns."""
-    # The ridge keeps the condition low: where it saves time, single precision will do.
-    return np.float32 if columns > SINGLE_FROM else np.float64
+        weights = np.bincount(part.rows[~part.held], minlength=len(part)) ** USER_POWER
+        inputs = regression.inputs_of(data, part)[:, head.columns.ravel()]
+        yield Rows(inputs, targets, weights, len(part))
 
 
 def precision(data: Data, items: NDArray[np.int64]) -> Floats:
@@ -198,7 +120,7 @@ def precision(data: Data, items: NDArray[np.int64]) -> Floats:
     slots = data.items.slots.take(items)
     kept = is_token[slots.positions]
     if not kept.any():
-        return np.eye(len(items), dtype=accuracy(len(items)))
+        return np.eye(len(items), dtype=regression.accuracy(len(items)))
     shape = (len(items), width)
     places = (slots.rows[kept], slots.positions[kept])
     tokens = sparse.csr_array((np.ones(int(kept.sum())), places), shape=shape)
@@ -206,7 +128,7 @@ def precision(data: Data, items: NDArray[np.int64]) -> Floats:
     tokens = sparse.csr_array(sparse.diags_array(1 / norms) @ tokens)
     kernel: Floats = LIKENESS * (tokens @ tokens.T).toarray()
     kernel[np.diag_indices_from(kernel)] += 1
-    return inverted(kernel.astype(accuracy(len(items)), copy=False))
+    return inverted(kernel.astype(regression.accuracy(len(items)), copy=False))
 
 
 def solve(sums: Sums, ridge: float, precision: Floats) -> Floats:
@@ -228,7 +150,7 @@ def solve(sums: Sums, ridge: float, precision: Floats) -> Floats:
         return matrix
 
     try:
-        inverse = inverted(penalised(accuracy(len(sums.gram))))
+        inverse = inverted(penalised(regression.accuracy(len(sums.gram))))
     except linalg.LinAlgError:  # too little of a ridge for single precision
         inverse = inverted(penalised(np.float64))
     solution: Floats = inverse @ sums.cross.astype(inverse.dtype)
@@ -242,24 +164,3 @@ def solve(sums: Sums, ridge: float, precision: Floats) -> Floats:
     for columns in own:
         solution[columns, here] = 0  # but for rounding it is
     return solution
-
-
-def leading(solution: Floats, gram: Floats, rank: int) -> Floats:
-    """Return the leading eigenvectors of ``B' Z'WZ B``, ``[head, rank]``, by subspace iteration."""
-    size = solution.shape[1]
-    gram = gram.astype(solution.dtype, copy=False)
-    width = min(rank + OVERSAMPLED, size)
-    start = np.random.default_rng(0).standard_normal((size, width))
-    basis = _orthonormal(start.astype(solution.dtype))
-    for _ in range(ROUNDS):
-        basis = _orthonormal(solution.T @ (gram @ (solution @ basis)))
-    image = solution @ basis
-    _, vectors = linalg.eigh(image.T @ (gram @ image))
-    return np.asarray(basis @ vectors[:, ::-1][:, :rank])
-
-
-def _orthonormal(columns: Floats) -> Floats:
-    """Return a basis of what these columns, which are overwritten, span."""
-    # numpy's would be of double precision whatever it is given.
-    basis: Floats = linalg.qr(columns, mode="economic", overwrite_a=True, check_finite=False)[0]
-    return basis

@@ -9,84 +9,103 @@ import torch
 from numpy.typing import NDArray
 
 from two_tower.core.train_config import TrainConfig
-from two_tower.model.linear_map import Factors, encoder
-from two_tower.model.towers import SparseTower
+from two_tower.model.linear_map import LinearMap, encoder
 from two_tower.training.data.dataset import Data
-from two_tower.training.data.validation import least_gain, validate
-from two_tower.training.experts.ease import Base, Floats, add_up, as_factors, solve
+from two_tower.training.data.validation import METRIC, least_gain, validate
+from two_tower.training.experts.ease import RIDGE, add_up, precision, solve
+from two_tower.training.experts.regression import (
+    MOST_LIKED,
+    Floats,
+    Head,
+    find_head,
+    histories,
+    low_rank,
+    placed,
+)
 
-# The penalty that is tried first, and used where there is nobody to try on; then higher ones and
-# lower ones, each as long as it gains more than chance. Few reviews a user want a high one, videos
-# that come in series a low one.
-RIDGE = 5.0
+# The penalties that are tried beside the default: higher ones, then lower ones, each as long as it
+# gains more than chance. Few reviews a user want a high one, videos that come in series a low one
+# (docs/quality.md).
 HIGHER = (15.0, 45.0)
 LOWER = (2.0, 0.8)
-# A lower one trusts what few people have told, and the few likes of a new user have to tell all: it
-# must not cost people of so many likes more than it gives to people with a history.
-FEW = 3
 
 
 class Tried(NamedTuple):
-    """A penalty, and the closed form with it, the validation fold withheld.
+    """A penalty, and the closed form with it on the videos it was tried on.
 
     Attributes:
         ridge: the penalty.
-        closed: of the rank of the embeddings; None where there is nothing to solve.
+        head: the videos.
+        closed: of the rank of the embeddings; None where nobody was asked.
         solution: of full rank, as :func:`two_tower.training.experts.ease.solve` returns it; None
             as well.
     """
 
     ridge: float
-    closed: Factors | None = None
+    head: Head
+    closed: LinearMap | None = None
     solution: Floats | None = None
 
+    def loses(self, data: Data, rows: NDArray[np.int64], metric: str, least: float) -> bool:
+        """Return whether these users' lists lose so much of a metric by the low rank."""
+        if self.closed is None or self.solution is None:
+            return False
+        whole = placed(data, self.head, self.solution, np.eye(len(self.head)))
+        low, full = (measured(each, data, self.head, rows, metric) for each in (self.closed, whole))
+        return low < (1 - least) * full
 
-def choose_ridge(
-    config: TrainConfig,
+
+def measured(
+    factors: LinearMap,
     data: Data,
-    tower: SparseTower,
-    base: Base,
+    head: Head,
     rows: NDArray[np.int64],
     metric: str,
-) -> Tried:
+    few: int | None = None,
+) -> float:
+    """Return a metric of these users' lists of the head's videos."""
+    vectors = torch.from_numpy(factors.item.astype(np.float32))
+    encode = encoder(data.layout, factors)
+    return validate(encode, vectors, data, rows, head.place >= 0, few)[metric]
+
+
+def choose_ridge(config: TrainConfig, data: Data, rows: NDArray[np.int64]) -> Tried:
     """Return the penalty under which the closed form ranks these users' validation likes best.
+
+    Each penalty is a matrix to invert: it is tried on the most liked videos.
 
     Args:
         config: ``ridge``, where it is set, is not chosen.
-        data: the training data.
-        tower: a user tower, for how it weighs slots.
-        base: the videos that it is tried on: each penalty is a matrix to invert.
+        data: the training data without the validation fold.
         rows: users with a like in the validation fold, int64 ``[n]``, rising.
-        metric: of :func:`two_tower.training.data.validation.validate`.
     """
-    if not len(rows) or not base:
-        return Tried(config.ridge or RIDGE)
-    sums = add_up(config, data, tower, True, base.head)
-    known = np.zeros(len(data.items), dtype=np.bool_)
-    known[base.head.items] = True
+    head = find_head(data, min(config.closed_form_items, MOST_LIKED), histories(data)[:1])
+    if not len(rows) or not len(head):
+        return Tried(config.ridge or RIDGE, head)
+    sums, prior = add_up(config, data, head), precision(data, head.items)
 
     def solved(ridge: float) -> Tried:
-        solution = solve(sums, ridge, base.prior)
-        return Tried(ridge, as_factors(config, data, base.head, sums, solution), solution)
+        solution = solve(sums, ridge, prior)
+        return Tried(ridge, head, low_rank(config, data, head, sums, solution), solution)
 
-    def measured(tried: Tried, few: int | None = None) -> float:
-        factors = tried.closed
-        assert factors is not None
-        vectors = torch.from_numpy(factors.item.astype(np.float32))
-        return validate(encoder(tower, factors), vectors, data, rows, known, few)[metric]
+    def value_of(tried: Tried, few: int | None = None) -> float:
+        assert tried.closed is not None
+        return measured(tried.closed, data, head, rows, METRIC, few)
 
     if config.ridge is not None:
         return solved(config.ridge)
     best = solved(RIDGE)
-    value = measured(best)
+    value = value_of(best)
     for side in (HIGHER, LOWER):
         for ridge in side:
             other = solved(ridge)
-            found = measured(other)
+            found = value_of(other)
             if found <= value * (1 + least_gain(len(rows))):
                 break  # what lies further on this side is worse still
             if side is LOWER:
-                before, after = (measured(each, FEW) for each in (best, other))
+                # It trusts what few people have told, and the few likes of a new user have to tell
+                # all: it must not cost people of three likes more than it gives to the others.
+                before, after = (value_of(each, 3) for each in (best, other))
                 if found * after <= value * before:
                     break
             best, value = other, found

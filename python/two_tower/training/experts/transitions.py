@@ -8,80 +8,70 @@ first; whether the next was liked says less of what comes after what, and that o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from two_tower.core.train_config import TrainConfig
 from two_tower.model.layout import Block
-from two_tower.model.linear_map import Factors
-from two_tower.training.data.dataset import VALIDATION_FOLD, Data, UserRows
+from two_tower.model.linear_map import LinearMap
+from two_tower.training.data.dataset import Data, UserRows
+from two_tower.training.experts import regression
 from two_tower.training.experts.cholesky import inverted
-from two_tower.training.experts.ease import (
-    Floats,
-    Head,
-    Sums,
-    accuracy,
-    as_factors,
-    chunks,
-    find_head,
-)
+from two_tower.training.experts.regression import Floats, Head, Rows, Sums
 
-# The penalty of a review before: high, since most of what came before has nothing to do with it.
+name = "transitions"
+weights: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6)
+# They have a block to themselves, of a slot a video, and have to be worth it (ADR 12).
+least_gain = 0.01
+
+# The penalty of a review before: high, since most of what came before has nothing to do with it
+# (ADR 12).
 RIDGE = 8.0
-# Reviews the sums are taken over; more change the sums little, and take their time.
-MAX_REVIEWS = 750_000
 
 
-def transitions(config: TrainConfig, data: Data, withhold: bool) -> Factors | None:
-    """Return the regression of reviews on those before them.
+def applies(config: TrainConfig, data: Data) -> bool:
+    """Return whether it is asked what comes next; of what came before it says nothing."""
+    return data.asks_next and len(head_of(config, data)) > 0
 
-    None without a recency block, or where nobody knows the order of any.
 
-    Args:
-        config: ``closed_form_items`` and ``dim`` count.
-        data: the training data.
-        withhold: whether the validation fold is kept from the model.
-    """
-    blocks = [block for block in data.layout.user if block.kind == "recency"]
-    head = find_head(data, config.closed_form_items, blocks[:1])
-    if not blocks or not len(head.items):
+def head_of(config: TrainConfig, data: Data) -> Head:
+    """Return the videos it covers."""
+    return regression.find_head(data, config.closed_form_items, _recency(data))
+
+
+def fit(config: TrainConfig, data: Data) -> LinearMap | None:
+    """Regress reviews on those before them; None where nobody knows the order of any."""
+    head = head_of(config, data)
+    sums = add_up(config, data, head)
+    if not sums.cross.any():
         return None
-    gram, cross = add_up(config, data, blocks[0], head, withhold)
-    if not cross.any():
-        return None
-    gram[np.diag_indices_from(gram)] += RIDGE
-    solution = inverted(gram.copy()) @ cross
-    return as_factors(config, data, head, Sums(gram, cross), solution)
+    sums.gram[np.diag_indices_from(sums.gram)] += RIDGE
+    solution = inverted(sums.gram.copy()) @ sums.cross
+    return regression.low_rank(config, data, head, sums, solution)
 
 
-def add_up(
-    config: TrainConfig, data: Data, block: Block, head: Head, withhold: bool
-) -> tuple[Floats, Floats]:
-    """Return ``Z'Z`` and ``Z'X`` over all reviews.
+def add_up(config: TrainConfig, data: Data, head: Head) -> Sums:
+    """Pass over the users once, or over 750,000 reviews: more change the sums little.
 
-    Both are ``[head, head]``, times users over reviews: of the order of the closed form's sums.
+    The sums are times users over reviews: of the order of the closed form's.
     """
-    rows = data.search_likers if withhold else data.likers
-    most = max(int(MAX_REVIEWS * len(data.likers) / max(data.reviews, 1)), 1)
-    if len(rows) > most:
-        rows = np.sort(np.random.default_rng(config.seed).choice(rows, most, replace=False))
-    size = len(head.items)
-    place = np.full(len(data.items), -1, dtype=np.int64)
-    place[head.items] = np.arange(size)
-    dtype = accuracy(size)
-    gram, cross = np.zeros((size, size), dtype), np.zeros((size, size), dtype)
-    reviews, users = 0, 0
-    for part in chunks(data, rows):
-        held = (part.folds == VALIDATION_FOLD) & withhold
-        inputs, targets = in_turn(part, ~held & part.in_order, place, profile(part, block))
-        inputs, targets = inputs.astype(dtype), targets.astype(dtype)
-        gram += (inputs.T @ inputs).toarray()
-        cross += (inputs.T @ targets).toarray()
-        reviews += targets.nnz
-        users += len(np.unique(part.rows[part.in_order]))
+    rows = regression.sample(data, regression.users_with(data, 750_000), config.seed)
+    sums, reviews, users = regression.accumulated(rows_of(data, head, rows), head)
     scale = users / max(reviews, 1)
-    return gram * scale, cross * scale
+    return Sums(sums.gram * scale, sums.cross * scale)
+
+
+def rows_of(data: Data, head: Head, rows: NDArray[np.int64]) -> Iterator[Rows]:
+    """Yield a row a review: those before it, and itself."""
+    (block,) = _recency(data)
+    for part in regression.chunks(data, rows):
+        known = ~part.held & part.in_order
+        inputs, targets = in_turn(part, known, head.place, profile(part, block))
+        users = len(np.unique(part.rows[part.in_order]))
+        yield Rows(inputs, targets, np.ones(targets.shape[0]), users)
 
 
 def profile(users: UserRows, block: Block) -> Floats:
@@ -129,7 +119,9 @@ def in_turn(
     inputs = sparse.csr_array(
         (np.concatenate(values), (np.concatenate(numbers), np.concatenate(columns))), shape=shape
     )
-    norms = np.sqrt(inputs.power(2).sum(axis=1))
-    inputs = sparse.csr_array(sparse.diags_array(1 / np.where(norms > 0, norms, 1)) @ inputs)
     one = (np.ones(len(targets)), (np.arange(len(targets)), videos[targets]))
-    return inputs, sparse.csr_array(one, shape=shape)
+    return regression.unit(inputs), sparse.csr_array(one, shape=shape)
+
+
+def _recency(data: Data) -> list[Block]:
+    return [block for block in data.layout.user if block.kind == "recency"][:1]

@@ -9,39 +9,36 @@ those that the low rank has, are the next to be near to: Srebro & Jaakkola 2003)
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from two_tower.core.background import go_on
-from two_tower.model.towers import SparseTower
-from two_tower.training.data.dataset import Data
+from two_tower.core.background import raise_if_cancelled
 from two_tower.training.experts.cholesky import factorised
-from two_tower.training.experts.ease import Head, histories
+from two_tower.training.experts.regression import Floats, Rows
 
-Floats = NDArray[np.floating[Any]]
-
-# Each user's highest scores that count in full, known videos among them, and what the others count.
-PLACES = 200
-OTHERS = 0.1
-STEPS = 6
 # Users times videos at most; a sample of the users would be fitted for itself.
 MAX_CELLS = 2**26
 
 
-def weighted_users(data: Data, tower: SparseTower, withhold: bool, head: Head) -> sparse.csr_array:
+def weighted_users(rows: Iterable[Rows]) -> sparse.csr_array:
     """Return all histories as the regression weighs them: ``sqrt(w) z``, the mean of ``w`` 1."""
-    rows = data.search_likers if withhold else data.likers
-    parts = list(histories(data, tower, rows, withhold, head))
-    weight = np.concatenate([weights for *_, weights in parts])
+    parts = list(rows)
+    weight = np.concatenate([part.weights for part in parts])
     scale = sparse.diags_array(np.sqrt(weight / max(weight.mean(), 1e-12)))
-    return sparse.csr_array(scale @ sparse.vstack([inputs for _, _, inputs, _ in parts]))
+    return sparse.csr_array(scale @ sparse.vstack([part.inputs for part in parts]))
 
 
-def sharpened(
-    solution: Floats, basis: Floats, gram: Floats, ridge: float, users: sparse.csr_array
+def weighted_svd(
+    solution: Floats,
+    basis: Floats,
+    gram: Floats,
+    ridge: float,
+    users: sparse.csr_array,
+    places: int = 200,
+    others: float = 0.1,
+    steps: int = 6,
 ) -> tuple[Floats, Floats]:
     """Return factors of the solution that are nearest to each user's highest scores.
 
@@ -51,11 +48,14 @@ def sharpened(
         gram: ``Z'WZ`` of the users, ``[columns, columns]``.
         ridge: keeps the users' factor near to the solution's own, ``solution @ item``.
         users: their weighted histories, ``[users, columns]``.
+        places: each user's highest scores that count in full, known videos among them.
+        others: what the others count.
+        steps: of the approximation.
 
     Returns:
         The factor of the users, ``[columns, rank]``, and of the videos, ``[videos, rank]``.
     """
-    places = min(PLACES, solution.shape[1])
+    places = min(places, solution.shape[1])
     # Low rank and a list take no more than single precision; a low penalty does.
     normal = gram.astype(np.float64)
     normal[np.diag_indices_from(normal)] += ridge
@@ -64,10 +64,10 @@ def sharpened(
     users = users.astype(np.float32)
     scores = users @ solution
     lowest = np.partition(scores, -places, axis=1)[:, -places, None]
-    counts = np.where(scores >= lowest, np.float32(1), np.float32(OTHERS))
+    counts = np.where(scores >= lowest, np.float32(1), np.float32(others))
     user = solution @ item
-    for _ in range(STEPS):
-        go_on()
+    for _ in range(steps):
+        raise_if_cancelled()
         near = (users @ user.astype(np.float32)) @ item.T
         # What the low rank has, corrected as far as it counts.
         near += (scores - near) * counts

@@ -6,20 +6,23 @@ from scipy import sparse
 from training.test_ease import open_data
 from two_tower.core.train_config import TrainConfig
 from two_tower.model.linear_map import design
-from two_tower.model.towers import Towers
-from two_tower.training import blend as blend_module
 from two_tower.training import cold_start as content_module
-from two_tower.training.blend import SHARE, SHARES, SITTING_SHARES, Blend, Choice
+from two_tower.training import ensemble as ensemble_module
 from two_tower.training.cold_start import Content, place, read_content, ridge, unit
 from two_tower.training.data.validation import least_gain
+from two_tower.training.ensemble import Choice, Ensemble, known_videos
 from two_tower.training.epochs import Fit
-from two_tower.training.experts.solver import Solver
+from two_tower.training.experts import ease, session_ease, towers
+from two_tower.training.experts.towers import Schedule, Trained
+
+SHARES = towers.weights
+SHARE = SHARES[0]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return open_data(
-        tmp_path_factory.mktemp("blend"),
+        tmp_path_factory.mktemp("ensemble"),
         # A number among the content, far from zero.
         "insert into two_tower.feature_layout"
         " values (7, 'item', 'price', 'numeric', 3, null, 1, 'planted')",
@@ -28,12 +31,20 @@ def data(tmp_path_factory):
     )
 
 
-def blend_of(data, **settings):
-    config = TrainConfig(**settings)
-    fit = Fit(config, data, withhold=False, epochs=2)
-    fit.epoch(lambda _: None)
-    solved = Solver(config, data).final(1.0)
-    return Blend(config, data, fit.towers, solved, False)
+def share_of(towers, **weights):
+    return Choice({"towers": towers, **weights})
+
+
+def ensemble_of(data, epochs=1, others=(session_ease,), **settings):
+    """Return towers of so many epochs, the closed form, and other experts."""
+    config = TrainConfig(ridge=1.0, **settings)
+    fit = Fit(config, data, epochs=2 if epochs == 1 else epochs)
+    for _ in range(epochs):
+        fit.epoch(lambda _: None)
+    trained = Trained(fit.towers, Schedule(epochs, 0.2), [], 0, 0).as_map(data, known_videos(data))
+    parts = [(ease, ease.fit(config, data)), (towers, trained)]
+    solved = [(each, each.fit(config, data)) for each in others if each.applies(config, data)]
+    return Ensemble(config, data, parts + [(each, part) for each, part in solved if part])
 
 
 @pytest.mark.parametrize("columns", [12, 90])
@@ -74,15 +85,15 @@ def test_ridge_on_nothing_is_nothing():
 
 @pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
 def test_towers_score_as_the_sum_of_the_maps(data, share):
-    blend = blend_of(data)
-    towers = blend.towers(Choice(share))
+    ensemble = ensemble_of(data)
+    towers = ensemble.towers(share_of(share))
     users = data.users.read(np.arange(len(data.users)))
-    rows = np.flatnonzero(blend.known)
+    rows = np.flatnonzero(ensemble.known)
     with torch.no_grad():
         queries = towers.forward_sparse("user", users.slots).numpy()
         videos = towers.forward_sparse("item", data.items.slots).numpy()
-    factors = blend.at(Choice(share))
-    expected = (design(blend.tower, users.slots) @ factors.user) @ factors.item.T
+    summed = ensemble.at(share_of(share))
+    expected = (design(data.layout, users.slots) @ summed.user) @ summed.item.T
     for user in range(len(users)):
         found, wanted = queries[user] @ videos[rows].T, expected[user, rows]
         assert np.corrcoef(found, wanted)[0, 1] > 1 - 1e-5
@@ -96,56 +107,56 @@ def test_shares_are_measured_once(data, monkeypatch):
         measured.append(1)
         return {"ndcg@100": 0.5}
 
-    monkeypatch.setattr(blend_module, "validate", validate)
-    blend, rows = blend_of(data), data.validation
-    assert blend.choose(rows, "ndcg@100", False)[0] == SHARE
-    assert blend.choose(rows, "ndcg@100", True)[0] == 1
-    choice = blend.try_sittings(Choice(SHARE), rows, "ndcg@100")
-    assert choice.sitting_share == SITTING_SHARES[0]
-    assert len(measured) == len(SHARES) + len(SITTING_SHARES) - 1
+    monkeypatch.setattr(ensemble_module, "validate", validate)
+    ensemble, rows = ensemble_of(data), data.validation
+    assert ensemble.choose_towers(rows, False)[0] == share_of(SHARE)
+    assert ensemble.choose_towers(rows, True)[0] == share_of(1)
+    choice = ensemble.choose(share_of(SHARE), rows)
+    assert choice.of("session_ease") == session_ease.weights[0]
+    assert len(measured) == len(SHARES) + len(session_ease.weights) - 1
 
 
 @pytest.mark.parametrize("best", SHARES)
-@pytest.mark.parametrize("taught", [False, True])
-def test_another_share_is_taken_where_it_gains_more_than_chance(data, monkeypatch, best, taught):
-    blend, first = blend_of(data), 1.0 if taught else SHARE
+@pytest.mark.parametrize("distilled", [False, True])
+def test_another_share_is_taken_where_it_gains_more_than_chance(data, monkeypatch, best, distilled):
+    ensemble, first = ensemble_of(data), 1.0 if distilled else SHARE
     least = least_gain(len(data.validation))
     for gain, expected in ((0.9 * least, first), (1.1 * least, best)):
         for share in SHARES:
             found = 0.5 * (1 + gain) if share == best != first else 0.5
-            blend.found[Choice(share)] = {"ndcg@100": found}
-        assert blend.choose(data.validation, "ndcg@100", taught)[0] == expected
+            ensemble.found[0.0, share, 0.0] = {"ndcg@100": found}
+        assert ensemble.choose_towers(data.validation, distilled)[0] == share_of(expected)
 
 
 @pytest.mark.parametrize(("others", "share"), [(0.3, SHARE), (0.29, 1.0)])
-def test_taught_towers_are_joined_where_no_metric_loses(data, others, share):
-    blend = blend_of(data)
+def test_distilled_towers_are_joined_where_no_metric_loses(data, others, share):
+    ensemble = ensemble_of(data)
     for each in SHARES:
-        blend.found[Choice(each)] = {"ndcg@100": 0.5, "recall@20": 0.3}
-    blend.found[Choice(SHARE)] = {"ndcg@100": 0.52, "recall@20": others}
-    assert blend.choose(data.validation, "ndcg@100", True)[0] == share
-    assert blend.choose(data.validation, "ndcg@100", False)[0] == SHARE
+        ensemble.found[0.0, each, 0.0] = {"ndcg@100": 0.5, "recall@20": 0.3}
+    ensemble.found[0.0, SHARE, 0.0] = {"ndcg@100": 0.52, "recall@20": others}
+    assert ensemble.choose_towers(data.validation, True)[0] == share_of(share)
+    assert ensemble.choose_towers(data.validation, False)[0] == share_of(SHARE)
 
 
 @pytest.mark.parametrize("is_small", [True, False])
 def test_shares_of_many_videos_are_judged_at_the_embeddings_rank(data, monkeypatch, is_small):
-    monkeypatch.setattr(blend_module, "MOST_LIKED", 50 if is_small else 49)
+    monkeypatch.setattr(ensemble_module, "MOST_LIKED", 50 if is_small else 49)
     ranks = []
 
     def validate(_encode, vectors, *_):
         ranks.append(vectors.shape[1])
         return {"ndcg@100": 0.5}
 
-    monkeypatch.setattr(blend_module, "validate", validate)
-    blend = blend_of(data)
-    blend.config = blend.config.model_copy(update={"dim": 6})
-    blend.choose(data.validation, "ndcg@100", False)
+    monkeypatch.setattr(ensemble_module, "validate", validate)
+    ensemble = ensemble_of(data)
+    ensemble.config = ensemble.config.model_copy(update={"dim": 6})
+    ensemble.choose_towers(data.validation, False)
     assert all(rank == 5 for rank in ranks) is not is_small
 
 
 def test_a_new_video_lies_by_those_of_its_content(data):
     """Videos 50 to 59 have no id; their tag says which group they are of."""
-    towers = blend_of(data).towers(Choice(0.5, 1.0, 1.0))
+    towers = ensemble_of(data).towers(Choice({"towers": 0.5}, 1.0, 1.0))
     with torch.no_grad():
         videos = towers.forward_sparse("item", data.items.slots).numpy()
     cosines = videos[50:] @ videos[:50].T
@@ -154,9 +165,9 @@ def test_a_new_video_lies_by_those_of_its_content(data):
         assert row[alike].mean() > row[~alike].mean() + 0.05
 
 
-def test_a_level_raises_new_videos_and_leaves_the_known_ones(data):
-    blend = blend_of(data)
-    low, high = (blend.towers(Choice(0.5, 1.0, level)) for level in (0.5, 1.5))
+def test_a_boost_raises_new_videos_and_leaves_the_known_ones(data):
+    ensemble = ensemble_of(data)
+    low, high = (ensemble.towers(Choice({"towers": 0.5}, 1.0, boost)) for boost in (0.5, 1.5))
     with torch.no_grad():
         first, second = (t.forward_sparse("item", data.items.slots).numpy() for t in (low, high))
         users = low.forward_sparse("user", data.users.read(np.arange(100)).slots).numpy()
@@ -166,14 +177,13 @@ def test_a_level_raises_new_videos_and_leaves_the_known_ones(data):
 
 
 def test_a_number_far_from_zero_does_not_drown_the_rest(data):
-    tower = Towers(data.layout).towers["item"]
-    content = read_content(data.layout, data.items, tower)
+    content = read_content(data.layout, data.items)
     column = content.matrix[:, [data.layout.item[-1].offset]].toarray()
     assert abs(column.mean()) < 1e-6
     assert column.std() == pytest.approx(1, abs=1e-6)
     assert not content.matrix[:, np.flatnonzero(data.items.is_identity)].count_nonzero()
     vectors = unit(np.random.default_rng(0).normal(size=(60, 8)))
-    placing = place(content, vectors, np.arange(50), np.ones(50))(3.0).at(
+    placing = place(content, vectors, np.arange(50), np.ones(50))(3.0).boosted(
         1.0, content, np.arange(50)
     )
     lengths = np.linalg.norm(placing.of(content), axis=1)
@@ -191,7 +201,7 @@ def test_tokens_of_a_block_have_a_part_in_common():
 
 
 def test_blocks_of_content_are_those_of_tokens(data):
-    content = read_content(data.layout, data.items, Towers(data.layout).towers["item"])
+    content = read_content(data.layout, data.items)
     of_tokens = [block for block in data.layout.item if block.kind in ("one_hot", "multi_hot")]
     assert content.blocks.sum(axis=0).tolist() == [block.width for block in of_tokens]
     for number, block in enumerate(of_tokens):
@@ -203,7 +213,7 @@ def test_the_dial_lowers_what_everybody_likes(data):
     popular = data.like_counts >= np.median(data.like_counts[:50])
     shares = []
     for novelty in (0.0, 0.5):
-        towers = blend_of(data, novelty=novelty).towers(Choice(0.5))
+        towers = ensemble_of(data, novelty=novelty).towers(share_of(0.5))
         with torch.no_grad():
             users = towers.forward_sparse("user", data.users.read(np.arange(100)).slots)
             videos = towers.forward_sparse("item", data.items.slots)

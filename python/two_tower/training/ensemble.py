@@ -1,0 +1,236 @@
+"""The experts as one pair of linear towers.
+
+All are linear maps from a user's slots to scores. They are scaled alike, added, reduced to the
+rank that fits, put on the sphere, and written back as the weights of two towers; what a video's
+content says of its vector becomes the part of the item tower that a new video has too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+
+from two_tower.core.train_config import TrainConfig
+from two_tower.model.linear_map import (
+    LinearMap,
+    design,
+    encoder,
+    joined,
+    on_the_sphere,
+    reduced,
+    spread,
+)
+from two_tower.model.towers import Towers
+from two_tower.training import cold_start
+from two_tower.training.cold_start_search import BOOST, PENALTY, ColdStartTrial
+from two_tower.training.data.batches import hide, in_past
+from two_tower.training.data.dataset import Data
+from two_tower.training.data.validation import METRIC, Lists, least_gain, validate
+from two_tower.training.experts import Weighted, towers
+from two_tower.training.experts.regression import MOST_LIKED, sample
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What validation chose.
+
+    Attributes:
+        weights: the share of each expert beside those before it, 0..1, by its name; that of the
+            first is the rest, and one that is not named has none.
+        penalty: of the ridge from content to vectors.
+        boost: score multiplier for videos without reviews.
+    """
+
+    weights: dict[str, float] = field(default_factory=lambda: {towers.name: towers.weights[0]})
+    penalty: float = PENALTY
+    boost: float = BOOST
+
+    def of(self, expert: str) -> float:
+        """Return the share of an expert."""
+        return self.weights.get(expert, 0.0)
+
+    def with_weight(self, expert: str, weight: float) -> Choice:
+        """Return the same with another share of an expert."""
+        return replace(self, weights={**self.weights, expert: weight})
+
+
+def known_videos(data: Data) -> NDArray[np.bool_]:
+    """Return which videos have a vector of their own, bool ``[items]``: reviewed ones with an id.
+
+    Where no reviewed one has an id all reviewed ones have.
+    """
+    known = data.seen & (data.items.identity >= 0)
+    return known if known.any() else data.seen
+
+
+class Ensemble:
+    """The experts of one phase of training, to be added up.
+
+    Args:
+        config: the settings.
+        data: the training data, or the view of them that all were fitted on.
+        parts: the experts with their maps, in the order in which they are chosen.
+    """
+
+    def __init__(
+        self, config: TrainConfig, data: Data, parts: Sequence[tuple[Weighted, LinearMap]]
+    ) -> None:
+        self.config = config
+        self.data = data
+        self.known = known_videos(data)
+        self.users = self._sample()
+        self.found: dict[tuple[float, ...], dict[str, float]] = {}
+        self.experts = [expert for expert, _ in parts]
+        self.parts = {expert.name: self._scaled(part) for expert, part in parts}
+
+    def _sample(self) -> sparse.csr_array:
+        """Return the design of some users, as they are in validation or as they are served."""
+        data = self.data
+        part = data.users.read(sample(data, 20_000, self.config.seed))
+        slots = part.slots
+        if data.fold is not None:
+            slots = hide(data.layout, data.items, part, part.held)
+            slots.values[~in_past(data.layout, slots)] = 0
+        return design(data.layout, slots)
+
+    def _scaled(self, part: LinearMap) -> LinearMap:
+        size = float(spread(part, self.users, self.known).mean())
+        return LinearMap(part.user / max(size, 1e-12), part.item)
+
+    def at(self, choice: Choice) -> LinearMap:
+        """Return the sum in these shares."""
+        parts: list[tuple[float, LinearMap]] = []
+        for name, part in self.parts.items():
+            share = choice.of(name) if parts else 1.0
+            parts = [*((weight * (1 - share), each) for weight, each in parts), (share, part)]
+        summed = joined([(weight, part) for weight, part in parts if weight])
+        if self.config.novelty:
+            likes = (self.data.like_counts + 1.0) ** -self.config.novelty
+            summed = LinearMap(summed.user, summed.item * likes[:, None])
+        return summed
+
+    def reduced(self, choice: Choice) -> LinearMap:
+        """Return the sum at the rank that the embeddings have; the last column is the sphere's."""
+        return reduced(self.at(choice), self.users, self.known, self.config.dim - 1)
+
+    def choose_towers(
+        self, rows: NDArray[np.int64], distilled: bool
+    ) -> tuple[Choice, dict[str, float]]:
+        """Choose the share of the towers by these users' validation likes; return its metrics too.
+
+        What the closed form says is in distilled towers: they are alone by default, and joined with
+        it only where no metric loses by it (ADR 19).
+        """
+        weights = towers.weights if len(self.parts) > 1 else (1.0,)
+        if distilled:
+            weights = tuple(sorted(weights, key=lambda weight: weight != 1.0))
+        choices = [Choice({towers.name: weight}) for weight in weights]
+        found = [self._try(each, rows) for each in choices]
+        values = [each[METRIC] for each in found]
+        if distilled:
+            is_no_worse = [all(each[name] >= found[0][name] for name in each) for each in found]
+            values = [value * kept for value, kept in zip(values, is_no_worse, strict=True)]
+        best = _first_or_best(values, least_gain(len(rows)))
+        return choices[best], found[best]
+
+    def choose(self, choice: Choice, rows: NDArray[np.int64]) -> Choice:
+        """Choose the share of each expert behind the towers by these users' validation likes.
+
+        The default stays unless another gains more than chance.
+        """
+        names = [expert.name for expert in self.experts]
+        for expert in self.experts[names.index(towers.name) + 1 :]:
+            choices = [choice.with_weight(expert.name, weight) for weight in expert.weights]
+            values = [self._try(each, rows)[METRIC] for each in choices]
+            least = max(least_gain(len(rows)), expert.least_gain)
+            choice = choices[_first_or_best(values, least)]
+        return choice
+
+    def _try(self, choice: Choice, rows: NDArray[np.int64]) -> dict[str, float]:
+        """Return the metrics of these shares; each is measured once, for the same users always."""
+        key = tuple(choice.of(name) for name in self.parts)
+        if key not in self.found:
+            # Of few videos the low rank ranks as the sum does, and need not be found each time.
+            is_small = int(self.known.sum()) <= MOST_LIKED
+            self.found[key] = self._validate(
+                self.at(choice) if is_small else self.reduced(choice), rows
+            )
+        return self.found[key]
+
+    def _validate(self, part: LinearMap, rows: NDArray[np.int64]) -> dict[str, float]:
+        encode, vectors = encoder(self.data.layout, part), _single(part.item)
+        found: dict[str, float] = validate(encode, vectors, self.data, rows, self.known)
+        return found
+
+    def choose_cold_start(self, choice: Choice, rows: NDArray[np.int64]) -> Choice:
+        """Choose what content is worth in these shares: of up to 20,000 videos, by 1,000 users."""
+        if len(self.data.items) > 20_000:
+            return choice
+        some = rows[:: 1 + len(rows) // 1_000]
+        placed = self.placed(choice)
+        lists = Lists(encoder(self.data.layout, placed), self.data, some)
+        trial = ColdStartTrial(
+            known_map=placed,
+            content=cold_start.read_content(self.data.layout, self.data.items),
+            known=self.known,
+            weights=self.content_weights,
+            validate=lambda vectors, ranked: lists.measure(_single(vectors), ranked)[METRIC],
+            seed=self.config.seed,
+        )
+        penalty, boost = trial.choose(self.config.new_item_budget)
+        return replace(choice, penalty=penalty, boost=boost)
+
+    def placed(self, choice: Choice) -> LinearMap:
+        """Return the sum at the width of the embeddings, all videos on the sphere."""
+        placed = on_the_sphere(self.reduced(choice), self.users, self.known)
+        empty = self.config.dim - placed.rank
+        # In front: the last column stays the one in which no user has anything.
+        return LinearMap(
+            *(np.pad(part, ((0, 0), (empty, 0))) for part in (placed.user, placed.item))
+        )
+
+    @property
+    def content_weights(self) -> NDArray[np.float64]:
+        """How much each video counts for what content means, ``[items]``: the root of its likes."""
+        return np.asarray(np.sqrt(self.data.like_counts + 1.0))
+
+    def towers(self, choice: Choice) -> Towers:
+        """Return the sum as towers, in which new videos are placed by their content."""
+        data, placed = self.data, self.placed(choice)
+        # Without transitions nobody need carry a block that means nothing.
+        layout = data.layout if choice.of("transitions") else data.layout.without(("recency",))
+        kept = {block.feature_id for block in layout.user}
+        places = [
+            np.arange(block.offset, block.offset + block.width)
+            for block in data.layout.user
+            if block.feature_id in kept
+        ]
+        weight, bias = cold_start.complete(
+            data, placed.item, self.known, self.content_weights, choice.penalty, choice.boost
+        )
+        found = Towers(layout, self.config.dim)
+        with torch.no_grad():
+            for name, values, constant in (
+                ("user", placed.user[np.concatenate(places)], placed.user[-1]),
+                ("item", weight, bias),
+            ):
+                tower = found.towers[name]
+                tower.weight.copy_(_single(values))
+                tower.bias.copy_(_single(constant))
+        found.eval()
+        return found
+
+
+def _single(values: NDArray[np.float64]) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def _first_or_best(found: list[float], least: float) -> int:
+    """Return the place of the highest, if it is higher than the first by this share of it, or 0."""
+    best = int(np.argmax(found))
+    return best if found[best] > found[0] * (1 + least) else 0

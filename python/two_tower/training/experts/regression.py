@@ -1,0 +1,207 @@
+"""What the experts without epochs share: ridge regression of videos on a user's past videos.
+
+Rows of inputs ``Z`` (past videos) and of targets ``X`` (videos to be found) with weights ``W`` are
+added up to ``Z'WZ`` and ``Z'WX``; what an expert is, is which rows it adds up and how it solves
+them. The solution is reduced to the rank of the embeddings on the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg, sparse
+
+from two_tower.core.train_config import TrainConfig
+from two_tower.model.layout import Block
+from two_tower.model.linear_map import LinearMap, design
+from two_tower.training.data.batches import hide, past_blocks
+from two_tower.training.data.dataset import Data, UserRows
+
+Floats = NDArray[np.floating[Any]]
+
+# Of more videos the most liked stand for all where a matrix of them each is too much: when the
+# penalty is tried, and for sessions, in which few others are, with a block for each history. Up to
+# so many, the nearest map of the embeddings' rank ranks as the whole regression does (ADR 18).
+MOST_LIKED = 2_000
+# Reviews in memory at a time: each time a dense matrix is added.
+CHUNK_REVIEWS = 4_000_000
+# Wider Gram matrices are of single precision: the ridge keeps their condition low.
+SINGLE_FROM = 1_000
+
+
+@dataclass(frozen=True)
+class Head:
+    """The videos that an expert covers: reviewed ones with an index in the histories.
+
+    Attributes:
+        items: item numbers, int64 ``[head]``.
+        columns: their places in the user's flat vector, int64 ``[blocks, head]``.
+        place: the place of each video among these, -1 outside, int64 ``[items]``.
+    """
+
+    items: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    place: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a regression.
+
+    Attributes:
+        inputs: ``[rows, blocks * head]``.
+        targets: ``[rows, head]``.
+        weights: how much each row counts, ``[rows]``.
+        users: how many users' rows they are.
+    """
+
+    inputs: sparse.csr_array
+    targets: sparse.csr_array
+    weights: Floats
+    users: int
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What a regression needs of its rows.
+
+    Attributes:
+        gram: ``Z'WZ``, ``[blocks * head, blocks * head]``.
+        cross: ``Z'WX``, ``[blocks * head, head]``.
+    """
+
+    gram: Floats
+    cross: Floats
+
+
+def histories(data: Data) -> list[Block]:
+    """Return the blocks that hold a user's history: of relevance, and of all reviews."""
+    return [block for block in data.layout.user if block.kind == "history"]
+
+
+def find_head(data: Data, limit: int, blocks: list[Block]) -> Head:
+    """Return the reviewed videos that blocks of past videos know, the ``limit`` most liked."""
+    width = min((block.width for block in blocks), default=0)
+    index = data.items.identity
+    known = np.flatnonzero((index >= 0) & (index < width) & data.seen)
+    items = np.sort(known[np.argsort(-data.like_counts[known], kind="stable")][:limit])
+    columns = [block.offset + index[items] for block in blocks]
+    place = np.full(len(data.items), -1, dtype=np.int64)
+    place[items] = np.arange(len(items))
+    return Head(items, np.array(columns, dtype=np.int64).reshape(len(blocks), len(items)), place)
+
+
+def sample(data: Data, most: int, seed: int) -> NDArray[np.int64]:
+    """Return the users whom a model is fitted on, at most so many of them."""
+    rows = data.fitted
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+
+
+def users_with(data: Data, reviews: int) -> int:
+    """Return how many users have so many training reviews, at least one."""
+    return max(int(reviews * len(data.likers) / max(data.reviews, 1)), 1)
+
+
+def chunks(data: Data, rows: NDArray[np.int64]) -> Iterator[UserRows]:
+    """Yield these users, as many at a time as fit: by reviews, and by cells of past videos."""
+    each = max(data.reviews / max(len(data.likers), 1), 1)
+    width = 1 + max((block.width for block in past_blocks(data.layout)), default=0)
+    step = max(1, int(min(CHUNK_REVIEWS / each, 2**28 / width)))
+    for start in range(0, len(rows), step):
+        yield data.users.read(rows[start : start + step])
+
+
+def inputs_of(data: Data, part: UserRows) -> sparse.csr_array:
+    """Return users as a model sees them, ``[users, feature_dim + 1]``: what is held is hidden."""
+    slots = hide(data.layout, data.items, part, part.held)
+    return design(data.layout, slots).tocsr()
+
+
+def unit(matrix: sparse.csr_array) -> sparse.csr_array:
+    """Return rows of length 1; one of zeros stays one."""
+    norms = np.sqrt(matrix.power(2).sum(axis=1))
+    return sparse.csr_array(sparse.diags_array(1 / np.where(norms > 0, norms, 1)) @ matrix)
+
+
+def accumulated(parts: Iterable[Rows], head: Head) -> tuple[Sums, float, int]:
+    """Add up rows; return the sums, the sum of the weights, and the users."""
+    columns = head.columns.size
+    # Dense: of many users hardly a pair of videos is without one who knows both.
+    dtype = accuracy(columns)
+    gram = np.zeros((columns, columns), dtype)
+    cross = np.zeros((columns, len(head)), dtype)
+    weight, users = 0.0, 0
+    for part in parts:
+        inputs, targets = part.inputs.astype(dtype), part.targets.astype(dtype)
+        weighted = (inputs * part.weights[:, None].astype(dtype)).T.tocsr()
+        gram += (weighted @ inputs).toarray()
+        cross += (weighted @ targets).toarray()
+        weight += float(part.weights.sum())
+        users += part.users
+    return Sums(gram, cross), weight, users
+
+
+def mean_per_user(parts: Iterable[Rows], head: Head) -> Sums:
+    """Add up rows, a user's being as many as the mean user's weights say."""
+    sums, weight, users = accumulated(parts, head)
+    mean = max(weight / max(users, 1), 1e-12)
+    sums.gram[:] /= mean
+    sums.cross[:] /= mean
+    return sums
+
+
+def accuracy(columns: int) -> type[np.floating[Any]]:
+    """Return the type of a Gram matrix of so many columns."""
+    return np.float32 if columns > SINGLE_FROM else np.float64
+
+
+def low_rank(
+    config: TrainConfig, data: Data, head: Head, sums: Sums, solution: Floats
+) -> LinearMap:
+    """Return a solution at its best rank, as a map of all slots and videos."""
+    basis = leading(solution, sums.gram, min(config.dim, len(head)))
+    return placed(data, head, solution @ basis, basis)
+
+
+def placed(data: Data, head: Head, user: Floats, item: Floats) -> LinearMap:
+    """Return factors of the head's columns and videos as a map of all slots and videos."""
+    users = np.zeros((data.layout.feature_dim("user") + 1, user.shape[1]))
+    users[head.columns.ravel()] = user
+    items = np.zeros((len(data.items), item.shape[1]))
+    items[head.items] = item
+    return LinearMap(users, items)
+
+
+def leading(
+    solution: Floats, gram: Floats, rank: int, oversampled: int = 32, rounds: int = 2
+) -> Floats:
+    """Return the leading eigenvectors of ``B' Z'WZ B``, ``[head, rank]``, by subspace iteration.
+
+    On so many columns beyond the rank (Halko, Martinsson & Tropp 2011).
+    """
+    size = solution.shape[1]
+    gram = gram.astype(solution.dtype, copy=False)
+    width = min(rank + oversampled, size)
+    start = np.random.default_rng(0).standard_normal((size, width))
+    basis = _orthonormal(start.astype(solution.dtype))
+    for _ in range(rounds):
+        basis = _orthonormal(solution.T @ (gram @ (solution @ basis)))
+    image = solution @ basis
+    _, vectors = linalg.eigh(image.T @ (gram @ image))
+    return np.asarray(basis @ vectors[:, ::-1][:, :rank])
+
+
+def _orthonormal(columns: Floats) -> Floats:
+    """Return a basis of what these columns, which are overwritten, span."""
+    # numpy's would be of double precision whatever it is given.
+    basis: Floats = linalg.qr(columns, mode="economic", overwrite_a=True, check_finite=False)[0]
+    return basis
