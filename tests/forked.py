@@ -57,19 +57,32 @@ class Forks:
             for line in output:
                 sys.stderr.write(line)
                 end.append(line)
+            asked.readline()
             code = json.loads(asked.readline())["code"]
         return code, "".join(end)
 
-    def end(self, command: Sequence[Any], env: Mapping[str, str], folder: Path) -> Ended:
-        """Run `dbt …`, `two-tower …` or `python -m …` to its end; stdin is empty."""
+    def end(
+        self, command: Sequence[Any], env: Mapping[str, str], folder: Path, seconds: float = 900
+    ) -> Ended:
+        """Run `dbt …`, `two-tower …` or `python -m …` to its end; stdin is empty.
+
+        Args:
+            command: of its program the name alone counts.
+            env: all of its environment.
+            folder: that it is in.
+            seconds: after which it is killed.
+        """
         argv = [Path(command[0]).name, *map(str, command[1:])]
         with self._asked(argv, env, folder, 2) as (asked, (output, errors)):
+            late = threading.Timer(seconds, os.kill, (int(asked.readline()), signal.SIGKILL))
+            late.start()
             found: list[str] = []
             reader = threading.Thread(target=lambda: found.append(errors.read()))
             reader.start()
             printed = output.read()
             reader.join()
             answer = json.loads(asked.readline())
+            late.cancel()
         return Ended(answer["code"], printed, found[0], answer["peak_kib"] / 1024)
 
     @contextmanager
@@ -183,9 +196,6 @@ def import_dbt(folder: Path) -> None:
 
 def import_two_tower(folder: str) -> None:
     """Import the command line and what its commands import; dbt is asked of its own process."""
-    import onnxscript  # noqa: F401
-    import torch.onnx  # noqa: F401
-
     from two_tower.artifacts import export, onnx_encoder  # noqa: F401
     from two_tower.data import load, sample_data  # noqa: F401
     from two_tower.database import dbt
@@ -195,6 +205,7 @@ def import_two_tower(folder: str) -> None:
     from two_tower.serving import embed, recommender, release  # noqa: F401
     from two_tower.training import train  # noqa: F401
 
+    warm_export()
     forks = Forks(folder)
     dbt._shown = forks  # type: ignore[assignment]
     execute = os.execve
@@ -208,6 +219,25 @@ def import_two_tower(folder: str) -> None:
         sys.exit(done.returncode)
 
     os.execve = become  # type: ignore[assignment]
+
+
+def warm_export() -> None:
+    """Export something: at its first export torch reads for seconds of what it can translate."""
+    import io
+    import warnings
+
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            torch.nn.Linear(2, 2),
+            (torch.zeros(2, 2),),
+            io.BytesIO(),
+            dynamo=True,
+            opset_version=20,
+            verbose=False,
+        )
 
 
 def _answer(asked: socket.socket) -> None:
@@ -225,6 +255,8 @@ def _answer(asked: socket.socket) -> None:
         _run(json.loads(text))
     for number in writing:
         os.close(number)
+    with contextlib.suppress(BrokenPipeError):
+        asked.sendall(f"{child}\n".encode())
     _, status, usage = os.wait4(child, 0)
     answer = {"code": os.waitstatus_to_exitcode(status), "peak_kib": usage.ru_maxrss}
     with contextlib.suppress(BrokenPipeError):
@@ -238,10 +270,11 @@ def _run(request: dict[str, Any]) -> NoReturn:
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["folder"])
+    time.tzset()
     # Those of the process were made for what its own output was.
     encoding, _, errors = os.environ.get("PYTHONIOENCODING", "utf-8:replace").partition(":")
     for stream, number in (("stdout", 1), ("stderr", 2)):
-        opened = open(number, "w", encoding=encoding or "utf-8", errors=errors, closefd=False)  # noqa: SIM115, PTH123
+        opened = open(number, "w", encoding=encoding or "utf-8", errors=errors, closefd=False)  # noqa: SIM115
         setattr(sys, stream, opened)
     sys.argv = [name, *arguments]
     code: object = 1
