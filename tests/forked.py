@@ -224,10 +224,12 @@ def import_two_tower(folder: str) -> None:
 def warm_export() -> None:
     """Export something: at its first export torch reads for seconds of what it can translate."""
     import io
+    import logging
     import warnings
 
     import torch
 
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
