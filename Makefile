@@ -46,13 +46,24 @@ demo: $(VENV)/.installed ## from nothing to recommendations, on sample data and 
 	@$(BIN)/python -m two_tower.interfaces.demo
 
 lint: $(VENV)/.installed-dev ## lint and types, SQL included
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/sqlfluff lint --quiet models sql
+	@$(MAKE) --no-print-directory -j 2 lint-types lint-sql
 
-test: lint ## everything: lint, types, dbt parse on both targets, all tests on both engines
+test: $(VENV)/.installed-dev ## everything: lint, types, dbt parse on both targets, all tests on both engines
 	@$(BIN)/two-tower init
+	@$(MAKE) --no-print-directory -j 2 lint-types lint-sql parse
+	@$(BIN)/pytest -n 2 --dist loadgroup -m "not faults or quick" --durations=40
+
+# Each takes a core for some time: `make lint` and `make test` run two at once.
+.PHONY: lint-types lint-sql parse
+lint-types: $(VENV)/.installed-dev
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+lint-sql: $(VENV)/.installed-dev
+	@$(BIN)/sqlfluff lint --quiet models sql
+
+parse: $(VENV)/.installed-dev
 	@$(BIN)/dbt parse --quiet --target duckdb --target-path target/parse-duckdb
 	@$(BIN)/dbt parse --quiet --target embedded --target-path target/parse-postgres
-	@$(BIN)/pytest -n 2 --dist loadgroup -m "not faults or quick"
 
 # A run that is killed, a server that dies, a disk that is full: some 15 minutes. At the end a table of the faults.
 test-faults: $(VENV)/.installed-dev ## break everything once, and see that the app gets right answers all the while

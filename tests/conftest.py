@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import dbt_fork
+import forked
 from postgres_server import PostgresServer, running_postgres
 from two_tower.core.settings import Settings, Target
 from two_tower.database import dbt
@@ -53,11 +53,11 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _dbt_is_forked() -> Iterator[None]:
-    """Let what is called in this process find dbt imported."""
-    with dbt_fork.running() as server, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dbt, "_shown", server)
-        yield
+def forks() -> Iterator[forked.Forks]:
+    """Let what is called in this process find dbt imported; runs other commands in forks too."""
+    with forked.running() as forks, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dbt, "_shown", forks)
+        yield forks
 
 
 def make_settings(target: Target, **fields: Any) -> Settings:

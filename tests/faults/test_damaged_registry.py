@@ -17,6 +17,7 @@ from artifacts.test_registry import (  # the fixtures among them
 )
 from faults.invariants import latest_matches
 from faults.world import new_world
+from forked import Forks
 from two_tower.artifacts.registry import LATEST_JSON, Registry
 from two_tower.core.errors import InputError
 
@@ -84,9 +85,9 @@ def test_missing_version(publish: Publish) -> None:
 
 
 @pytest.mark.slow
-def test_run_after_damage() -> None:
+def test_run_after_damage(forks: Forks) -> None:
     """files of the latest and of its version are damaged: the next run writes them again"""
-    with new_world() as world:
+    with new_world(forks=forks) as world:
         before = world.converges()
         registry = world.registry
         damage(registry, "two_tower_latest.onnx", "bit-flipped")

@@ -21,6 +21,7 @@ import psycopg
 
 from conftest import PROJECT_DIR, make_settings
 from faults.invariants import CHECKED, Served, answers_of_one_release, latest_matches, served
+from forked import Forks
 from postgres_server import PostgresServer
 from two_tower.artifacts.registry import Registry
 from two_tower.data import sample_data
@@ -40,6 +41,7 @@ class World:
         registry: a URL, by default a folder.
         options: of the registry's storage, as JSON.
         postgres: the server's data folder.
+        forks: which run what is not to be killed; else all commands are processes of their own.
     """
 
     def __init__(
@@ -48,7 +50,9 @@ class World:
         registry: str | None = None,
         options: str = "{}",
         postgres: Path | None = None,
+        forks: Forks | None = None,
     ) -> None:
+        self.forks = forks
         self.folder = folder
         self.postgres = postgres or folder / "pg"
         self.server = PostgresServer(self.postgres)
@@ -98,6 +102,10 @@ class World:
 
     def run(self, *arguments: str, seconds: float = 240, **env: str) -> tuple[int, str]:
         """Run a command to its end and return its exit code and what it printed."""
+        if self.forks:
+            environment = {**self.environment, **env}
+            done = self.forks.end([PROGRAM, *arguments], environment, self.folder, seconds)
+            return done.returncode, done.stdout + done.stderr
         return self.end(self.begin(*arguments, **env), seconds)
 
     def killed_at(self, point: str, *arguments: str, number: int = 1, **env: str) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import PROJECT_DIR
+from forked import Ended, Forks
 from two_tower.operations.pipeline import STEPS
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
@@ -25,6 +24,7 @@ class Shell:
     """Runs `two-tower ARGUMENTS --json` with data, DuckDB file and registry in one folder."""
 
     folder: Path
+    forks: Forks
     environment: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,21 +49,18 @@ class Shell:
         assert done.returncode == 0, f"two-tower {' '.join(arguments)}:\n{done.stderr[-4000:]}"
         return json.loads(done.stdout)
 
-    def end(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    def end(self, *arguments: str, **settings: str) -> Ended:
         """Run it to its end, whatever that is."""
-        return subprocess.run(
-            [Path(sys.executable).parent / "two-tower", *arguments, "--json"],
-            env={**self.environment, **settings},
-            cwd=self.folder,  # away from the developer's .env
-            capture_output=True,
-            text=True,
-            check=False,
+        return self.forks.end(
+            ["two-tower", *arguments, "--json"],
+            {**self.environment, **settings},
+            self.folder,  # away from the developer's .env
         )
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    return Shell(tmp_path_factory.mktemp("pipeline"))
+def shell(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Shell:
+    return Shell(tmp_path_factory.mktemp("pipeline"), forks)
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +119,8 @@ def test_a_run_begins_with_the_first_step_whose_outputs_are_not_there(
         **shell.environment,
         "TWO_TOWER_DUCKDB_PATH": str(shell.folder / "warehouse.duckdb"),
     }
-    dbt = [Path(sys.executable).parent / "dbt", "run", "--select", "users", "--target", "duckdb"]
-    subprocess.run(dbt, env=settings, cwd=PROJECT_DIR, check=True, capture_output=True)
+    dbt = ["dbt", "run", "--select", "users", "--target", "duckdb"]
+    assert shell.forks.end(dbt, settings, PROJECT_DIR).returncode == 0
     assert done_again() == [step.name for step in STEPS]
     assert done_again() == always
 

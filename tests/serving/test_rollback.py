@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import tiny_model
 
+from forked import Ended, Forks
 from two_tower.artifacts.registry import Registry
 from two_tower.core.settings import Settings
 from two_tower.core.train_config import DIM
@@ -50,27 +50,29 @@ def released(duckdb_settings: Settings, tmp_path: Path) -> Settings:
     return duckdb_settings
 
 
-def two_tower(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `two-tower ARGUMENTS --json` in a time zone that is not UTC."""
-    environment = {
-        **os.environ,
-        "TZ": "Asia/Tokyo",
-        "TWO_TOWER_TARGET": "duckdb",
-        "TWO_TOWER_PROJECT_DIR": str(settings.project_dir),
-        "TWO_TOWER_DUCKDB_PATH": str(settings.duckdb_path),
-        "TWO_TOWER_REGISTRY_URL": settings.registry_url,
-    }
-    return subprocess.run(
-        [Path(sys.executable).parent / "two-tower", *arguments, "--json"],
-        env=environment,
-        cwd=settings.path(settings.duckdb_path).parent,  # away from the developer's .env
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture
+def two_tower(forks: Forks) -> Callable[..., Ended]:
+    """A function that runs `two-tower ARGUMENTS --json` in a time zone that is not UTC."""
+
+    def run(settings: Settings, *arguments: str) -> Ended:
+        environment = {
+            **os.environ,
+            "TZ": "Asia/Tokyo",
+            "TWO_TOWER_TARGET": "duckdb",
+            "TWO_TOWER_PROJECT_DIR": str(settings.project_dir),
+            "TWO_TOWER_DUCKDB_PATH": str(settings.duckdb_path),
+            "TWO_TOWER_REGISTRY_URL": settings.registry_url,
+        }
+        # Away from the developer's .env.
+        folder = settings.path(settings.duckdb_path).parent
+        return forks.end(["two-tower", *arguments, "--json"], environment, folder)
+
+    return run
 
 
-def test_rollback_moves_tables_history_and_latest_back_once(released: Settings) -> None:
+def test_rollback_moves_tables_history_and_latest_back_once(
+    released: Settings, two_tower: Callable[..., Ended]
+) -> None:
     assert Registry(released).fetch().version == SERVING
     started = datetime.now(UTC).replace(tzinfo=None)
 
@@ -96,7 +98,9 @@ def test_rollback_moves_tables_history_and_latest_back_once(released: Settings) 
     assert Registry(released).fetch().version == FORMER
 
 
-def test_the_versions_are_listed_with_what_became_of_them(released: Settings) -> None:
+def test_the_versions_are_listed_with_what_became_of_them(
+    released: Settings, two_tower: Callable[..., Ended]
+) -> None:
     def listed() -> list[tuple[str, str, bool]]:
         done = two_tower(released, "releases")
         assert done.returncode == 0, done.stderr
@@ -117,7 +121,9 @@ def test_the_versions_are_listed_with_what_became_of_them(released: Settings) ->
     assert "is not in the registry" in gone.stderr
 
 
-def test_forgetting_says_what_went_and_never_who(released: Settings) -> None:
+def test_forgetting_says_what_went_and_never_who(
+    released: Settings, two_tower: Callable[..., Ended]
+) -> None:
     done = two_tower(released, "forget-user", "new")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)

@@ -1,6 +1,7 @@
-"""Every benchmark runs, at a size that says nothing but that: as it is typed, in a project's copy.
+"""Every benchmark runs, at a size that says nothing but that, in a project's copy.
 
-The figures of the repository stay as they are: a benchmark writes beside its own code.
+Two are processes as they are typed, and so is what they start; the others are forks (`forked`). The
+figures of the repository stay as they are: a benchmark writes beside its own code.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from conftest import PROJECT_DIR
 from faults.world import copy_project
+from forked import Forks
 from two_tower.data.sample_data import generate
 
 pytestmark = pytest.mark.slow
@@ -26,6 +29,8 @@ QUICK = {
     "TWO_TOWER_TRAIN__STEPS": "1",
     # Of small matrices a second thread makes nothing faster, and keeps a core from other tests.
     "OPENBLAS_NUM_THREADS": "1",
+    # Of the builds by `two-tower dbt`; a run leaves none of its tests out.
+    "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test test",
 }
 COMMANDS = {
     "ablation": "--dataset small --epochs 1",
@@ -38,6 +43,7 @@ COMMANDS = {
     "scale": "--users 500 --videos 300",
     "stages": "--sizes 1000",
 }
+PROCESSES = {"retrieval", "scale"}
 NO_COMMANDS = {"__init__", "harness", "posterior", "results_page"}
 
 
@@ -61,20 +67,25 @@ def test_each_benchmark_has_a_size_here() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_benchmark_runs_and_leaves_its_figures(project: Path, name: str) -> None:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("TWO_TOWER_")}
+def test_a_benchmark_runs_and_leaves_its_figures(project: Path, name: str, forks: Forks) -> None:
+    outside = {k: v for k, v in os.environ.items() if not k.startswith("TWO_TOWER_")}
+    command = [sys.executable, "-m", f"benchmarks.{name}", *COMMANDS[name].split()]
 
-    done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{name}", *COMMANDS[name].split()],
-        cwd=project,
-        env=environment | QUICK,
+    run = as_typed if name in PROCESSES else forks.end
+    done = run(command, {**outside, **QUICK}, project)
+
+    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
+    assert json.loads((project / f"benchmarks/results/{name}.json").read_text(encoding="utf-8"))
+
+
+def as_typed(command: list[str], environment: dict[str, str], folder: Path) -> Any:
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         text=True,
         timeout=900,
         check=False,
     )
-
-    assert done.returncode == 0, done.stdout[-5000:]
-    assert json.loads((project / f"benchmarks/results/{name}.json").read_text(encoding="utf-8"))
