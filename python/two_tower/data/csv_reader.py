@@ -124,6 +124,8 @@ class CsvFile:
         for new_lines, dirty, final in self._lines(advance):
             dirty = dirty or bool(lines)
             lines += new_lines
+            if not self.header:
+                continue  # of blank lines alone
             if number <= self._above:
                 skipped = min(self._above - number + 1, len(lines))
                 number, lines = number + skipped, lines[skipped:]
