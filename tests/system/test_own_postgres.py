@@ -24,6 +24,13 @@ PAGE = (PROJECT_DIR / "docs/your-postgres.md").read_text(encoding="utf-8")
 OF_ITS_OWN, OF_ANOTHER = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 
 
+def test_the_readme_lists_what_the_role_needs() -> None:
+    """The very statements of the page, which the test below types."""
+    readme = (PROJECT_DIR / "README.md").read_text(encoding="utf-8")
+    assert f"```sql\n{OF_ANOTHER}```" in readme
+    assert "session port, 5432" in readme
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
     with running_postgres() as started:
