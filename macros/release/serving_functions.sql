@@ -5,7 +5,10 @@
 
 {% macro postgres__create_serving_functions() -%}
     {%- set are_new = execute and run_query("select to_regproc('public.recommend_videos') is null").columns[0].values()[0] -%}
-    {% for name in ('make_served_tables', 'recommend_videos', 'similar_videos', 'recommend_for_vector') -%}
+    {% for name in (
+        'make_served_tables', 'reviewer_of_request', 'may_act_for', 'acting_user', 'variant_of', 'seen_videos',
+        'recommend_videos', 'similar_videos', 'recommend_for_vector', 'record_event', 'record_impressions',
+    ) -%}
     {{ sql_file(name) }}
     {% endfor -%}
     {% if are_new -%}

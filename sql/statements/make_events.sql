@@ -6,7 +6,8 @@ begin
         -- By month of happened_at (make_event_partitions); what has no month yet is in events_default.
         create table two_tower.events (
             event_id bigint generated always as identity,
-            user_id text not null check (user_id <> ''),
+            -- As every id is stored: a join finds it.
+            user_id text not null check (user_id <> '' and user_id = two_tower.text_value(user_id)),
             video_id uuid not null,
             kind text not null
                 check (kind in ('impression', 'click', 'view', 'like', 'dislike', 'purchase')),
