@@ -1,11 +1,15 @@
 {#
     Indexes for lookups, on Postgres only: DuckDB scans a column faster than it keeps an index.
-    Each argument is one index: a list of its columns. The first is unique: the key of the table.
+    Each argument is one index: a list of its columns. The first is unique: the key of the table. `arrays` are columns whose
+    elements are looked up.
 #}
 {% macro lookup_indexes(key) -%}
     {%- set indexes = [{'columns': key, 'unique': true}] -%}
     {%- for columns in varargs -%}
         {%- do indexes.append({'columns': columns}) -%}
+    {%- endfor -%}
+    {%- for column in kwargs.get('arrays', []) -%}
+        {%- do indexes.append({'columns': [column], 'type': 'gin'}) -%}
     {%- endfor -%}
     {{ return(indexes if target.type == 'postgres' else []) }}
 {%- endmacro %}

@@ -5,16 +5,65 @@
 
 {% macro postgres__create_serving_functions() -%}
     {%- set are_new = execute and run_query("select to_regproc('public.recommend_videos') is null").columns[0].values()[0] -%}
+    {#- What is called comes before what calls it. -#}
     {% for name in (
-        'make_served_tables', 'reviewer_of_request', 'may_act_for', 'acting_user', 'variant_of', 'seen_videos',
-        'recommend_videos', 'similar_videos', 'recommend_for_vector', 'record_event', 'record_impressions',
+        'make_served_tables', 'reviewer_of_request', 'may_act_for', 'acting_user', 'known_person', 'variant_of', 'seen_videos',
+        'check_bounds', 'check_batch', 'checked_window', 'filter_condition', 'share_that_passes', 'is_shaped',
+        'excluded_videos', 'serving_release', 'find_popular', 'shape_list', 'find_videos', 'liked_lately', 'list_ranking',
     ) -%}
     {{ sql_file(name) }}
     {% endfor -%}
+    {#- The same search in the tables that are kept, for an experiment's other release. -#}
+    {% for name in ('shape_list', 'find_videos') -%}
+    {{ of_previous_release(sql_file(name)) }}
+    {% endfor -%}
+    {% for name in ('recommend',) + app_functions() -%}
+    {{ sql_file(name) }}
+    {% endfor -%}
+    {{ drop_old_signatures() }}
     {% if are_new -%}
     {{ sql_file('withhold_default_privileges') }}
     {%- endif %}
     {{ grant_serving() }}
+{%- endmacro %}
+
+
+{# What an app calls, in schema public. #}
+{% macro app_functions() -%}
+    {{ return((
+        'recommend_videos', 'recommend_for_me', 'recommend_for_likes', 'recommend_for_vector', 'similar_videos', 'rank_videos',
+        'recommend_batch', 'because_you_watched', 'similar_users', 'popular_videos', 'new_videos', 'trending_videos',
+        'record_event', 'record_impressions',
+    )) }}
+{%- endmacro %}
+
+
+{# The functions as a former version had them, with other parameters: beside those just made, a call would be of both. #}
+{% macro drop_old_signatures() -%}
+    do $$
+    declare
+        former regprocedure;
+    begin
+        for former in
+            select p.oid::regprocedure
+            from pg_proc as p
+            where p.pronamespace = 'public'::regnamespace and p.proname in ('{{ app_functions() | join("', '") }}')
+                and pg_get_userbyid(p.proowner) in (current_user, 'two_tower_api')
+                and p.xmin <> pg_current_xact_id()::xid
+        loop
+            execute format('drop function %s', former);
+        end loop;
+    end $$;
+{%- endmacro %}
+
+
+{# A function of the search as it reads the release before. #}
+{% macro of_previous_release(text) -%}
+{{ text
+    | replace('two_tower.find_videos', 'two_tower.find_previous_videos')
+    | replace('two_tower.shape_list', 'two_tower.shape_previous_list')
+    | replace('two_tower.serving_release()', 'two_tower.serving_release(true)')
+    | replace('public.video_embeddings', 'public.video_embeddings_previous') }}
 {%- endmacro %}
 
 

@@ -59,11 +59,15 @@ popular as (
     limit greatest(coalesce(p_limit, 20), 0)
 )
 
-select found.video_id, found.score, row_number() over (order by found.score desc, found.video_id)::integer as rank
+select
+    found.video_id, found.score, row_number() over (order by found.score desc, found.video_id)::integer as rank,
+    found.source, (select max(release_id) from two_tower.model_releases) as release_id,
+    videos.title, videos.thumbnail_url, videos.product_url
 from (
-    select video_id, score from personal
+    select video_id, score, 'model' as source from personal
     union all
-    select video_id, score from popular
+    select video_id, score, 'popular' from popular
 ) as found
+left join two_tower.videos as videos on videos.video_id = found.video_id
 order by rank;
 {%- endmacro %}

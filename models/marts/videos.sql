@@ -1,5 +1,7 @@
 {{ config(
-    indexes=lookup_indexes(['video_id']),
+    indexes=lookup_indexes(
+        ['video_id'], ['maker'], ['label'], ['series'], ['price'], ['released_on'], arrays=['tag_ids', 'performer_ids']
+    ),
     grants=serving_grants(),
 ) }}
 

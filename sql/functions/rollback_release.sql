@@ -28,12 +28,12 @@ begin
         perform two_tower.rename_embeddings(base, '_previous', '');
         perform two_tower.rename_embeddings(base, '_withdrawn', '_previous');
     end loop;
-    perform two_tower.tune_search(former.probes);
     insert into two_tower.model_releases (
         release_id, version, released_at, is_rollback, user_count, video_count, lists, probes, is_exact, index_recall
     ) values (
         serving.release_id + 1, former.version, now() at time zone 'utc', true, former.user_count,
         former.video_count, former.lists, former.probes, former.is_exact, former.index_recall
     );
+    perform two_tower.tune_search(former.probes);
     return query select serving.version::text, former.version::text;
 end $$;

@@ -1,59 +1,19 @@
--- The nearest videos to a video, but for itself. The search is that of recommend_videos, which explains it.
-
--- Only a session that has loaded pgvector knows its settings, and only then may others than a superuser name them.
-do $$ begin perform '[1]'::extensions.halfvec; end $$;
-
-create or replace function public.similar_videos(p_video_id uuid, p_limit integer default 20)
-returns table (video_id uuid, score double precision, rank integer)
-language sql stable
-set search_path = ''
-set jit = off
-set "ivfflat.iterative_scan" = 'relaxed_order'
-as $$
-with query as materialized (
-    select
-        (select v.embedding from public.video_embeddings as v where v.video_id = p_video_id) as embedding,
-        array_remove(array[p_video_id], null) as excluded,
-        greatest(coalesce(p_limit, 20), 0) as wanted
-),
-
-nearest as materialized (
-    select v.video_id, v.embedding operator(extensions.<=>) (select query.embedding from query) as distance
-    from public.video_embeddings as v
-    where (select query.embedding is not null from query)
-    order by v.embedding operator(extensions.<=>) (select query.embedding from query)
-    -- The probed lists hold the nearest 20 of nearly everybody, but not the nearest 100: macro taken_for.
-    limit (select 4::bigint * query.wanted + cardinality(query.excluded) from query)
-),
-
-personal as materialized (
-    select nearest.video_id, 1 - nearest.distance as score
-    from nearest
-    where nearest.video_id <> all ((select query.excluded from query)::uuid[])
-    order by nearest.distance + 0, nearest.video_id
-    limit (select query.wanted from query)
-),
-
-popular as (
-    select p.video_id, p.score
-    from two_tower.popularity as p
-    where not exists (select from personal)
-        and (
-            p.video_id <> all ((select query.excluded from query)::uuid[])
-            or not exists (
-                select from two_tower.popularity as other
-                where other.video_id <> all ((select query.excluded from query)::uuid[])
-            )
-        )
-    order by p.popularity_rank
-    limit (select query.wanted from query)
+-- Videos like one, without it; for a person also without those that they have seen.
+create or replace function public.similar_videos(
+    p_video_id uuid, p_limit integer default 20, p_filter jsonb default '{}', p_exclude uuid[] default '{}',
+    p_diversity real default 0, p_offset integer default 0, p_user_id text default null
 )
-
-select found.video_id, found.score, row_number() over (order by found.score desc, found.video_id)::integer as rank
-from (
-    select personal.video_id, personal.score from personal
-    union all
-    select popular.video_id, popular.score from popular
-) as found
-order by rank
+returns table (
+    video_id uuid, score double precision, rank integer, source text, release_id bigint, title text, thumbnail_url text,
+    product_url text
+)
+language sql stable security definer parallel safe rows 20
+set search_path = pg_catalog, pg_temp
+as $$
+select f.video_id, f.score, f.rank, f.source, f.release_id, f.title, f.thumbnail_url, f.product_url
+from two_tower.find_videos(
+    (select v.embedding from public.video_embeddings as v where v.video_id = p_video_id), 'model', p_limit, p_offset,
+    case when p_user_id is not null then two_tower.known_person(p_user_id) end, true, p_exclude || p_video_id, p_filter,
+    p_diversity, 0
+) as f
 $$;

@@ -1,26 +1,32 @@
--- Whether the functions search by the index, and how far, belongs to a release.
+-- Whether a search is by the index, and how far it reads, belongs to the release whose tables it is in.
 create or replace function two_tower.tune_search(probes integer) returns void
-language plpgsql as $$
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
 declare
-    target regprocedure;
+    item record;
 begin
     -- Only a session that has loaded pgvector knows its settings, and only then may others than a superuser set them.
     perform '[1]'::extensions.halfvec;
-    for target in
-        select p.oid::regprocedure
+    for item in
+        select p.oid::regprocedure as target, case when p.proname = 'find_previous_videos' then former.probes else tune_search.probes end as probes
         from pg_proc as p
-        where p.pronamespace = 'public'::regnamespace
-            and p.proname in ('recommend_videos', 'similar_videos', 'recommend_for_vector')
+        left join (
+            select r.probes from two_tower.model_releases as r order by r.release_id desc offset 1 limit 1
+        ) as former on true
+        where p.oid in (
+            to_regproc('two_tower.find_videos'), to_regproc('two_tower.find_previous_videos'), to_regproc('public.similar_users')
+        )
     loop
-        if probes is null then
-            execute format('alter function %s reset ivfflat.probes', target);
-            execute format('alter function %s reset enable_seqscan', target);
-            execute format('alter function %s set enable_indexscan = off', target);
+        if item.probes is null then
+            execute format('alter function %s reset ivfflat.probes', item.target);
+            execute format('alter function %s reset enable_seqscan', item.target);
+            execute format('alter function %s set enable_indexscan = off', item.target);
         else
-            execute format('alter function %s set ivfflat.probes = %s', target, probes);
+            execute format('alter function %s set ivfflat.probes = %s', item.target, item.probes);
             -- The planner does not know how small the limit is and would rather read the whole table.
-            execute format('alter function %s set enable_seqscan = off', target);
-            execute format('alter function %s reset enable_indexscan', target);
+            execute format('alter function %s set enable_seqscan = off', item.target);
+            execute format('alter function %s reset enable_indexscan', item.target);
         end if;
     end loop;
 end $$;

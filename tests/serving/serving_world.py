@@ -23,9 +23,16 @@ from two_tower.serving import landing
 
 MARTS = """
 create schema if not exists two_tower;
-create table two_tower.videos (video_id uuid, title text, thumbnail_url text, product_url text);
+create table two_tower.videos (video_id uuid, title text, thumbnail_url text, product_url text,
+    source text, maker text, label text, series text, price double precision, released_on date,
+    tag_ids text[], performer_ids text[]);
+create view two_tower.video_sample as select * from two_tower.videos limit 2000;
 create table two_tower.popularity (video_id uuid, score double precision, popularity_rank integer);
-create table two_tower.interactions (user_id text, item_id uuid);
+create table two_tower.video_rankings (ranking text, video_id uuid, score double precision,
+    rank integer);
+create table two_tower.int_moment as select timestamp '2026-01-01' as as_of;
+create table two_tower.interactions (user_id text, item_id uuid, label smallint,
+    "timestamp" timestamp);
 create table two_tower.user_feature_slots (
     user_id text, feature_ids smallint[], indices integer[], "values" real[]
 );
@@ -133,9 +140,9 @@ def make_world(settings: Settings, users: int = 50, videos: int = 300) -> World:
         for statement in MARTS.split(";")[:-1]:
             warehouse.execute(statement)
         for sql, rows in (
-            ("videos select id, 'Title ' || n, null, 'https://e/' || n", videos),
+            ("videos (video_id, title, product_url) select id, 'Title ' || n, 'https://e/' || n", videos),
             (f"popularity select id, ({videos} - n) / {videos}.0, n + 1", videos),
-            ("interactions select 'user_0', id", 5),
+            ("interactions (user_id, item_id) select 'user_0', id", 5),
         ):
             _insert(warehouse, sql, [video_id(number) for number in range(rows)])
         _insert(

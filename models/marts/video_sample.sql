@@ -1,0 +1,16 @@
+{{ config(indexes=[]) }}
+
+-- By a hash of the id, so that it is the same on both engines and has nothing to do with what the videos are.
+select
+    video_id,
+    source,
+    maker,
+    label,
+    series,
+    price,
+    released_on,
+    tag_ids,
+    performer_ids
+from {{ ref('videos') }}
+order by md5(cast(video_id as text))
+limit 2000

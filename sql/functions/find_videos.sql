@@ -1,0 +1,146 @@
+-- The one search: the nearest videos to a vector, but for those that are hidden, excluded or seen, within a filter. Where there
+-- is no vector, or too few are found, the most popular ones. The app's functions are calls of it.
+--
+-- A filter that many videos pass is looked at inside the scan, which reads on until it has enough; where few pass, they are
+-- found first and compared one by one. How many pass is estimated on a sample. A filter around the scan would starve it.
+--
+-- Whether a video was seen is looked up for each that the scan comes by, since a list of those seen has to be read whole. A
+-- scan that goes on after the probed lists finds nearer videos after farther ones: what it takes is sorted again, and `+ 0`
+-- keeps the planner from taking it to be in order.
+
+-- Only a session that has loaded pgvector knows its settings, and only then may others than a superuser name them.
+do $$ begin perform '[1]'::extensions.halfvec; end $$;
+
+create or replace function two_tower.find_videos(
+    p_query extensions.halfvec, p_source text, p_limit integer, p_offset integer, p_user_id text, p_exclude_seen boolean,
+    p_exclude uuid[], p_filter jsonb, p_diversity real, p_rotation real
+)
+returns table (
+    video_id uuid, score double precision, rank integer, source text, release_id bigint, title text, thumbnail_url text,
+    product_url text
+)
+language plpgsql stable parallel safe rows 20
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_memoize = off
+set "ivfflat.iterative_scan" = 'relaxed_order'
+as $$
+#variable_conflict use_column
+declare
+    skipped constant integer := coalesce(p_offset, 0);
+    wanted constant integer := skipped + coalesce(p_limit, 20);
+    condition constant text := two_tower.filter_condition(p_filter);
+    viewer constant text := case when coalesce(p_exclude_seen, true) then p_user_id end;
+    is_shaped constant boolean := two_tower.is_shaped(p_filter, p_diversity, p_rotation);
+    -- The probed lists hold the nearest 20 of nearly everybody, but not the nearest 100.
+    taken constant integer := 4 * wanted;
+    kept constant integer := case when is_shaped then taken else wanted end;
+    way text := case when condition is null then 'scan' else 'filtered scan' end;
+    excluded uuid[];
+    serving record;
+    ids uuid[] := '{}';
+    scores double precision[] := '{}';
+    personal uuid[];
+begin
+    perform two_tower.check_bounds(p_limit, p_offset, p_exclude);
+    select r.release_id, r.exact_below into serving from two_tower.serving_release() as r;
+    excluded := two_tower.excluded_videos(p_exclude, viewer);
+    if p_query is null or extensions.l2_norm(p_query) = 0 or wanted = 0 then
+        way := 'none';
+    elsif condition is not null and two_tower.share_that_passes(condition) < serving.exact_below then
+        way := 'exact';
+    end if;
+
+    if way = 'scan' then
+        select array_agg(f.video_id), array_agg(f.score) into ids, scores
+        from (
+            select nearest.video_id, 1 - nearest.distance as score
+            from (
+                select v.video_id, v.embedding operator(extensions.<=>) p_query as distance
+                from public.video_embeddings as v
+                where v.video_id not in (select e.video_id from unnest(excluded) as e (video_id))
+                    and (viewer is null or (
+                        select true from two_tower.interactions as i where i.user_id = viewer and i.item_id = v.video_id
+                    ) is null)
+                order by v.embedding operator(extensions.<=>) p_query
+                limit taken
+            ) as nearest
+            order by nearest.distance + 0, nearest.video_id
+            limit kept
+        ) as f;
+    elsif way = 'filtered scan' then
+        execute format('
+            select array_agg(f.video_id), array_agg(f.score)
+            from (
+                select nearest.video_id, 1 - nearest.distance as score
+                from (
+                    select v.video_id, v.embedding operator(extensions.<=>) $1 as distance
+                    from public.video_embeddings as v
+                    where v.video_id not in (select e.video_id from unnest($2) as e (video_id))
+                        and ($3 is null or (
+                            select true from two_tower.interactions as i where i.user_id = $3 and i.item_id = v.video_id
+                        ) is null)
+                        and (select %s from two_tower.videos as videos where videos.video_id = v.video_id)
+                    order by v.embedding operator(extensions.<=>) $1
+                    limit $4
+                ) as nearest
+                order by nearest.distance + 0, nearest.video_id
+                limit $5
+            ) as f', condition) into ids, scores using p_query, excluded, viewer, taken, kept;
+        -- The sample has promised more than there are.
+        if coalesce(cardinality(ids), 0) < wanted then
+            way := 'exact';
+        end if;
+    end if;
+    if way = 'exact' then
+        execute format('
+            select array_agg(f.video_id), array_agg(f.score)
+            from (
+                select nearest.video_id, 1 - nearest.distance as score
+                from (
+                    select v.video_id, v.embedding operator(extensions.<=>) $1 as distance
+                    from two_tower.videos as videos
+                    inner join public.video_embeddings as v on v.video_id = videos.video_id
+                    where %s
+                    order by (v.embedding operator(extensions.<=>) $1) + 0, 1
+                    offset 0
+                ) as nearest
+                where nearest.video_id not in (select e.video_id from unnest($2) as e (video_id))
+                    and ($3 is null or (
+                        select true from two_tower.interactions as i where i.user_id = $3 and i.item_id = nearest.video_id
+                    ) is null)
+                limit $4
+            ) as f', condition) into ids, scores using p_query, excluded, viewer, kept;
+    end if;
+    ids := coalesce(ids, '{}');
+    scores := coalesce(scores, '{}');
+
+    if is_shaped then
+        select s.ids, s.scores into ids, scores
+        from two_tower.shape_list(
+            ids, scores, wanted, p_query, p_user_id, viewer, excluded, p_filter, p_diversity, p_rotation
+        ) as s;
+    end if;
+    personal := ids;
+    if cardinality(ids) < wanted then
+        select ids || coalesce(array_agg(p.video_id), '{}'), scores || coalesce(array_agg(p.score), '{}') into ids, scores
+        from two_tower.find_popular(
+            'popular', wanted - cardinality(ids), excluded || ids, viewer, condition, scores[cardinality(ids)]
+        ) as p;
+    end if;
+    -- Who has seen everything sees it again: an answer is never empty.
+    if cardinality(ids) = 0 and viewer is not null and condition is null then
+        select array_agg(p.video_id), array_agg(p.score) into ids, scores
+        from two_tower.find_popular('popular', wanted, two_tower.excluded_videos(p_exclude, null), null, null, null) as p;
+    end if;
+
+    return query
+    select
+        f.video_id, f.score, (f.place - skipped)::integer,
+        case when f.place <= cardinality(personal) then p_source else 'popular' end,
+        serving.release_id::bigint, videos.title, videos.thumbnail_url, videos.product_url
+    from unnest(ids, scores) with ordinality as f (video_id, score, place)
+    left join two_tower.videos as videos on videos.video_id = f.video_id
+    where f.place > skipped
+    order by f.place;
+end $$;

@@ -1,0 +1,14 @@
+-- The user whom a call is for (acting_user); a call that is from nobody and names nobody gets 42501.
+create or replace function two_tower.known_person(p_user_id text) returns text
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    person constant text := two_tower.acting_user(p_user_id);
+begin
+    if person is null then
+        raise insufficient_privilege using
+            message = 'the request is from nobody', hint = 'Sign in, or name p_user_id as a role that may.';
+    end if;
+    return person;
+end $$;

@@ -1,0 +1,29 @@
+-- The videos that a person liked last and that have a vector, the newest first.
+create or replace function two_tower.liked_lately(p_user_id text, p_rows integer)
+returns table (video_id uuid, place integer)
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if p_rows < 0 or p_rows > 20 then
+        raise invalid_parameter_value using message = format('p_rows is %s: it is 0 to 20', p_rows);
+    end if;
+    return query
+    select liked.video_id, row_number() over (order by liked.liked_at desc nulls last, liked.video_id)::integer
+    from (
+        select l.video_id, max(l.liked_at) as liked_at
+        from (
+            select i.item_id as video_id, i.timestamp as liked_at
+            from two_tower.interactions as i
+            where i.user_id = p_user_id and i.label = 1
+            union all
+            select e.video_id, e.happened_at at time zone 'utc'
+            from two_tower.events as e
+            where e.user_id = p_user_id and e.kind in ('like', 'purchase')
+        ) as l
+        group by l.video_id
+    ) as liked
+    inner join public.video_embeddings as v on v.video_id = liked.video_id
+    order by 2
+    limit coalesce(p_rows, 3);
+end $$;

@@ -1,0 +1,17 @@
+-- These videos, at most 1,000, in the order of a person's taste; those that nothing is known of come last.
+create or replace function public.rank_videos(
+    p_user_id text, p_video_ids uuid[]
+)
+returns table (
+    video_id uuid, score double precision, rank integer, source text, release_id bigint, title text, thumbnail_url text,
+    product_url text
+)
+language sql stable security definer parallel safe rows 100
+set search_path = pg_catalog, pg_temp
+as $$
+select f.video_id, f.score, f.rank, f.source, f.release_id, f.title, f.thumbnail_url, f.product_url
+from two_tower.recommend(
+    two_tower.text_value(p_user_id), coalesce(cardinality(p_video_ids), 0), false,
+    jsonb_build_object('ids', coalesce(p_video_ids, '{}')), '{}', 0, 0, 0
+) as f
+$$;

@@ -1,0 +1,18 @@
+-- A release and the share of the videos below which a filter's are compared one by one: where finding so many of N takes as long
+-- as a scan that reads on for them, sqrt(320 / N) (benchmarks/serving.py). The serving one, or the one before; nulls where
+-- there is none.
+create or replace function two_tower.serving_release(
+    p_is_previous boolean default false, out release_id bigint, out exact_below double precision
+)
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if to_regclass('two_tower.model_releases') is not null then
+        select r.release_id, sqrt(320.0 / greatest(r.video_count, 320)) into release_id, exact_below
+        from two_tower.model_releases as r
+        order by r.release_id desc
+        offset p_is_previous::integer
+        limit 1;
+    end if;
+end $$;
