@@ -5,7 +5,11 @@
 
 {% macro postgres__create_serving_functions() -%}
     {%- set are_new = execute and run_query("select to_regproc('public.recommend_videos') is null").columns[0].values()[0] -%}
-    {% for name in ('make_served_tables', 'recommend_videos', 'similar_videos', 'recommend_for_vector') -%}
+    {{ create_event_stars() }}
+    {% for name in (
+        'make_served_tables', 'recommend_videos', 'similar_videos', 'recommend_for_vector',
+        'weighed_slots', 'slot_sum', 'visitor_vector', 'user_slots', 'user_vector', 'explain_recommendation',
+    ) -%}
     {{ sql_file(name) }}
     {% endfor -%}
     {% if are_new -%}

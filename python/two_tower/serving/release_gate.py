@@ -76,6 +76,7 @@ def check_artifacts(settings: Settings, warehouse: Warehouse, version: str) -> N
     except TwoTowerError as error:
         damaged, note = int(not isinstance(error, GateError)), str(error)
     ddl.ensure_evaluation(warehouse)
+    ddl.ensure_landing(warehouse)  # those of an older version of this program have no slots
     now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
     with warehouse.transaction():
         warehouse.execute("delete from two_tower.artifact_checks where version = ?", (version,))
@@ -120,12 +121,9 @@ def _parity(files: Mapping[Kind, bytes]) -> float:
     from two_tower.model.towers import load_towers
 
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        pickle, onnx = folder / "model.pkl", folder / "model.onnx"
-        with gzip.open(io.BytesIO(files["pkl"])) as packed:
-            pickle.write_bytes(packed.read())
+        onnx = Path(name) / "model.onnx"
         onnx.write_bytes(files["onnx"])
-        towers = load_towers(pickle)
+        towers = load_towers(io.BytesIO(gzip.decompress(files["pkl"])))
         rng = np.random.default_rng(0)
         rows = [
             (rng.random((ROWS, width)) < SLOTS / width).astype(np.float32)
