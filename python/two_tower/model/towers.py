@@ -12,7 +12,7 @@ import copy
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -285,14 +285,14 @@ def save_towers(path: Path, towers: Towers) -> None:
     torch.save(towers.payload(), path)
 
 
-def load_towers(source: Path | BinaryIO) -> Towers:
-    """Read ``towers.pt``, or the pickle of a registry, in evaluation mode.
+def load_towers(path: Path) -> Towers:
+    """Read ``towers.pt``, in evaluation mode.
 
     Raises:
         InputError: there is no such file, or it holds more than tensors and primitives.
     """
     try:
-        payload = torch.load(source, weights_only=True)
+        payload = torch.load(path, weights_only=True)
     except Exception as error:
-        raise InputError(f"{source} is no towers file: {error}", "train a model anew") from error
+        raise InputError(f"{path} is no towers file: {error}", "train a model anew") from error
     return Towers.from_payload(payload)

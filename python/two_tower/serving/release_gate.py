@@ -121,9 +121,12 @@ def _parity(files: Mapping[Kind, bytes]) -> float:
     from two_tower.model.towers import load_towers
 
     with tempfile.TemporaryDirectory() as name:
-        onnx = Path(name) / "model.onnx"
+        folder = Path(name)
+        pickle, onnx = folder / "model.pkl", folder / "model.onnx"
+        with gzip.open(io.BytesIO(files["pkl"])) as packed:
+            pickle.write_bytes(packed.read())
         onnx.write_bytes(files["onnx"])
-        towers = load_towers(io.BytesIO(gzip.decompress(files["pkl"])))
+        towers = load_towers(pickle)
         rng = np.random.default_rng(0)
         rows = [
             (rng.random((ROWS, width)) < SLOTS / width).astype(np.float32)

@@ -6,8 +6,6 @@ norm of its block. So a person of a second ago has a vector by SQL alone (sql/fu
 
 from __future__ import annotations
 
-import gzip
-import io
 from datetime import datetime
 
 import numpy as np
@@ -77,8 +75,7 @@ def _has_slots(warehouse: Warehouse, version: str) -> bool:
 def _write(warehouse: PostgresWarehouse, registry: Registry, version: str) -> None:
     from two_tower.model.towers import load_towers
 
-    file = registry.fetch(version, "pkl").path
-    towers = load_towers(io.BytesIO(gzip.decompress(file.read_bytes())))
+    towers = load_towers(registry.fetch(version, "pkl").path)
     if towers.hidden:
         return
     layout, tower = towers.layout, towers.towers["user"]
