@@ -39,8 +39,10 @@ begin
         select
             w.feature_id,
             w.index,
-            w.weight * (-(w.embedding operator(extensions.<#>) shown)) / extensions.vector_norm(total) as share
+            w.weight * -(v.embedding operator(extensions.<#>) shown) / extensions.vector_norm(total) as share
         from two_tower.weighed_slots(serving, slots.feature_ids, slots.indices, slots."values") as w
+        join two_tower.slot_vectors as v
+            on v.version = serving and v.feature_id = w.feature_id and v.index = w.index
         where total is not null
     ),
 

@@ -596,15 +596,15 @@ def test_the_slots_of_a_version_are_its_weights(connection: Connection, settings
     width = layout().feature_dim("user") + 1
     assert slot_rows(connection) == {FIRST: width, SECOND: width}
     blocks = connection.execute(
-        "select feature_id, feature, kind, vocabulary, shrinkage, layout_hash"
+        "select feature_id, feature, kind, vocabulary, width, shrinkage, layout_hash"
         " from two_tower.slot_blocks where version = %s order by 1",
         [SECOND],
     ).fetchall()
     assert blocks == [
-        (-1, "base", "bias", None, None, "hash"),
-        (1, "preferred_tag_ids", "multi_hot", "tag", 0, "hash"),
-        (2, "like_count_30d", "numeric", None, None, "hash"),
-        (6, "reviewed_video_ids", "history", "video", 4, "hash"),
-        (9, "recent_video_ids", "recency", "video", 0, "hash"),
-        (10, "relevant_video_ids", "history", "video", 4, "hash"),
+        (-1, "base", "bias", None, 1, None, "hash"),
+        (1, "preferred_tag_ids", "multi_hot", "tag", 5, 0, "hash"),
+        (2, "like_count_30d", "numeric", None, 1, None, "hash"),
+        (6, "reviewed_video_ids", "history", "video", KNOWN, 4, "hash"),
+        (9, "recent_video_ids", "recency", "video", KNOWN, 0, "hash"),
+        (10, "relevant_video_ids", "history", "video", KNOWN, 4, "hash"),
     ]

@@ -50,7 +50,8 @@ create table if not exists two_tower.video_embeddings_landing (
 SLOTS = """
 create table if not exists two_tower.slot_blocks (
     version text not null, feature_id smallint not null, feature text not null, kind text not null,
-    vocabulary text, shrinkage real, layout_hash text not null, primary key (version, feature_id)
+    vocabulary text, width integer not null, shrinkage real, layout_hash text not null,
+    primary key (version, feature_id)
 );
 create table if not exists two_tower.slot_vectors (
     version text not null, feature_id smallint not null, index integer not null,

@@ -79,18 +79,18 @@ def _write(warehouse: PostgresWarehouse, registry: Registry, version: str) -> No
     if towers.hidden:
         return
     layout, tower = towers.layout, towers.towers["user"]
-    blocks: list[tuple[int, str, str, str | None, float | None]]
-    blocks = [(BIAS_ID, BIAS, "bias", None, None)]
+    blocks: list[tuple[int, str, str, str | None, int, float | None]]
+    blocks = [(BIAS_ID, BIAS, "bias", None, 1, None)]
     for b in layout.user:
         added = towers.shrinkage if b.kind == "history" else 0.0
         shrinkage = added if b.kind in NORMALISED_KINDS else None
-        blocks.append((b.feature_id, b.feature, b.kind, b.vocabulary, shrinkage))
+        blocks.append((b.feature_id, b.feature, b.kind, b.vocabulary, b.width, shrinkage))
     for block in blocks:
         warehouse.execute(
-            "insert into two_tower.slot_blocks values (?, ?, ?, ?, ?, ?, ?)",
+            "insert into two_tower.slot_blocks values (?, ?, ?, ?, ?, ?, ?, ?)",
             (version, *block, layout.layout_hash),
         )
-    widths = [1, *(b.width for b in layout.user)]
+    widths = [block[4] for block in blocks]
     feature_ids = np.repeat([block[0] for block in blocks], widths)
     indices = np.concatenate([np.arange(width) for width in widths])
     vectors = np.vstack([tower.bias.detach().numpy(), tower.weight.detach().numpy()])
