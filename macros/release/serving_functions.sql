@@ -5,10 +5,11 @@
 
 {% macro postgres__create_serving_functions() -%}
     {%- set are_new = execute and run_query("select to_regproc('public.recommend_videos') is null").columns[0].values()[0] -%}
+    {{ create_event_stars() }}
     {#- What is called comes before what calls it. -#}
     {% for name in (
         'make_served_tables', 'reviewer_of_request', 'may_act_for', 'acting_user', 'known_person', 'variant_of', 'seen_videos',
-        'check_bounds', 'check_batch', 'checked_window', 'filter_condition', 'share_that_passes', 'is_shaped',
+        'weighed_slots', 'slot_sum', 'visitor_vector', 'user_slots', 'user_vector', 'check_bounds', 'check_batch', 'checked_window', 'filter_condition', 'share_that_passes', 'is_shaped',
         'excluded_videos', 'serving_release', 'find_popular', 'shape_list', 'find_videos', 'liked_lately', 'list_ranking',
     ) -%}
     {{ sql_file(name) }}
@@ -33,7 +34,7 @@
     {{ return((
         'recommend_videos', 'recommend_for_me', 'recommend_for_likes', 'recommend_for_vector', 'similar_videos', 'rank_videos',
         'recommend_batch', 'because_you_watched', 'similar_users', 'popular_videos', 'new_videos', 'trending_videos',
-        'record_event', 'record_impressions',
+        'explain_recommendation', 'record_event', 'record_impressions',
     )) }}
 {%- endmacro %}
 

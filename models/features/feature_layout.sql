@@ -6,7 +6,11 @@ with layout as (
         '{{ row.feature }}' as feature,
         '{{ row.kind }}' as kind,
         {{ row.position }} as position,
-        {{ "'" ~ row.vocabulary ~ "'" if row.vocabulary else 'cast(null as text)' }} as vocabulary
+        {{ "'" ~ row.vocabulary ~ "'" if row.vocabulary else 'cast(null as text)' }} as vocabulary,
+        '{{ row.column | default(row.feature) }}' as source_column,
+        {{ "'" ~ row.graded_by ~ "'" if row.graded_by else 'cast(null as text)' }} as graded_by,
+        {{ row.latest or (var('max_history_items') if row.kind == 'history' else 'cast(null as integer)') }} as latest,
+        {{ row.decay or 'cast(null as integer)' }} as decay
     {{ 'union all' if not loop.last }}
     {% endfor %}
 ),
@@ -35,7 +39,11 @@ select
     cast(
         case when layout.vocabulary is null then 1 else coalesce(vocabulary_sizes.token_count, 0) end as integer
     ) as width,
-    cast(fingerprint.layout_hash as text) as layout_hash
+    cast(fingerprint.layout_hash as text) as layout_hash,
+    cast(layout.source_column as text) as source_column,
+    cast(layout.graded_by as text) as graded_by,
+    cast(layout.latest as integer) as latest,
+    cast(layout.decay as integer) as decay
 from layout
 cross join fingerprint
 left join vocabulary_sizes on vocabulary_sizes.vocabulary = layout.vocabulary

@@ -1,3 +1,5 @@
+{{ config(pre_hook="{{ create_slot_functions() }}") }}
+
 {% for name, table in [('users', 'user_embeddings_next'), ('videos', 'video_embeddings_next')] -%}
 select
     'unit_length:{{ name }}' as check_name,
@@ -75,3 +77,4 @@ select
     cast(null as text) as excuse
 from {{ ref('index_measurements') }}
 where is_chosen
+{{ slot_checks() }}

@@ -23,7 +23,7 @@ MAY_READ = {
     "features": "staging intermediate marts",
     "evaluation": "staging intermediate features",
     "drift": "intermediate features",
-    "serving": "marts features drift",
+    "serving": "intermediate marts features drift",
 }
 MAX_MODEL_LINES = 120
 KEY_TESTS = ("unique", "unique_combination")

@@ -45,6 +45,23 @@ create table if not exists two_tower.video_embeddings_landing (
 );
 """
 
+# What Postgres encodes a person with: the rows of the user tower's weights, each block's kind, and
+# the moment of the features that a version's vectors are of (no later than the oldest of them).
+SLOTS = """
+create table if not exists two_tower.slot_blocks (
+    version text not null, feature_id smallint not null, feature text not null, kind text not null,
+    vocabulary text, width integer not null, shrinkage real, layout_hash text not null,
+    primary key (version, feature_id)
+);
+create table if not exists two_tower.slot_vectors (
+    version text not null, feature_id smallint not null, index integer not null,
+    embedding {vector} not null, primary key (version, feature_id, index)
+);
+create table if not exists two_tower.embedded_as_of (
+    version text primary key, as_of timestamp not null
+);
+"""
+
 EVALUATION = """
 create table if not exists two_tower.evaluation_runs (
     run_id text primary key, evaluated_at timestamp not null, split text not null,
@@ -109,14 +126,16 @@ def ensure_evaluation(warehouse: Warehouse) -> None:
 
 
 def ensure_landing(warehouse: Warehouse) -> None:
-    """Create the landing tables that are not there yet (on Postgres: pgvector first)."""
+    """Create what `embed` writes, where it is not there yet; on Postgres pgvector and slots too."""
     if warehouse.dialect == "postgres":
         warehouse.execute("create extension if not exists vector")
-        vector = f"{pgvector_schema(warehouse)}.halfvec({DIM})"
+        schema = pgvector_schema(warehouse)
+        statements = LANDING.format(vector=f"{schema}.halfvec({DIM})")
+        statements += SLOTS.format(vector=f"{schema}.vector({DIM})")
     else:
-        vector = f"float[{DIM}]"
+        statements = LANDING.format(vector=f"float[{DIM}]")
     ensure_schema(warehouse, "two_tower")
-    _run(warehouse, LANDING.format(vector=vector))
+    _run(warehouse, statements)
 
 
 def pgvector_schema(warehouse: Warehouse) -> str:

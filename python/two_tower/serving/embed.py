@@ -25,7 +25,7 @@ from two_tower.database import ddl
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.model.feature_rows import read_layout
 from two_tower.model.layout import Tower
-from two_tower.serving import landing
+from two_tower.serving import landing, slot_vectors
 
 SOURCES: dict[Tower, tuple[str, str]] = {
     "user": ("user_feature_slots", "user_id"),
@@ -62,18 +62,22 @@ def embed(settings: Settings, version: str | None = None) -> EmbedResult:
         GateError: the model was trained on other features than the database has now, or it
             gives vectors that are not of length 1. A user of whom it knows nothing may have none.
         NotEnoughDataError: no model, or no features yet.
+        CorruptFileError: a file of the model is not what was published.
     """
     started = time.perf_counter()
-    encoder = Encoder(Registry(settings).fetch(version))
+    registry = Registry(settings)
+    encoder = Encoder(registry.fetch(version))
     counts: dict[Tower, int] = {}
     silent: dict[Tower, int] = {}
     with open_warehouse(settings) as warehouse:
         check_schema(encoder, warehouse)
         ddl.ensure_landing(warehouse)
+        as_of = slot_vectors.features_as_of(warehouse)
         with warehouse.transaction():
             landing.clear(warehouse)
             for tower in SOURCES:
                 counts[tower], silent[tower] = _embed_tower(warehouse, encoder, tower)
+            slot_vectors.land(warehouse, registry, encoder.version, as_of)
     seconds = time.perf_counter() - started
     rows = sum(counts.values())
     return EmbedResult(

@@ -17,6 +17,7 @@ from two_tower.core.settings import Settings
 from two_tower.database import ddl
 from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import Warehouse, open_warehouse
+from two_tower.serving import slot_vectors
 from two_tower.serving.embed import embed
 
 PAIRS = (("user_embeddings", "user_id"), ("video_embeddings", "video_id"))
@@ -67,6 +68,7 @@ def refresh(settings: Settings) -> RefreshResult:
     started = time.perf_counter()
     with open_warehouse(settings) as warehouse:
         release_id, version = _serving(warehouse)
+        as_of = slot_vectors.features_as_of(warehouse)
     embed(settings, version)
     moment = datetime.now(UTC).replace(tzinfo=None)
     with open_warehouse(settings) as warehouse:
@@ -78,6 +80,7 @@ def refresh(settings: Settings) -> RefreshResult:
                     "insert into two_tower.refreshes values (?, ?, ?, ?, ?, ?, ?, false)",
                     (moment, release_id, version, base, added, changed, removed),
                 )
+            slot_vectors.refreshed(warehouse, version, as_of)
         users, videos = (
             Changes(*counts[base], _reindex_if_due(warehouse, base, release_id, settings))
             for base, _ in PAIRS

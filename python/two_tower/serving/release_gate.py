@@ -76,6 +76,7 @@ def check_artifacts(settings: Settings, warehouse: Warehouse, version: str) -> N
     except TwoTowerError as error:
         damaged, note = int(not isinstance(error, GateError)), str(error)
     ddl.ensure_evaluation(warehouse)
+    ddl.ensure_landing(warehouse)  # those of an older version of this program have no slots
     now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
     with warehouse.transaction():
         warehouse.execute("delete from two_tower.artifact_checks where version = ?", (version,))

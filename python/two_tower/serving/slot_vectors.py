@@ -1,0 +1,140 @@
+"""What Postgres encodes a person with, of one version: the weights of its user tower, slot by slot.
+
+A linear tower is a sum: the bias, and for each slot its row of the weights times its value by the
+norm of its block. So a person of a second ago has a vector by SQL alone (sql/functions).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from two_tower.artifacts.registry import Registry
+from two_tower.core.train_config import DIM
+from two_tower.database.releases import last_releases
+from two_tower.database.warehouse import PostgresWarehouse, Warehouse
+from two_tower.model.layout import NORMALISED_KINDS
+from two_tower.serving.landing import SIGNATURE, TRAILER
+
+TABLES = ("slot_vectors", "slot_blocks", "embedded_as_of")
+# The bias, as a slot that everybody has. Features of a layout are numbered from 0.
+BIAS_ID, BIAS = -1, "base"
+ROWS = 20_000  # that are laid out at once: 11 MB
+VECTOR_BYTES = 4 + 4 * DIM  # dimensions, a spare int16, the floats
+
+
+def features_as_of(warehouse: Warehouse) -> datetime | None:
+    """Return the moment that the features of the last build are of (UTC); None before a build."""
+    if not warehouse.relation_exists("two_tower", "int_moment"):
+        return None
+    moment: datetime | None = warehouse.fetch("select as_of from two_tower.int_moment")[0]["as_of"]
+    return moment
+
+
+def land(warehouse: Warehouse, registry: Registry, version: str, as_of: datetime | None) -> None:
+    """Write the slots of a version that is landed, in the caller's transaction.
+
+    They never change: a version that has some keeps them. A version with a hidden layer has none.
+    Those that are neither landed nor served, nor were served before, go. DuckDB has no slots.
+
+    Raises:
+        CorruptFileError: the registry's weights of this version are not what was published.
+    """
+    if not isinstance(warehouse, PostgresWarehouse):
+        return
+    kept = [version, *(str(row["version"]) for row in last_releases(warehouse, 2))]
+    for table in TABLES:
+        warehouse.execute(f"delete from two_tower.{table} where version <> all (?)", (kept,))
+    if not _has_slots(warehouse, version):
+        _write(warehouse, registry, version)
+    if as_of is not None:
+        # An earlier moment stays: of it are the vectors that are served already.
+        warehouse.execute(
+            "insert into two_tower.embedded_as_of values (?, ?) on conflict do nothing",
+            (version, as_of),
+        )
+
+
+def refreshed(warehouse: Warehouse, version: str, as_of: datetime | None) -> None:
+    """Write down of which moment the vectors are that have replaced the served ones."""
+    if isinstance(warehouse, PostgresWarehouse) and as_of is not None:
+        warehouse.execute(
+            "insert into two_tower.embedded_as_of values (?, ?)"
+            " on conflict (version) do update set as_of = excluded.as_of",
+            (version, as_of),
+        )
+
+
+def _has_slots(warehouse: Warehouse, version: str) -> bool:
+    sql = "select 1 as found from two_tower.slot_blocks where version = ? limit 1"
+    return bool(warehouse.fetch(sql, (version,)))
+
+
+def _write(warehouse: PostgresWarehouse, registry: Registry, version: str) -> None:
+    from two_tower.model.towers import load_towers
+
+    towers = load_towers(registry.fetch(version, "pkl").path)
+    if towers.hidden:
+        return
+    layout, tower = towers.layout, towers.towers["user"]
+    blocks: list[tuple[int, str, str, str | None, int, float | None]]
+    blocks = [(BIAS_ID, BIAS, "bias", None, 1, None)]
+    for b in layout.user:
+        added = towers.shrinkage if b.kind == "history" else 0.0
+        shrinkage = added if b.kind in NORMALISED_KINDS else None
+        blocks.append((b.feature_id, b.feature, b.kind, b.vocabulary, b.width, shrinkage))
+    for block in blocks:
+        warehouse.execute(
+            "insert into two_tower.slot_blocks values (?, ?, ?, ?, ?, ?, ?, ?)",
+            (version, *block, layout.layout_hash),
+        )
+    widths = [block[4] for block in blocks]
+    feature_ids = np.repeat([block[0] for block in blocks], widths)
+    indices = np.concatenate([np.arange(width) for width in widths])
+    vectors = np.vstack([tower.bias.detach().numpy(), tower.weight.detach().numpy()])
+    statement = (
+        "copy two_tower.slot_vectors (version, feature_id, index, embedding)"
+        " from stdin (format binary)"
+    )
+    with warehouse.connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(SIGNATURE)
+        for first in range(0, len(vectors), ROWS):
+            rows = slice(first, first + ROWS)
+            copy.write(_copy_rows(version, feature_ids[rows], indices[rows], vectors[rows]))
+        copy.write(TRAILER)
+
+
+def _copy_rows(
+    version: str,
+    feature_ids: NDArray[np.integer],
+    indices: NDArray[np.integer],
+    vectors: NDArray[np.float32],
+) -> bytes:
+    """Lay rows out as binary COPY has them: version, feature_id, index, vector ``[rows, 128]``."""
+    name = np.frombuffer(version.encode(), dtype=np.uint8)
+    layout = np.dtype(
+        [
+            ("fields", ">i2"),
+            ("version_length", ">i4"),
+            ("version", "u1", (len(name),)),
+            ("feature_id_length", ">i4"),
+            ("feature_id", ">i2"),
+            ("index_length", ">i4"),
+            ("index", ">i4"),
+            ("vector_length", ">i4"),
+            ("dim", ">i2"),
+            ("spare", ">i2"),
+            ("vector", ">f4", (DIM,)),
+        ]
+    )
+    rows = np.zeros(len(vectors), dtype=layout)
+    rows["fields"] = 4
+    rows["version_length"], rows["version"] = len(name), name
+    rows["feature_id_length"], rows["feature_id"] = 2, feature_ids
+    rows["index_length"], rows["index"] = 4, indices
+    rows["vector_length"] = VECTOR_BYTES
+    rows["dim"] = DIM
+    rows["vector"] = vectors
+    return rows.tobytes()

@@ -1,0 +1,25 @@
+-- A person's vector before it is brought to length 1: the sum of their slots' vectors, each times its weight. Null where the
+-- version knows none of the slots, or where they cancel each other.
+create or replace function two_tower.slot_sum(
+    p_version text, p_feature_ids smallint[], p_indices integer[], p_values real[]
+)
+returns extensions.vector
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    total extensions.vector;
+begin
+    -- Slots of one weight are added first: a vector is multiplied by a number as by a vector of that number.
+    select extensions.sum(same.embedding operator(extensions.*) array_fill(same.weight, array[128])::extensions.vector)
+    into total
+    from (
+        select w.weight, extensions.sum(v.embedding) as embedding, bool_or(w.feature_id <> -1) as is_known
+        from two_tower.weighed_slots(p_version, p_feature_ids, p_indices, p_values) as w
+        join two_tower.slot_vectors as v
+            on v.version = p_version and v.feature_id = w.feature_id and v.index = w.index
+        group by w.weight
+    ) as same
+    having bool_or(same.is_known);
+    return case when extensions.vector_norm(total) > 0 then total end;
+end $$;

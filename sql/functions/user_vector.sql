@@ -1,0 +1,41 @@
+-- A user's vector: the released one. Where the user has done something since the features that it is of, or has none, it is the
+-- sum of their slots as they are now, as far as the features of today are those that the version which serves was trained on.
+-- Null where nothing is known.
+create or replace function two_tower.user_vector(p_user_id text) returns extensions.halfvec
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    released extensions.halfvec;
+    serving text;
+    slots record;
+begin
+    select u.embedding into released from public.user_embeddings as u where u.user_id = p_user_id;
+    if to_regclass('two_tower.model_releases') is null then
+        return released;
+    end if;
+    select r.version into serving from two_tower.model_releases as r order by r.release_id desc limit 1;
+    if released is not null and not exists (
+        select
+        from two_tower.embedded_as_of as embedded
+        join two_tower.events as e
+            on e.user_id = p_user_id and e.happened_at > embedded.as_of at time zone 'utc'
+        where embedded.version = serving and two_tower.event_stars(e.kind, e.weight) is not null
+    ) then
+        return released;
+    end if;
+    if not exists (
+        select from two_tower.slot_blocks as b
+        where b.version = serving
+            and b.layout_hash = (select f.layout_hash from two_tower.feature_layout as f limit 1)
+    ) then
+        return released;
+    end if;
+    slots := two_tower.user_slots(p_user_id);
+    return coalesce(
+        extensions.l2_normalize(
+            two_tower.slot_sum(serving, slots.feature_ids, slots.indices, slots."values")
+        )::extensions.halfvec,
+        released
+    );
+end $$;
