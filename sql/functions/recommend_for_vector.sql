@@ -1,6 +1,6 @@
--- The nearest videos to a vector, but for the excluded ones. The search is that of recommend_videos, which explains it.
+-- The nearest videos to a vector, without the excluded ones. recommend_videos explains the search.
 
--- Only a session that has loaded pgvector knows its settings, and only then may others than a superuser name them.
+-- Loads pgvector: until then its settings are unknown, and only a superuser may name an unknown setting.
 do $$ begin perform '[1]'::extensions.halfvec; end $$;
 
 create or replace function public.recommend_for_vector(
@@ -24,7 +24,8 @@ nearest as materialized (
     from public.video_embeddings as v
     where (select query.embedding is not null from query)
     order by v.embedding operator(extensions.<=>) (select query.embedding from query)
-    -- The probed lists hold the nearest 20 of nearly everybody, but not the nearest 100: macro taken_for.
+    -- Four times as many as wanted: the probed lists hold the nearest 20 of nearly every user, but not the nearest 100
+    -- (ADR 11). If they hold fewer, the scan goes on with the next lists.
     limit (select 4::bigint * query.wanted + cardinality(query.excluded) from query)
 ),
 

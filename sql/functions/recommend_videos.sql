@@ -1,13 +1,12 @@
--- The nearest videos to a user's vector, but for those that the user has seen; where there are none, the most popular.
--- The tables are read by name at each call, so this follows a swap; it is one STABLE statement, so it sees one release
--- or the other. similar_videos and recommend_for_vector search alike: a test compares the three.
+-- The nearest videos to a user's vector without those that the user has seen; if there are none, the most popular.
+-- A string body looks the tables up by name at each call, so it follows a swap. It is one STABLE statement, so it never
+-- sees two releases. similar_videos and recommend_for_vector search the same way: a test compares the three.
 --
--- The excluded are filtered after the search, which is asked for that many more: a filter inside would starve an
--- approximate scan and cost an exact one a comparison for each row and excluded video. A scan that goes on after the
--- probed lists finds nearer videos after farther ones: `+ 0` keeps the planner from taking them to be in order, and
--- from stopping early.
+-- Excluded videos are filtered after the search, which takes that many more. A filter inside would starve an
+-- approximate scan, and cost an exact one a comparison per row and excluded video. Beyond the probed lists a relaxed
+-- scan may return nearer videos after farther ones: `+ 0` makes the planner sort them, not trust the index's order.
 
--- Only a session that has loaded pgvector knows its settings, and only then may others than a superuser name them.
+-- Loads pgvector: until then its settings are unknown, and only a superuser may name an unknown setting.
 do $$ begin perform '[1]'::extensions.halfvec; end $$;
 
 create or replace function public.recommend_videos(
@@ -20,7 +19,7 @@ set jit = off
 set "ivfflat.iterative_scan" = 'relaxed_order'
 as $$
 with asked as materialized (
-    -- The id as it is stored: macro text_value.
+    -- The id as it is stored: without the characters that macro text_value strips.
     select
         regexp_replace(
             normalize(p_user_id, nfc),
@@ -52,7 +51,8 @@ nearest as materialized (
     from public.video_embeddings as v
     where (select query.embedding is not null from query)
     order by v.embedding operator(extensions.<=>) (select query.embedding from query)
-    -- The probed lists hold the nearest 20 of nearly everybody, but not the nearest 100: macro taken_for.
+    -- Four times as many as wanted: the probed lists hold the nearest 20 of nearly every user, but not the nearest 100
+    -- (ADR 11). If they hold fewer, the scan goes on with the next lists.
     limit (select 4::bigint * query.wanted + cardinality(query.excluded) from query)
 ),
 

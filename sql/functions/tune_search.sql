@@ -1,10 +1,10 @@
--- Whether the functions search by the index, and how far, belongs to a release.
+-- Sets, for a release, whether the app's functions search by the index, and with how many probes.
 create or replace function two_tower.tune_search(probes integer) returns void
 language plpgsql as $$
 declare
     target regprocedure;
 begin
-    -- Only a session that has loaded pgvector knows its settings, and only then may others than a superuser set them.
+    -- Loads pgvector: until then its settings are unknown, and only a superuser may set an unknown setting.
     perform '[1]'::extensions.halfvec;
     for target in
         select p.oid::regprocedure
@@ -18,7 +18,7 @@ begin
             execute format('alter function %s set enable_indexscan = off', target);
         else
             execute format('alter function %s set ivfflat.probes = %s', target, probes);
-            -- The planner does not know how small the limit is and would rather read the whole table.
+            -- The planner does not know how small the limit is and would read the whole table.
             execute format('alter function %s set enable_seqscan = off', target);
             execute format('alter function %s reset enable_indexscan', target);
         end if;
