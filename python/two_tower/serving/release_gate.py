@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from two_tower.artifacts.registry import Kind, Registry
+from two_tower.artifacts.descriptions import Kind
+from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import GateError, InputError, TwoTowerError, UnavailableError
 from two_tower.core.settings import Settings
 from two_tower.database import ddl
