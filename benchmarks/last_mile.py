@@ -176,7 +176,7 @@ def measure(name: str, project: Scratch, case: Case) -> list[Stage]:
         )[0]
     scanned = 1.0
     if index["probes"]:
-        # As many as macro taken_for says, and the excluded.
+        # Four times as many as wanted, as sql/functions/recommend_videos.sql, and the excluded.
         taken = 4 * PAGE + np.diff(seen.indptr)[:INDEX_USERS]
         scanned = share_read(project, users[:INDEX_USERS], taken, index["probes"], index["lists"])
     stages = []

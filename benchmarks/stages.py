@@ -192,7 +192,7 @@ def write_vectors(settings: Settings) -> tuple[int, float]:
     rows, seconds, batches = 0, 0.0, {}
     with open_warehouse(settings) as warehouse, warehouse.transaction():
         for tower, (table, key) in landing.TABLES.items():
-            ids = warehouse.fetch(f"select {key}::text as id from {table}")
+            ids = warehouse.fetch(f"select {key}::text as id from two_tower.{table}_landing")
             vectors = np.random.default_rng(0).normal(size=(len(ids), DIM))
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
             batches[tower] = (pa.array([row["id"] for row in ids]), vectors.astype(np.float32))

@@ -1,6 +1,6 @@
 {#
-    The statements of sql/…/NAME.sql, which dbt knows as an analysis: files that psql can run too. They are written for
-    pgvector in the schema `extensions`; here it is the schema of this database.
+    The text of sql/…/NAME.sql, which dbt knows as an analysis and psql can run too. The files name pgvector's schema
+    `extensions`; the macro puts this database's in its place.
 #}
 {% macro sql_file(name) -%}
     {%- if execute -%}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.harness import ROOT
 from benchmarks.quality.scratch import Scratch
-from two_tower.artifacts.registry import user_cache_dir
+from two_tower.artifacts.storage import user_cache_dir
 from two_tower.data.importers.recbole import download_ml100k
 
 DATASETS = ("ml-100k", "ml-latest-small", "generated")

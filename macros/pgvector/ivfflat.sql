@@ -1,30 +1,33 @@
 {#
-    Lists of an IVFFLAT index: twice the square root of the rows, 2,000 at most; none below a thousand rows, where an exact
-    search is faster.
+    Number of lists of an IVFFLAT index: twice the square root of the rows, at most 2,000 (ADR 16). None below 1,000 rows, where
+    exact search is faster.
 #}
 {% macro ivfflat_lists(row_count) -%}
     {{ return([(2 * row_count ** 0.5) | int, 2000] | min if row_count >= 1000 else 0) }}
 {%- endmacro %}
 
 
-{# What building an index may take, which is what the k-means of 2,000 lists needs (4 bytes for 50 rows a list times the lists). #}
+{#
+    Least maintenance_work_mem for building an index. The k-means of pgvector keeps a bound per sampled row and list: 50 rows a
+    list x 2,000 lists x 2,000 lists x 4 bytes = 800 MB (ADR 16).
+#}
 {% macro index_memory() -%}
 1GB
 {%- endmacro %}
 
 
-{# How many rows a relation has. #}
+{# Number of rows of a relation. #}
 {% macro count_rows(relation) -%}
     {{ return(run_query('select count(*) from ' ~ relation).columns[0].values()[0] | int if execute else 0) }}
 {%- endmacro %}
 
 
-{# Pre-hook: makes room. What a refused release left behind still owns the names of the key and the index. #}
+{# Pre-hook: drops the table that a refused release left, because it owns the names of the key and the index. #}
 {% macro drop_refused() -%}
     {{ return(adapter.dispatch('drop_refused')()) }}
 {%- endmacro %}
 
-{# dbt-duckdb looks for what it is to replace before this hook: it must be there still. Nothing of it has a name to keep. #}
+{# dbt-duckdb has looked for the old table before this hook and would miss it. Without a key and an index it is in nobody's way. #}
 {% macro default__drop_refused() -%}
 {%- endmacro %}
 
@@ -35,7 +38,7 @@
 {%- endmacro %}
 
 
-{# Post-hook of an embeddings table: its key, the check that guards later inserts, and its index. #}
+{# Post-hook of an embeddings table: adds its key, a check on later inserts, and its index. #}
 {% macro index_embeddings(key) -%}
     {{ return(adapter.dispatch('index_embeddings')(key)) }}
 {%- endmacro %}
@@ -45,7 +48,7 @@
 
 {% macro postgres__index_embeddings(key) -%}
     {%- set lists = ivfflat_lists(count_rows(this)) -%}
-    {#- `not valid`: the rows at hand are audited by the tests, which say what is wrong with them. -#}
+    {#- `not valid`: the rows that are there are audited by the tests, which say what is wrong with them. -#}
     alter table {{ this }} add constraint {{ this.identifier }}_pkey primary key ({{ key }});
     alter table {{ this }} add constraint unit_norm check ({{ vector_norm('embedding') }} between 0.99 and 1.01) not valid;
     alter table {{ this }} alter column embedding set storage plain;

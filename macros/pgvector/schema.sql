@@ -1,4 +1,4 @@
-{# The schema pgvector lives in, quoted (`public`; `extensions` on Supabase), or none where it is not installed. #}
+{# The schema of pgvector, quoted (`public`; `extensions` on Supabase), or none if it is not installed. #}
 {% macro pgvector_schema() -%}
     {%- if not execute -%}
         {{ return('public') }}
@@ -11,7 +11,7 @@
 {%- endmacro %}
 
 
-{# Pre-hook: finds pgvector's types and operator classes by their bare names, until the end of the transaction. #}
+{# Pre-hook: puts pgvector's schema on the search path until the end of the transaction, for its types and operator classes. #}
 {% macro use_pgvector() -%}
     {{ return(adapter.dispatch('use_pgvector')()) }}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{# The length of a vector. #}
+{# The Euclidean length of a vector. #}
 {% macro vector_norm(column) -%}
     {{ return(adapter.dispatch('vector_norm')(column)) }}
 {%- endmacro %}
@@ -12,7 +12,7 @@
 {%- endmacro %}
 
 
-{# A query of one number: the squared length of the mean of unit vectors, which is their mean pairwise cosine. #}
+{# A query of one number: the squared length of the mean of unit vectors, which is the mean cosine of all their pairs. #}
 {% macro mean_cosine_query(relation, column) -%}
     {{ return(adapter.dispatch('mean_cosine_query')(relation, column)) }}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{# Bins of the cosines of some users with some videos, 0.1 wide: rows of (bin, row_count). #}
+{# A histogram of the cosines of 200 users with 200 videos: rows of (bin, row_count), ten bins per unit. #}
 {% macro score_bins(users, videos) -%}
     {{ return(adapter.dispatch('score_bins')(users, videos)) }}
 {%- endmacro %}
@@ -22,7 +22,7 @@
 {%- endmacro %}
 
 
-{# The bins of what is served, or no rows before a first build has made the tables. #}
+{# The histogram of the served vectors, or no rows before the first build has made the tables. #}
 {% macro served_score_bins() -%}
     {%- set users, videos = source('served', 'user_embeddings'), source('served', 'video_embeddings') -%}
     {%- if execute and load_relation(users) and load_relation(videos) and pgvector_or_duckdb() -%}
@@ -37,7 +37,7 @@
 {%- endmacro %}
 
 
-{# The distributions as they were at the release that is serving, or no rows before there is one. #}
+{# The distributions at the time of the serving release, or no rows before the first one. #}
 {% macro released_distributions_of_serving() -%}
     (
         select released.tower, released.feature, released.bin, released.row_count, released.width, released.version

@@ -1,10 +1,10 @@
-{# The version that is landed, to be audited: one row. That there is no other is for vector_checks to say. #}
+{# The landed version, which is under audit: one row. vector_checks tests that there is only one. #}
 {% macro landed_version() -%}
     (select max(version) as version from {{ source('landing', 'video_embeddings_landing') }})
 {%- endmacro %}
 
 
-{# The releases there were before this one. Not a ref, since that waits for this gate. #}
+{# The releases before this one. Not a ref: model_releases is built after this gate. #}
 {% macro former_releases() -%}
     {{ source_or_empty('released', 'model_releases', {
         'release_id': 'bigint', 'version': 'text', 'is_rollback': 'boolean',
@@ -12,13 +12,13 @@
 {%- endmacro %}
 
 
-{# The version that is serving: one row, or none before the first release. #}
+{# The serving version: one row, or none before the first release. #}
 {% macro serving_release() -%}
     (select version from {{ former_releases() }} order by release_id desc limit 1)
 {%- endmacro %}
 
 
-{# Versions in whose place a rollback put another, and that were not released since: a run on the same data makes them again. #}
+{# Versions that a rollback withdrew and that were not released since. A run on the same data would make them again. #}
 {% macro withdrawn_versions() -%}
     (
         with releases as (

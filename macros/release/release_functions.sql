@@ -1,7 +1,7 @@
 {#
-    Pre-hook of model_releases: the functions that exchange the served tables (sql/functions). They live in the database so
-    that a rollback is one statement, from Python, psql or a SQL editor, with no dbt at hand.
-    A pair of tables is named by its suffix: '' is served, '_previous' the release before, '_next' is being audited.
+    Pre-hook of model_releases: creates the functions that exchange the served tables (sql/functions). They are in the
+    database so that a rollback is one statement, from Python, psql or a SQL editor, without dbt.
+    Suffixes of a pair of tables: '' is served, '_previous' was served before, '_next' is under audit.
 #}
 {% macro create_release_functions() -%}
     {{ return(adapter.dispatch('create_release_functions')()) }}
@@ -21,7 +21,7 @@
 {%- endmacro %}
 
 
-{# Post-hook of model_releases: the audited tables take the place of the served ones. #}
+{# Post-hook of model_releases: replaces the served tables with the audited ones. #}
 {% macro publish_release() -%}
     {{ return(adapter.dispatch('publish_release')()) }}
 {%- endmacro %}
@@ -30,7 +30,7 @@
     select two_tower.publish_release()
 {%- endmacro %}
 
-{# DuckDB cannot move a table to another schema; with one writer and no server, a copy in the same transaction does. #}
+{# DuckDB cannot move a table to another schema. It has one writer and no server, so a copy in one transaction will do. #}
 {% macro duckdb__publish_release() -%}
     {% for base in ('user_embeddings', 'video_embeddings') -%}
     create or replace table public.{{ base }}_previous as select * from public.{{ base }};

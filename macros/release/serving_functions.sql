@@ -1,4 +1,4 @@
-{# The app's functions (sql/functions; on DuckDB serving_macros_duckdb.sql), and the tables that they read. #}
+{# Creates the app's functions (sql/functions; on DuckDB serving_macros_duckdb.sql) and the tables that they read. #}
 {% macro create_serving_functions() -%}
     {{ return(adapter.dispatch('create_serving_functions')()) }}
 {%- endmacro %}
@@ -68,22 +68,13 @@
 {%- endmacro %}
 
 
-{#
-    How many videos a search takes before it sorts, for so many that are wanted: the probed lists hold the nearest 20 of
-    nearly everybody, but not the nearest 100. Where they hold fewer than that, the scan goes on with the next lists.
-#}
-{% macro taken_for(wanted) -%}
-4::bigint * {{ wanted }}
-{%- endmacro %}
-
-
-{# Whether this build is of the schema that the app's functions read: a split that is evaluated has one of its own. #}
+{# Whether this build is of the schema that the app reads. `two-tower evaluate --protocol` builds its splits in other schemas. #}
 {% macro is_served() -%}
     {{ return(env_var('TWO_TOWER_SCHEMA', target.schema) == 'two_tower') }}
 {%- endmacro %}
 
 
-{# On run end: the functions are there from the first build on, before anything is released. #}
+{# On run end: creates the functions in the first build, so that the app can call them before anything is released. #}
 {% macro ensure_serving_functions() -%}
     {%- set read = (ref('popularity'), ref('interactions')) -%}
     {%- if execute and flags.WHICH in ('build', 'run') and is_served() and load_relation(read[0]) and load_relation(read[1]) -%}

@@ -1,4 +1,4 @@
-{# What var serving_roles may do: call the functions, and read what they and the Recommender read. #}
+{# Lets var serving_roles call the functions, and read what the functions and the Recommender read. #}
 {% macro grant_serving() -%}
 {%- for role in var('serving_roles') %}
 grant usage on schema two_tower to {{ adapter.quote(role) }};
@@ -10,7 +10,7 @@ grant execute on function public.recommend_videos, public.similar_videos, public
 {%- endmacro %}
 
 
-{# Config of the marts that the functions read: dbt makes them anew each time, and grants with them. #}
+{# Config `grants` of the marts that the functions read: dbt rebuilds the tables, and grants again each time. #}
 {% macro serving_grants() -%}
     {{ return({'select': var('serving_roles')} if var('serving_roles') and target.type == 'postgres' and is_served() else {}) }}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{# The same functions as table macros, by exact search. #}
+{# The same functions as table macros of DuckDB, by exact search. #}
 {% macro duckdb__create_serving_functions() -%}
     create schema if not exists public;
     create table if not exists public.user_embeddings (user_id text, embedding float[128]);
@@ -24,7 +24,7 @@
 {%- endmacro %}
 
 
-{# As sql/functions on Postgres: the nearest videos but for the excluded ones, otherwise the most popular ones. #}
+{# The nearest videos without the excluded ones, else the most popular: as sql/functions on Postgres. #}
 {% macro search_macro(name, parameters, vector, excluded) -%}
 create or replace macro public.{{ name }}({{ parameters }}) as table
 with query as materialized (

@@ -1,7 +1,7 @@
 {#
-    Last post-hook of model_releases, in the transaction of the swap: ask what the app asks, for a user with a vector and for
-    one that nobody knows. Where there is no answer the swap is undone, the app's functions included. Two questions and no
-    more: readers wait until it commits.
+    Last post-hook of model_releases, in the transaction of the swap: the app's question, for a user with a vector and for an
+    unknown one. Without an answer the swap is rolled back, with the app's functions. Only two questions, because readers wait
+    until it commits.
 #}
 {% macro smoke_test() -%}
     {{ return(adapter.dispatch('smoke_test')()) }}

@@ -1,7 +1,8 @@
 {#
-    On run end, where `videos` was built: what left the catalogue is not recommended from here on, nor after a rollback. A
-    catalogue that lacks most of what is served is a mistake, as after a file that was cut off: then the vectors stay, since
-    nothing but a release would bring them back, and the test assert_catalogue_is_whole stops the run.
+    On run end, if `videos` was built: deletes the served vectors of videos that left the catalogue, so that they are no longer
+    recommended, not even after a rollback. A catalogue that lacks most of the served videos is taken for a mistake, such as a
+    truncated file: the vectors stay, because only a release would bring them back, and the test assert_catalogue_is_whole
+    stops the run.
 #}
 {% macro withdraw_deleted_videos(results) -%}
     {%- set videos, served_now = ref('videos'), source('served', 'video_embeddings') -%}
@@ -11,7 +12,7 @@
             {%- call statement('withdraw_deleted_videos') -%}
                 {{ withdrawal(served, videos) }}
             {%- endcall -%}
-            {#- Committed here: dbt rolls back what its hooks leave open on run end. -#}
+            {#- dbt rolls back a transaction that a hook on run end leaves open. -#}
             {%- do adapter.commit() -%}
         {%- endfor -%}
     {%- endif -%}
@@ -24,14 +25,14 @@ where not exists (select 1 from {{ videos }} as videos where videos.video_id = s
 {%- endmacro %}
 
 
-{# Whether a model is among what this command has built. #}
+{# Whether this command has built a model. #}
 {% macro was_built(name, results) -%}
     {%- set built = results | selectattr('status', 'equalto', 'success') | map(attribute='node.unique_id') -%}
     {{ return('model.two_tower.' ~ name in built) }}
 {%- endmacro %}
 
 
-{# A row with the numbers of served and of removed videos where the catalogue lacks more than var removed_share_ceiling. #}
+{# One row (served and removed videos) if the catalogue lacks more than var removed_share_ceiling of the served videos. #}
 {% macro removed_videos(served, catalogue) -%}
 select count(*) as served_count, count(*) - count(videos.video_id) as removed_count
 from {{ served }} as every_one

@@ -1,4 +1,5 @@
-{%- set measured = measure_search(ref('user_embeddings_next'), ref('video_embeddings_next')) -%}
+-- depends_on: {{ ref('user_embeddings_next') }}
+{% set measured = measure_search(ref('video_embeddings_next')) -%}
 
 with measured as (
     {% for row in measured -%}
@@ -11,8 +12,8 @@ with measured as (
     {% endfor -%}
 ),
 
--- What has to be found, the floor, comes first; then a search that reads no more of the lists than it may, and of those the fewest
--- probes that find what is wanted, or the most; where none reaches the floor so cheaply, the fewest beyond.
+-- Preference: (1) recall >= index_recall_floor; (2) at most index_scanned_share of the lists; (3) among those the fewest
+-- probes with recall >= index_recall_wanted, else the highest recall; beyond that share the fewest probes.
 ranked as (
     select
         *,

@@ -7,7 +7,7 @@
 
 with landed as {{ landed_version() }},
 
--- What `two-tower release` found in the registry, of which SQL knows nothing.
+-- Written by `two-tower release`: SQL cannot read the files of the registry.
 artifacts as (
     select
         wanted.check_name,
@@ -34,17 +34,17 @@ checks as (
         null as lower,
         null as upper,
         null as user_count,
-        excuse,
+        waiver,
         null as note
     from {{ ref('vector_checks') }}
     union all
-    select check_name, value, requirement, threshold, lower, upper, user_count, excuse, note
+    select check_name, value, requirement, threshold, lower, upper, user_count, waiver, note
     from {{ ref('quality_checks') }}
     union all
-    select check_name, value, requirement, threshold, lower, upper, user_count, excuse, note
+    select check_name, value, requirement, threshold, lower, upper, user_count, waiver, note
     from {{ ref('serving_checks') }}
     union all
-    select check_name, value, requirement, threshold, null, null, null, excuse, note
+    select check_name, value, requirement, threshold, null, null, null, waiver, note
     from {{ ref('version_checks') }}
     union all
     select check_name, value, requirement, threshold, null, null, null, null, note
@@ -67,7 +67,7 @@ select
     checks.value,
     checks.requirement,
     checks.threshold,
-    checks.excuse is not null or coalesce(
+    checks.waiver is not null or coalesce(
         case checks.requirement
             when 'at least' then checks.value >= checks.threshold
             when 'at most' then checks.value <= checks.threshold
@@ -80,7 +80,7 @@ select
     cast(checks.upper as double precision) as upper,
     cast(checks.user_count as bigint) as user_count,
     serving.version as serving_version,
-    coalesce(checks.excuse, checks.note) as note
+    coalesce(checks.waiver, checks.note) as note
 from checks
 cross join landed
 cross join former

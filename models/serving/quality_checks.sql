@@ -18,7 +18,7 @@ metrics as (
     where metrics.model = 'two_tower' and metrics.slice = 'overall'
 ),
 
--- NDCG@10 has to be ahead by more than chance, Recall@20 ahead.
+-- NDCG@10 must be better with the whole interval, Recall@20 on average.
 against_popularity as (
     select
         'popularity:' || comparisons.metric as check_name,
@@ -34,7 +34,7 @@ against_popularity as (
     where comparisons.baseline = 'popularity'
 ),
 
--- Coverage is a share of the videos that so many lists of 20 can hold.
+-- Coverage is relative to the number of videos that the lists of 20 can hold.
 beyond_accuracy as (
     select
         bounds.check_name,
@@ -74,9 +74,9 @@ select
     cast(upper as double precision) as upper,
     cast(user_count as bigint) as user_count,
     case
-        when {{ var('is_rollback') }} then 'a rollback is not held to figures'
+        when {{ var('is_rollback') }} then 'a rollback is not held to metrics'
         when user_count < {{ var('gate_min_users') }} then 'too few users to judge'
         when value is null then note
-    end as excuse,
+    end as waiver,
     note
 from measured

@@ -22,6 +22,6 @@ select
 from distributions
 cross join landed
 {% if is_incremental() -%}
--- A version that is released again is still of the data that it was trained on.
+-- A version that is released again keeps the distributions of the data it was trained on.
 where landed.version not in (select version from {{ this }})
 {%- endif %}

@@ -49,15 +49,15 @@ select
     case
         when runs.serving_version is null then 'the first release: nothing to compare with'
         when runs.serving_version = runs.version then 'this version is serving'
-        when {{ var('is_rollback') }} then 'a rollback is not held to figures'
+        when {{ var('is_rollback') }} then 'a rollback is not held to metrics'
         when coalesce(runs.compared_version, '') <> runs.serving_version then null
         when runs.serving_state = 'other_layout' then 'the serving model reads other features'
         when runs.serving_state = 'unreadable' then null
-        when comparisons.users is null then 'nobody of this slice has a like that is held out from both'
+        when comparisons.users is null then 'no user of this slice has a like that is held out from both models'
         when comparisons.users < {{ var('gate_min_users') }} then 'too few users to judge'
         when comparisons.value < comparisons.threshold and comparisons.upper >= 0
             then 'the loss may be chance: the interval of the difference holds 0'
-    end as excuse,
+    end as waiver,
     case
         when coalesce(runs.compared_version, '') <> runs.serving_version
             then 'not measured against ' || runs.serving_version || ', which is serving: two-tower evaluate does that'

@@ -9,7 +9,7 @@ select
     ) as value,
     'at most' as requirement,
     cast(0 as double precision) as threshold,
-    cast(null as text) as excuse
+    cast(null as text) as waiver
 from {{ ref(table) }}
 union all
 select
@@ -19,7 +19,7 @@ select
     cast({{ var('mean_cosine_ceiling') }} as double precision) as threshold,
     case
         when (select count(*) from {{ ref(table) }}) < {{ var('gate_min_users') }} then 'too few vectors to judge'
-    end as excuse
+    end as waiver
 from ({{ mean_cosine_query(ref(table), 'embedding') }}) as measured
 union all
 {% endfor -%}
@@ -28,7 +28,7 @@ select
     cast(count(*) as double precision) as value,
     'at most' as requirement,
     cast(0 as double precision) as threshold,
-    cast(null as text) as excuse
+    cast(null as text) as waiver
 from {{ ref('video_embeddings_next') }} as landed
 full outer join {{ ref('videos') }} as known on known.video_id = landed.video_id
 where landed.video_id is null or known.video_id is null
@@ -46,9 +46,9 @@ select
     ) as value,
     'at most' as requirement,
     cast(0 as double precision) as threshold,
-    case when {{ var('is_rollback') }} then 'an older model may not know what a user likes' end as excuse
+    case when {{ var('is_rollback') }} then 'an older model may not know what a user likes' end as waiver
 from (
-    -- Of whom nothing is known but numbers, what is popular is theirs.
+    -- A user whose only features are numeric gets no vector but the popular videos.
     select known.user_id, unnest(known.feature_ids) as feature_id
     from {{ ref('user_feature_slots') }} as known
     left join {{ ref('user_embeddings_next') }} as landed on landed.user_id = known.user_id
@@ -62,7 +62,7 @@ select
     cast(count(distinct landed.version) as double precision) as value,
     'at most' as requirement,
     cast(1 as double precision) as threshold,
-    cast(null as text) as excuse
+    cast(null as text) as waiver
 from (
     select version from {{ source('landing', 'user_embeddings_landing') }}
     union all
@@ -74,7 +74,7 @@ select
     recall as value,
     'at least' as requirement,
     cast({{ var('index_recall_floor') }} as double precision) as threshold,
-    cast(null as text) as excuse
+    cast(null as text) as waiver
 from {{ ref('index_measurements') }}
 where is_chosen
 {{ slot_checks() }}

@@ -17,9 +17,9 @@ checks as (
         case when is_evaluated then 1 else 0 end as value,
         'at least' as requirement,
         1 as threshold,
-        -- What serves before the first release is popularity: a model that nobody could measure may take its place.
+        -- Before the first release popularity serves: a model that could not be measured may replace it.
         case when not is_evaluated and is_first then 'the first release: not evaluated, nothing to compare with' end
-            as excuse,
+            as waiver,
         case when not is_evaluated then 'two-tower evaluate has not measured this version' end as note
     from history
     union all
@@ -41,6 +41,6 @@ select
     cast(value as double precision) as value,
     requirement,
     cast(threshold as double precision) as threshold,
-    case when {{ var('is_rollback') }} then 'a rollback is not held to figures' else excuse end as excuse,
+    case when {{ var('is_rollback') }} then 'a rollback is not held to metrics' else waiver end as waiver,
     note
 from checks

@@ -1,4 +1,4 @@
--- What would go on reading the old tables after a swap, because Postgres stored their oid and not their name.
+-- Raises if anything would still read the old tables after a swap, because Postgres stores their oid, not their name.
 create or replace function two_tower.assert_nothing_follows_old_tables() returns void
 language plpgsql set search_path = '' as $$
 declare

@@ -1,4 +1,4 @@
--- Grants, the row-level security flags and the policies stay with a table: the one that takes its place gets the same.
+-- Copies grants, row-level security flags and policies to the table that replaces another: they stay with the old one.
 create or replace function two_tower.copy_privileges(source regclass, destination regclass) returns void
 language plpgsql as $$
 declare

@@ -1,4 +1,5 @@
--- Both tables or neither: who waits for a lock makes all later readers queue, so it waits briefly and gives way.
+-- Locks both tables or neither. A waiting lock makes all later readers queue, so it waits half a second, gives way and
+-- tries again, 20 times.
 create or replace function two_tower.lock_served_tables() returns void
 language plpgsql as $$
 declare

@@ -1,4 +1,4 @@
--- Puts the audited tables (_next) in the place of the served ones and keeps those as _previous, in one transaction.
+-- Replaces the served tables with the audited ones (_next) and keeps the former as _previous, in one transaction.
 create or replace function two_tower.publish_release() returns void
 language plpgsql as $$
 declare

@@ -1,4 +1,4 @@
--- The key and the index keep their names when a table is renamed, so they are renamed with it.
+-- Renames a table with its key and index, which keep their names when only the table is renamed.
 create or replace function two_tower.rename_embeddings(base text, old_suffix text, new_suffix text) returns void
 language plpgsql as $$
 declare

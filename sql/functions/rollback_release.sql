@@ -1,4 +1,4 @@
--- Exchanges the served tables with those of the release before. Run as `select * from two_tower.rollback_release()`.
+-- Exchanges the served tables with those of the release before: `select * from two_tower.rollback_release()`.
 create or replace function two_tower.rollback_release() returns table (version_from text, version_to text)
 language plpgsql as $$
 declare

@@ -1,4 +1,4 @@
--- Until something is released they are empty, and popularity answers.
+-- The served tables. They are empty until the first release, and popularity answers.
 create table if not exists public.user_embeddings (
     user_id text primary key, embedding extensions.halfvec(128) not null
 );

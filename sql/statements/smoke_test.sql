@@ -1,8 +1,7 @@
--- The last of a release, in its transaction: ask what the app asks, for a user with a vector and for one that nobody
--- knows.
+-- Last statement of a release, in its transaction: the app's question, for a user with a vector and for an unknown one.
 do $$
 declare
-    -- The message is kept (two_tower.pipeline_runs): it names nobody.
+    -- The message is kept in two_tower.pipeline_runs, so it does not name a user.
     stranger constant text := 'nobody has this name';
     asked text;
 begin

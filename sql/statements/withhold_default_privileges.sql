@@ -1,4 +1,4 @@
--- New tables and functions are nobody's but their owner's, whatever the database hands out by default.
+-- Revokes the privileges that the database grants by default: new tables and functions are for their owner alone.
 do $$
 declare
     item record;

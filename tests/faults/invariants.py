@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import psycopg
 
-from two_tower.artifacts.registry import LATEST_JSON, Registry
+from two_tower.artifacts.descriptions import LATEST_JSON
+from two_tower.artifacts.registry import Registry
 
 # Users asked, and videos wanted of each.
 ASKED, WANTED = 10, 20

@@ -18,7 +18,8 @@ from artifacts.test_registry import (  # the fixtures among them
 from faults.invariants import latest_matches
 from faults.world import new_world
 from forked import Forks
-from two_tower.artifacts.registry import LATEST_JSON, Registry
+from two_tower.artifacts.descriptions import LATEST_JSON
+from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import InputError
 
 __all__ = ["publish", "s3_endpoint", "settings"]

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from two_tower.artifacts.registry import Registry, user_cache_dir
-from two_tower.artifacts.storage import CorruptFileError, Storage, look, sha256_of
+from two_tower.artifacts.registry_reader import RegistryReader
+from two_tower.artifacts.storage import CorruptFileError, Storage, look, sha256_of, user_cache_dir
 from two_tower.core.errors import InputError, TwoTowerError
 from two_tower.model.layout import Layout, Tower
 from two_tower.model.onnx import INPUTS, OUTPUTS, open_session
@@ -120,7 +120,7 @@ def load_model(source: str | Path, options: Mapping[str, Any] | None = None) -> 
     """
     name = str(source)
     if not name.endswith(SUFFIXES):
-        return OnnxModel(Registry.at(name, options).fetch().path)
+        return OnnxModel(RegistryReader.at(name, options).fetch().path)
     content = _read(name, dict(options or {}))
     try:
         return _from_bytes(name, content)

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from two_tower.artifacts.registry import Artifact
+from two_tower.artifacts.registry_reader import Artifact
 from two_tower.model.layout import Layout, Tower
 
 INPUTS: dict[Tower, str] = {"user": "user_features", "item": "item_features"}

@@ -239,3 +239,8 @@ def _protocols(fs: Any) -> tuple[str, ...]:
 def _without_user(url: str) -> str:
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1]).geturl() if "@" in url else url
+
+
+def user_cache_dir() -> Path:
+    """Return the folder for verified copies when there is no project around."""
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "two-tower"

@@ -1,7 +1,7 @@
 """Embed every user and video with a published model into the landing tables.
 
-The features are streamed, so memory does not grow with their number. The landing is replaced in one
-transaction: after a failure the former one is still there.
+The features are streamed, so memory does not grow with the number of rows. The landing tables are
+replaced in one transaction: if it fails, the vectors landed before are still there.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ SOURCES: dict[Tower, tuple[str, str]] = {
     "user": ("user_feature_slots", "user_id"),
     "item": ("item_feature_slots", "video_id"),
 }
-NORM_TOLERANCE = 1e-2  # what half precision keeps of a unit vector
+# Largest distance of a vector's length from 1, as in the check `unit_norm` of the served tables
+# (macro index_embeddings). Rounding to half precision moves the length by less than 1e-3.
+NORM_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,13 @@ class EmbedResult:
     """What was landed, with which version of the model, and how fast.
 
     Attributes:
-        version: of the model.
-        users: users with a vector.
-        videos: videos with one: all of them.
-        users_without: users of whom the model knows nothing: what is popular is theirs.
-        seconds: how long it took.
-        rows_per_second: vectors a second.
+        version: version of the model.
+        users: number of users with a vector.
+        videos: number of videos with a vector, which is all of them.
+        users_without: number of users without a vector, because the model knows none of their
+            features. They get the popular videos.
+        seconds: wall time.
+        rows_per_second: vectors per second.
     """
 
     version: str
@@ -56,12 +59,12 @@ class EmbedResult:
 
 
 def embed(settings: Settings, version: str | None = None) -> EmbedResult:
-    """Embed all users and videos with the latest model of the registry, or with a version of it.
+    """Embed all users and videos with a version of the registry, by default its latest.
 
     Raises:
-        GateError: the model was trained on other features than the database has now, or it
-            gives vectors that are not of length 1. A user of whom it knows nothing may have none.
-        NotEnoughDataError: no model, or no features yet.
+        GateError: the model was trained on other features than the database has now, or a vector
+            does not have length 1. A user's vector may be zero: the user then gets none.
+        NotEnoughDataError: there is no model, or there are no features yet.
         CorruptFileError: a file of the model is not what was published.
     """
     started = time.perf_counter()
@@ -91,7 +94,7 @@ def embed(settings: Settings, version: str | None = None) -> EmbedResult:
 
 
 def check_schema(encoder: Encoder, warehouse: Warehouse) -> None:
-    """Refuse a model of other features; vocabularies may have grown.
+    """Refuse a model of another feature layout. Vocabularies may have grown since.
 
     Raises:
         GateError: the layouts differ.
@@ -101,12 +104,12 @@ def check_schema(encoder: Encoder, warehouse: Warehouse) -> None:
         raise GateError(
             f"model {encoder.version} was trained on input schema {frozen.input_schema_version},"
             f" the database has input schema {current.input_schema_version}",
-            "train on the features of today: two-tower train, then two-tower export",
+            "train on today's features: two-tower train, then two-tower export",
         )
 
 
 def _embed_tower(warehouse: Warehouse, encoder: Encoder, tower: Tower) -> tuple[int, int]:
-    """Land a tower; return its rows, and the users whose vector is zero: they get none."""
+    """Land a tower; return the numbers of landed rows and of users left out (zero vector)."""
     source, _ = SOURCES[tower]
     total = int(warehouse.fetch(f"select count(*) as n from two_tower.{source}")[0]["n"])
     if total == 0:
@@ -115,7 +118,7 @@ def _embed_tower(warehouse: Warehouse, encoder: Encoder, tower: Tower) -> tuple[
 
     with progress.bar(f"Embedding {tower}s", total) as bar:
 
-        def batches() -> Iterator[landing.Batch]:
+        def batches() -> Iterator[landing.LandingBatch]:
             nonlocal refused, silent
             for ids, vectors in _encoded(warehouse, encoder, tower):
                 lengths = np.linalg.norm(vectors, axis=1)
@@ -137,16 +140,18 @@ def _embed_tower(warehouse: Warehouse, encoder: Encoder, tower: Tower) -> tuple[
     return rows, silent
 
 
-def _encoded(warehouse: Warehouse, encoder: Encoder, tower: Tower) -> Iterator[landing.Batch]:
+def _encoded(
+    warehouse: Warehouse, encoder: Encoder, tower: Tower
+) -> Iterator[landing.LandingBatch]:
     """Yield ids and vectors; the next batch is read while one is encoded."""
     source, key = SOURCES[tower]
     reader = warehouse.read_arrow(
         f'select cast({key} as text) as id, feature_ids, indices, "values" from two_tower.{source}'
     )
     with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(next, reader, None)
-        while (batch := ahead.result()) is not None:
-            ahead = pool.submit(next, reader, None)
+        following = pool.submit(next, reader, None)
+        while (batch := following.result()) is not None:
+            following = pool.submit(next, reader, None)
             if batch.num_rows:
                 yield batch["id"], _encode(encoder, tower, batch)
 

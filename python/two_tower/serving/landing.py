@@ -1,14 +1,12 @@
-"""The landing tables: vectors written in bulk, before any audit.
+"""The landing tables: vectors written in bulk, before the audit.
 
-On Postgres by binary COPY, whose rows numpy lays out: one structured array per id length, no loop
-over rows. On DuckDB by Arrow. Vectors are rounded to half precision on both engines, so that both
-serve the same numbers.
+Postgres: binary COPY, laid out by numpy as one structured array per id length, without a loop over
+rows. DuckDB: Arrow. Both round vectors to half precision, so that both serve the same numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,14 +14,15 @@ from numpy.typing import NDArray
 
 from two_tower.core.train_config import DIM
 from two_tower.database.warehouse import DuckDBWarehouse, PostgresWarehouse, Warehouse
+from two_tower.model.layout import Tower
 
-Tower = Literal["user", "item"]
-# A batch: the ids as an Arrow text array, and their vectors, float32 [rows, 128].
-Batch = tuple[pa.Array, NDArray[np.float32]]
+# Ids as an Arrow text array, and their vectors, float32 [rows, 128].
+LandingBatch = tuple[pa.Array, NDArray[np.float32]]
 
+# The table of a tower and its key. It is landed as two_tower.TABLE_landing, served as public.TABLE.
 TABLES: dict[Tower, tuple[str, str]] = {
-    "user": ("two_tower.user_embeddings_landing", "user_id"),
-    "item": ("two_tower.video_embeddings_landing", "video_id"),
+    "user": ("user_embeddings", "user_id"),
+    "item": ("video_embeddings", "video_id"),
 }
 # https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format"
 SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -34,10 +33,10 @@ HALFVEC_BYTES = 4 + 2 * DIM  # dimensions, a spare int16, the halves
 def clear(warehouse: Warehouse) -> None:
     """Empty both landing tables, in the caller's transaction."""
     for table, _ in TABLES.values():
-        warehouse.execute(f"truncate {table}")
+        warehouse.execute(f"truncate two_tower.{table}_landing")
 
 
-def write(warehouse: Warehouse, tower: Tower, version: str, batches: Iterable[Batch]) -> int:
+def write(warehouse: Warehouse, tower: Tower, version: str, batches: Iterable[LandingBatch]) -> int:
     """Append rows to the landing table of a tower, in the caller's transaction.
 
     Returns:
@@ -50,10 +49,12 @@ def write(warehouse: Warehouse, tower: Tower, version: str, batches: Iterable[Ba
 
 
 def _copy(
-    warehouse: PostgresWarehouse, tower: Tower, version: str, batches: Iterable[Batch]
+    warehouse: PostgresWarehouse, tower: Tower, version: str, batches: Iterable[LandingBatch]
 ) -> int:
     table, key = TABLES[tower]
-    statement = f"copy {table} ({key}, embedding, version) from stdin (format binary)"
+    statement = (
+        f"copy two_tower.{table}_landing ({key}, embedding, version) from stdin (format binary)"
+    )
     rows = 0
     with warehouse.connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(SIGNATURE)
@@ -67,12 +68,12 @@ def _copy(
 
 
 def copy_rows(ids: NDArray[np.uint8], vectors: NDArray[np.floating], version: bytes) -> bytes:
-    """Lay rows out as binary COPY has them: id, halfvec, version.
+    """Return rows of (id, halfvec, version) in the binary format of COPY.
 
     Args:
-        ids: the bytes of the ids, uint8 ``[rows, length]``.
-        vectors: ``[rows, 128]``.
-        version: the bytes of the third column.
+        ids: bytes of the ids, uint8 ``[rows, length]``.
+        vectors: float ``[rows, 128]``.
+        version: bytes of the third column, the same in each row.
     """
     layout = np.dtype(
         [
@@ -100,7 +101,7 @@ def copy_rows(ids: NDArray[np.uint8], vectors: NDArray[np.floating], version: by
 
 
 def _text_bytes(ids: pa.Array) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """Yield the ids group by group of one length: their places, and uint8 ``[rows, length]``."""
+    """Yield the ids in groups of equal length: their places, and uint8 ``[rows, length]``."""
     array = ids.cast(pa.large_string())
     _, offset_buffer, data_buffer = array.buffers()
     offsets = np.frombuffer(offset_buffer, dtype=np.int64)[array.offset :][: len(array) + 1]
@@ -112,7 +113,7 @@ def _text_bytes(ids: pa.Array) -> Iterator[tuple[NDArray[np.int64], NDArray[np.u
 
 
 def _uuid_bytes(ids: pa.Array) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """Yield the one group of uuids: all places, and uint8 ``[rows, 16]``."""
+    """Yield the uuids, which are one group: all places, and uint8 ``[rows, 16]``."""
     for places, text in _text_bytes(ids):
         digits = text[:, text[0] != ord("-")]
         parsed = np.frombuffer(bytes.fromhex(digits.tobytes().decode()), dtype=np.uint8)
@@ -120,7 +121,7 @@ def _uuid_bytes(ids: pa.Array) -> Iterator[tuple[NDArray[np.int64], NDArray[np.u
 
 
 def _insert(
-    warehouse: DuckDBWarehouse, tower: Tower, version: str, batches: Iterable[Batch]
+    warehouse: DuckDBWarehouse, tower: Tower, version: str, batches: Iterable[LandingBatch]
 ) -> int:
     table, key = TABLES[tower]
     rows = 0
@@ -134,7 +135,7 @@ def _insert(
         )
         warehouse.connection.register("landing_batch", batch)
         warehouse.execute(
-            f"insert into {table} ({key}, embedding, version)"
+            f"insert into two_tower.{table}_landing ({key}, embedding, version)"
             " select id, embedding, ? from landing_batch",
             (version,),
         )

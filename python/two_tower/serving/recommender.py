@@ -1,7 +1,8 @@
-"""Recommendations for an application: the database's functions, and ONNX for users new to it.
+"""Recommendations for an application: the database's functions, and ONNX for new users.
 
-What answers, the first that can: the serving release; ONNX with the model of that release for a
-user without a vector; popularity. An answer is empty only where there is no video.
+The first of these that can answers: the stored vector of the serving release; the model of that
+release, by ONNX, for a user without a vector; popularity. An answer is empty only if there are no
+videos.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import InputError, NotEnoughDataError, UnavailableError
 from two_tower.core.settings import Settings
 from two_tower.data.text_values import clean
+from two_tower.database.releases import serving_version
 from two_tower.database.warehouse import open_warehouse
 from two_tower.model.layout import PAST_KINDS
+from two_tower.serving.embed import NORM_TOLERANCE
 
 logger = logging.getLogger("two_tower")
 
-# Nothing has been built or released yet, or not for this role.
+# Nothing has been built or released yet, or this role may not read it.
 MISSING = (
     psycopg.errors.UndefinedFunction,
     psycopg.errors.UndefinedTable,
@@ -38,13 +41,15 @@ MISSING = (
     duckdb.CatalogException,
     duckdb.BinderException,
 )
-MOST_RELEASES = 3  # that a question may span
+# Searches per question: another is made when a release came in between. The last one is returned
+# whatever happened, so that a question ends.
+MAX_SEARCHES = 3
 COLUMNS = "cast(video_id as text) as video_id, score, rank"
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """One video: ``score`` is the cosine to the query, or its popularity where that answers."""
+    """One video. ``score`` is the cosine to the query, or its popularity if that answered."""
 
     video_id: str
     score: float
@@ -53,7 +58,7 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class TitledRecommendation(Recommendation):
-    """A recommendation as a page shows it."""
+    """A recommendation with what a page shows of it."""
 
     title: str | None
     thumbnail_url: str | None
@@ -91,8 +96,8 @@ class Recommender:
 
         Args:
             user_id: a reviewer_id.
-            limit: videos at most.
-            exclude_seen: leave out what the user has reviewed.
+            limit: largest number of videos.
+            exclude_seen: leave out the videos that the user has reviewed.
 
         Raises:
             NotEnoughDataError: there is no video yet.
@@ -168,13 +173,13 @@ class Recommender:
         limit: int,
         exclude: list[uuid.UUID],
     ) -> list[Recommendation] | None:
-        """Search by a vector of the serving model; ``None`` where it cannot give one.
+        """Search by a vector of the serving model; ``None`` if it cannot give one.
 
-        A release in between would compare a vector of one model with videos of another, so the
-        search is done again where the serving version has changed.
+        After a release in between, a vector of one model was compared with videos of another: the
+        search is repeated if the serving version has changed.
         """
         rows = None
-        for _ in range(MOST_RELEASES):
+        for _ in range(MAX_SEARCHES):
             encoder = self._encoder()
             vector = None if encoder is None else encode(encoder)
             if encoder is None or vector is None:
@@ -187,7 +192,7 @@ class Recommender:
     def _nearest(
         self, vector: NDArray[np.float32] | None, limit: int, exclude: list[uuid.UUID]
     ) -> list[Recommendation]:
-        """Search by a vector, float32 ``[128]``; without one popularity answers."""
+        """Search by a vector, float32 ``[128]``; without one, popularity answers."""
         # In half precision, as the stored vectors are.
         query: Any = None if vector is None else vector.astype(np.float16).tolist()
         if query is not None and self._warehouse.dialect == "postgres":
@@ -197,7 +202,7 @@ class Recommender:
         )
 
     def _rows(self, sql: str, *params: Any) -> list[dict[str, Any]]:
-        """Run a query; what does not exist yet has no rows."""
+        """Run a query; a relation that does not exist yet has no rows."""
         try:
             return self._warehouse.fetch(sql, params)
         except MISSING as error:
@@ -229,8 +234,8 @@ class Recommender:
         if not rows or rows[0]["layout_hash"] == encoder.layout.layout_hash:
             return True
         logger.warning(
-            "model %s, which is serving, reads input schema %s, and the features are of another"
-            " since: what is popular answers until a model is trained on them",
+            "model %s, which is serving, reads input schema %s, and the features have another one"
+            " now: popularity answers until a model is trained on them",
             encoder.version,
             encoder.layout.input_schema_version,
         )
@@ -260,7 +265,7 @@ class Recommender:
         indices: Sequence[int],
         values: Sequence[float],
     ) -> NDArray[np.float32] | None:
-        """Return a user's vector, float32 ``[128]``; ``None`` where the model cannot tell."""
+        """Return a user's vector, float32 ``[128]``; ``None`` if the model gives none."""
         if not feature_ids:
             return None
         try:
@@ -275,28 +280,29 @@ class Recommender:
             logger.warning("model %s cannot encode: %s", encoder.version, error)
             self._encoders[encoder.version] = None
             return None
-        is_unit = bool(abs(np.linalg.norm(vector) - 1) < 1e-2)
+        is_unit = bool(abs(np.linalg.norm(vector) - 1) < NORM_TOLERANCE)
         return vector if is_unit else None
 
     def _serving_version(self) -> str | None:
-        rows = self._rows(
-            "select version from two_tower.model_releases order by release_id desc limit 1"
-        )
-        return rows[0]["version"] if rows else None
+        try:
+            return serving_version(self._warehouse)
+        except MISSING as error:
+            logger.debug("%s", error)
+            return None
 
     def _encoder(self) -> Encoder | None:
-        """Return the model whose vectors are served: those of another version mean nothing here."""
+        """Return the model of the served vectors: other versions have other vector spaces."""
         version = self._serving_version()
         if version is None:
             return None
         if version not in self._encoders:
             try:
                 self._encoders[version] = Encoder(self._registry.fetch(version))
-            except UnavailableError as error:  # for now: the next question asks again
+            except UnavailableError as error:  # maybe only now: the next question asks again
                 logger.warning("model %s cannot be fetched: %s", version, error)
                 return None
             except Exception as error:
-                # Whatever is wrong with a file: popularity still answers.
+                # The file is damaged in some way: popularity still answers.
                 logger.warning("model %s cannot be used: %s", version, error)
                 self._encoders[version] = None
         return self._encoders[version]

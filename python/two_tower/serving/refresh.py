@@ -1,9 +1,9 @@
-"""Between releases: the serving model embeds what is new or changed into the live tables.
+"""Refresh: between releases, the serving model embeds new and changed rows into the live tables.
 
-``two-tower refresh``. All users and videos are embedded anew; of the served vectors those are
-replaced that moved, what is new is added, and what is gone is removed, in one transaction. The
-centroids of an IVFFLAT index are those of the rows it was built on: when many are new since, it is
-built anew beside the old one, which readers go on using.
+``two-tower refresh`` embeds all users and videos again. One transaction then replaces the served
+vectors that moved, adds the new ones and removes those whose user or video is gone. An IVFFLAT
+index keeps the centroids of the rows it was built on: once many rows are newer, it is rebuilt
+beside the old one, which readers use in the meantime.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.serving import slot_vectors
 from two_tower.serving.embed import embed
+from two_tower.serving.landing import TABLES
 
-PAIRS = (("user_embeddings", "user_id"), ("video_embeddings", "video_id"))
-# Cosine distance from which on a vector counts as changed: what a like moves, and not what the
-# passing of a day does.
+# Cosine distance from which on a vector is replaced. A like moves the user's vector further; a day
+# that passes moves less, and rewriting every row each day would wear out the index.
 MOVED = 1e-3
-# A larger share of the served rows is not removed: rather than so many videos, files have gone.
+# A refresh that would remove a larger share of the served rows is refused: more likely a file is
+# missing. The same as the default of dbt var `removed_share_ceiling`.
 LARGEST_REMOVED_SHARE = 0.5
-# What building an index may take at least, as the release has it: macro index_memory.
+# Least maintenance_work_mem for building an index; macro index_memory says why so much.
 INDEX_MEMORY = "1GB"
 
 LOG = """
@@ -49,7 +50,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class RefreshResult:
-    """What was embedded, with which version, and what of it was new."""
+    """The version that embedded, and what changed in the two served tables."""
 
     version: str
     users: Changes
@@ -58,12 +59,12 @@ class RefreshResult:
 
 
 def refresh(settings: Settings) -> RefreshResult:
-    """Bring the served vectors up to the features that dbt built last.
+    """Bring the served vectors up to date with the features that dbt built last.
 
     Raises:
         NotEnoughDataError: nothing has been released, or there are no features.
-        GateError: the serving model was trained on other features, gives vectors that are not of
-            length 1, or most of what is served would be removed. What was serving is serving still.
+        GateError: the serving model was trained on other features, a vector does not have length
+            1, or most of the served rows would be removed. The served tables are unchanged then.
     """
     started = time.perf_counter()
     with open_warehouse(settings) as warehouse:
@@ -74,7 +75,7 @@ def refresh(settings: Settings) -> RefreshResult:
     with open_warehouse(settings) as warehouse:
         warehouse.execute(LOG)
         with warehouse.transaction():
-            counts = {base: _exchange(warehouse, base, key) for base, key in PAIRS}
+            counts = {base: _update(warehouse, base, key) for base, key in TABLES.values()}
             for base, (added, changed, removed) in counts.items():
                 warehouse.execute(
                     "insert into two_tower.refreshes values (?, ?, ?, ?, ?, ?, ?, false)",
@@ -83,7 +84,7 @@ def refresh(settings: Settings) -> RefreshResult:
             slot_vectors.refreshed(warehouse, version, as_of)
         users, videos = (
             Changes(*counts[base], _reindex_if_due(warehouse, base, release_id, settings))
-            for base, _ in PAIRS
+            for base, _ in TABLES.values()
         )
     return RefreshResult(version, users, videos, round(time.perf_counter() - started, 2))
 
@@ -95,8 +96,12 @@ def _serving(warehouse: Warehouse) -> tuple[int, str]:
     return int(rows[0]["release_id"]), str(rows[0]["version"])
 
 
-def _exchange(warehouse: Warehouse, base: str, key: str) -> tuple[int, int, int]:
-    """In the caller's transaction: make a served table what was landed; return how many rows."""
+def _update(warehouse: Warehouse, base: str, key: str) -> tuple[int, int, int]:
+    """Make a served table equal to the landed one, in the caller's transaction.
+
+    Returns:
+        the numbers of rows added, changed and removed.
+    """
     served, landed = f"public.{base}", f"two_tower.{base}_landing"
     if warehouse.dialect == "postgres":
         operator = f"operator({ddl.pgvector_schema(warehouse)}.<=>)"
@@ -110,7 +115,7 @@ def _exchange(warehouse: Warehouse, base: str, key: str) -> tuple[int, int, int]
     if removed > LARGEST_REMOVED_SHARE * total:
         raise GateError(
             f"{removed} of the {total} rows of {served} would be removed: nothing was changed",
-            "is the catalogue whole? if so many are gone indeed: two-tower run",
+            "check that the catalogue is complete; if so many rows are really gone: two-tower run",
         )
     warehouse.execute(
         f"create temporary table stale as select landed.{key}, served.{key} is null as is_new"
@@ -134,7 +139,7 @@ def _exchange(warehouse: Warehouse, base: str, key: str) -> tuple[int, int, int]
 
 
 def _reindex_if_due(warehouse: Warehouse, base: str, release_id: int, settings: Settings) -> bool:
-    """Build the index of a served table anew where too many of its rows came after it."""
+    """Rebuild the index of a served table if too many of its rows are newer than the index."""
     index = f"idx_{base}_cosine"
     if warehouse.dialect != "postgres":
         return False
@@ -165,7 +170,7 @@ def _reindex_if_due(warehouse: Warehouse, base: str, release_id: int, settings: 
 
 
 def _drop_half_built(warehouse: Warehouse, index: str) -> None:
-    """Drop what a rebuild that was cut short has left: it takes writes and answers nothing."""
+    """Drop the index that an interrupted rebuild left: writes maintain it, no query uses it."""
     left = warehouse.fetch(
         "select c.oid::regclass::text as name from pg_index as i join pg_class as c"
         " on c.oid = i.indexrelid where not i.indisvalid and c.relnamespace ="

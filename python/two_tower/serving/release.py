@@ -1,4 +1,4 @@
-"""Release the landed vectors behind dbt's tests."""
+"""Release: audit the landed vectors with dbt and, if every check passes, serve them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from two_tower.database import dbt, ddl
 from two_tower.database.releases import last_releases, serving_version
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.serving import release_gate, retention
+from two_tower.serving.landing import TABLES
 
 logger = logging.getLogger("two_tower")
 
-# They test the SQL, not the rows at hand.
+# Unit tests test the SQL, not the landed rows.
 NO_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
-PAIRS = (("user_embeddings", "user_id"), ("video_embeddings", "video_id"))
 
 
 @dataclass(frozen=True)
 class ReleaseResult:
-    """The release that is serving. ``swapped`` is false where it was serving already."""
+    """The release that is serving. ``swapped`` is false if it was serving before."""
 
     release_id: int
     version: str
@@ -46,13 +46,13 @@ def release(settings: Settings, is_rollback: bool = False) -> ReleaseResult:
 
     Args:
         settings: the project.
-        is_rollback: serve a former version again, whatever its figures; its vectors and files are
+        is_rollback: serve a former version again whatever its metrics. Its vectors and files are
             audited all the same.
 
     Raises:
         NotEnoughDataError: nothing has been landed.
-        GateError: a promotion check failed, a view or function would go on reading the old tables,
-            or recommend_videos would have no answer. What was serving is serving still, and is the
+        GateError: a promotion check failed, a view or function would still read the old tables, or
+            recommend_videos would have no answer. The former version keeps serving and becomes the
             registry's latest again.
         UnavailableError: the database or the registry did not answer.
     """
@@ -86,7 +86,7 @@ def release(settings: Settings, is_rollback: bool = False) -> ReleaseResult:
 
 
 def _build(settings: Settings, version: str, is_rollback: bool) -> None:
-    """Let dbt audit and swap; what the gate refuses is said check by check."""
+    """Let dbt audit and swap; a refusal names each check that failed."""
     variables = ("--vars", '{"is_rollback": true}') if is_rollback else ()
     with open_warehouse(settings) as warehouse:
         before = _attempt(warehouse)
@@ -96,7 +96,7 @@ def _build(settings: Settings, version: str, is_rollback: bool) -> None:
         with open_warehouse(settings) as warehouse:
             checks, serving = release_gate.last_checks(warehouse), serving_version(warehouse)
         if serving:
-            # The version that was refused is the latest of the registry since its export.
+            # The export has made the refused version the registry's latest.
             try:
                 move_latest(settings, serving)
             except TwoTowerError as left:
@@ -109,7 +109,7 @@ def _build(settings: Settings, version: str, is_rollback: bool) -> None:
 
 
 def _prune(settings: Settings, warehouse: Warehouse) -> None:
-    """Remove what is old. Where that fails the release stands, and the next one does it."""
+    """Remove old versions. If that fails, the release stands and the next one tries again."""
     try:
         removed = retention.prune(settings, warehouse)
     except TwoTowerError as error:
@@ -124,7 +124,7 @@ def _attempt(warehouse: Warehouse) -> int:
 
 
 def _landed_version(warehouse: Warehouse) -> str:
-    """Return the newest landed version; that it is the only one is for the tests to say."""
+    """Return the newest landed version. The check `versions_landed` tests that it is the only."""
     if warehouse.relation_exists("two_tower", "video_embeddings_landing"):
         rows = warehouse.fetch(
             "select max(version) as version from two_tower.video_embeddings_landing"
@@ -135,7 +135,7 @@ def _landed_version(warehouse: Warehouse) -> str:
 
 
 def _is_served(warehouse: Warehouse, version: str) -> bool:
-    """Return whether the very vectors that are landed are serving."""
+    """Return whether the served vectors are the landed ones, row by row."""
     if serving_version(warehouse) != version:
         return False
     unequal = "<>"
@@ -149,7 +149,7 @@ def _is_served(warehouse: Warehouse, version: str) -> bool:
             f" or landed.embedding {unequal} served.embedding"
             f" or landed.version <> '{version}' limit 1"
         )
-        for base, key in PAIRS
+        for base, key in TABLES.values()
     )
 
 
@@ -164,7 +164,7 @@ def _has_release_functions(warehouse: Warehouse) -> bool:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn what the database's release functions refuse into an error with its hint."""
+    """Turn an error that a release function of the database raises into ours, with its hint."""
     try:
         yield
     except psycopg.errors.NoDataFound as error:
@@ -179,7 +179,7 @@ def explained() -> Iterator[None]:
 
 
 def move_latest(settings: Settings, version: str) -> None:
-    """Make a version that serves the registry's latest.
+    """Make the serving version the registry's latest.
 
     Raises:
         TwoTowerError: the registry could not be written; the version serves all the same.

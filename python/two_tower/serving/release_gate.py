@@ -1,7 +1,8 @@
-"""The gate in front of a release: what SQL cannot see is checked here, and verdicts are read here.
+"""The gate before a release: checks the files in the registry, and reads dbt's verdict.
 
-The verdict itself is dbt's: ``promotion_checks`` holds a row a check, and a test on it stops what
-is downstream. See ``models/serving/promotion_checks.sql``.
+dbt gives the verdict: ``promotion_checks`` has one row per check, and a failing test on it skips
+the release (``models/serving/promotion_checks.sql``). SQL cannot read the model's files, so they
+are checked here and the result is written to a table that the model reads.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
-from two_tower.artifacts.registry import Kind, Registry
+from two_tower.artifacts.descriptions import Kind
+from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import GateError, InputError, TwoTowerError, UnavailableError
 from two_tower.core.settings import Settings
 from two_tower.database import ddl
 from two_tower.database.warehouse import Warehouse
 from two_tower.model.layout import TOWERS
 
-# Rows that both files answer for, with about so many slots each.
+# Rows that both files encode, and about how many slots each has. More than a power of two, so that
+# a batch is not a whole number of SIMD blocks.
 ROWS, SLOTS = 257, 20
 
 
@@ -32,14 +35,14 @@ class Check:
     """A row of ``promotion_checks``.
 
     Attributes:
-        attempt: of which release attempt.
+        attempt: number of the attempt to release.
         version: the version that was to be released.
         name: what was checked.
-        value: what was found; None where it could not be measured.
-        requirement: ``at least``, ``at most``, ``above`` or ``below``.
-        threshold: what it has to stand to so; None where there is nothing to compare with.
+        value: what was measured; None if it could not be.
+        requirement: ``at least``, ``at most``, ``above`` or ``below`` the threshold.
+        threshold: None if there is nothing to compare with.
         passed: the verdict.
-        note: why it passed whatever was found, or what is wrong.
+        note: why it passed whatever the value, or what is wrong.
     """
 
     attempt: int
@@ -63,7 +66,7 @@ class Check:
 
 
 def check_artifacts(settings: Settings, warehouse: Warehouse, version: str) -> None:
-    """Load the very bytes in the registry, let them answer, and write down what they said.
+    """Compare the two model files of the registry, and write the result to ``artifact_checks``.
 
     Raises:
         UnavailableError: the registry did not answer.
@@ -93,7 +96,7 @@ def check_artifacts(settings: Settings, warehouse: Warehouse, version: str) -> N
 
 
 def last_checks(warehouse: Warehouse) -> list[Check]:
-    """Return the rows of the newest attempt, failed ones first."""
+    """Return the checks of the newest attempt, failed ones first."""
     if not warehouse.relation_exists("two_tower", "promotion_checks"):
         return []
     rows = warehouse.fetch(
@@ -109,14 +112,14 @@ def refusal(version: str, failed: list[Check]) -> GateError:
     lines = "\n".join(f"  {check}" for check in failed)
     return GateError(
         f"version {version} was not released: it failed {len(failed)} of the promotion checks,"
-        f" what was serving is serving still\n{lines}",
+        f" the former version keeps serving\n{lines}",
         "select * from two_tower.promotion_checks where version = "
         f"'{version}' order by attempt desc, passed; the margins are dbt vars, gate_…",
     )
 
 
 def _parity(files: Mapping[Kind, bytes]) -> float:
-    """Return the largest difference between the two files' answers to the same rows."""
+    """Return the largest difference between the vectors of the two files for the same rows."""
     from two_tower.model.onnx import check_parity
     from two_tower.model.towers import load_towers
 
@@ -133,12 +136,12 @@ def _parity(files: Mapping[Kind, bytes]) -> float:
             for width in (towers.layout.feature_dim(tower) for tower in TOWERS)
         ]
         for part in rows:
-            part[:, 0] = 1  # a row of nothing has no direction
+            part[:, 0] = 1  # an empty row has no direction
         try:
             return check_parity(onnx, towers.dense_module(), rows[0], rows[1])
         except TwoTowerError:
             raise
-        except Exception as error:  # whatever ONNX Runtime says of a file that it cannot read
+        except Exception as error:  # ONNX Runtime raises many kinds for a file it cannot read
             raise InputError(f"the ONNX file of the registry does not load: {error}") from error
 
 

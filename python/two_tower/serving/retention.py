@@ -1,4 +1,4 @@
-"""Old versions leave the registry and the runs; what serves, or did before, never does."""
+"""Removes old versions from the registry and the runs, but never the last two releases."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from two_tower.core.settings import Settings
 from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import Warehouse
 
-# Where a run is put before it is removed: a kill leaves none that is half there.
+# A run is moved here before it is removed, so that a kill leaves no half of a run.
 TRASH = ".removed"
 
 
@@ -18,7 +18,7 @@ def prune(settings: Settings, warehouse: Warehouse) -> list[str]:
     """Keep the newest ``keep_versions`` versions, the last two releases and the registry's latest.
 
     Returns:
-        the versions that were removed, from the registry or the runs.
+        the versions that were removed from the registry or the runs.
 
     Raises:
         UnavailableError: the registry did not answer.
@@ -48,7 +48,7 @@ def prune(settings: Settings, warehouse: Warehouse) -> list[str]:
 
 
 def _prune_distributions(warehouse: Warehouse, kept: set[str]) -> None:
-    """Let the distributions go of versions that can no longer be served: a row a token each."""
+    """Delete the distributions of versions that can no longer be served: many rows each."""
     if not warehouse.relation_exists("two_tower", "released_distributions"):
         return
     rows = warehouse.fetch("select distinct version from two_tower.released_distributions")
@@ -61,9 +61,9 @@ def _prune_distributions(warehouse: Warehouse, kept: set[str]) -> None:
 def _too_old(
     versions: list[str], complete: list[str], kept: set[str], keep_versions: int
 ) -> list[str]:
-    """Return what is older than the newest so many complete ones and not to be kept.
+    """Return the versions older than the newest ``keep_versions`` complete ones, except ``kept``.
 
-    What is newer than they are, half written maybe by another process, stays.
+    Newer ones stay, even incomplete: another process may be writing them.
     """
     if len(complete) <= keep_versions:
         return []

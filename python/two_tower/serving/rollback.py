@@ -1,4 +1,4 @@
-"""Go back: to the release before, or to any version of the registry."""
+"""Rollback: serve the release before again, or any version of the registry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from two_tower.database import locks
 from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.serving.embed import embed
-from two_tower.serving.release import PAIRS, explained, move_latest, release
+from two_tower.serving.landing import TABLES
+from two_tower.serving.release import explained, move_latest, release
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,20 @@ class RollbackResult:
 def rollback(settings: Settings, version: str | None = None) -> RollbackResult:
     """Serve a former release again and make its model the registry's latest.
 
-    The one before is kept in the database: it is exchanged in one transaction. An older one is
-    embedded anew, with its model from the registry on today's features, and audited; its figures
-    are not held against it.
+    The tables of the release before are still in the database: they are exchanged in one
+    transaction. An older version is fetched from the registry, embeds today's features, and is
+    audited except for its metrics.
 
     Args:
         settings: the project.
-        version: by default that of the release before. What is serving already goes on serving.
+        version: by default that of the release before. If it is serving, it keeps serving.
 
     Raises:
         NotEnoughDataError: there is no release before, or it was put back already.
         InputError: the version is not in the registry.
-        BusyError: a run is at work, and the version has to be embedded anew.
-        GateError: a view or function would go on reading the withdrawn tables; or the version
-            reads other features than there are today, or its vectors or files do not pass.
+        BusyError: the version has to be embedded, and a run is at work.
+        GateError: a view or function would still read the withdrawn tables; or the version reads
+            other features than there are today; or its vectors or files do not pass.
     """
     started = time.perf_counter()
     with open_warehouse(settings) as warehouse:
@@ -77,7 +78,7 @@ def _exchange_pairs(settings: Settings, started: float) -> RollbackResult:
 
 
 def _exchange(warehouse: Warehouse) -> dict[str, Any]:
-    """On DuckDB: what two_tower.rollback_release() does on Postgres."""
+    """Do on DuckDB what two_tower.rollback_release() does on Postgres."""
     serving, former = last_releases(warehouse, 2)
     if serving["is_rollback"]:
         raise NotEnoughDataError(
@@ -85,7 +86,7 @@ def _exchange(warehouse: Warehouse) -> dict[str, Any]:
             "two-tower rollback VERSION serves any version again; two-tower releases lists them",
         )
     with warehouse.transaction():
-        for base, _ in PAIRS:
+        for base, _ in TABLES.values():
             for old, new in (("", "_withdrawn"), ("_previous", ""), ("_withdrawn", "_previous")):
                 warehouse.execute(f"alter table public.{base}{old} rename to {base}{new}")
         warehouse.execute(

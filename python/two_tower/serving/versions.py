@@ -1,4 +1,4 @@
-"""The versions there are: in the registry, served now or once, refused: ``two-tower releases``."""
+"""All known versions and their states: what ``two-tower releases`` lists."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 
 from two_tower.artifacts.registry import Registry
 from two_tower.artifacts.storage import CorruptFileError
+from two_tower.core.metric_names import COMPARED
 from two_tower.core.settings import Settings
 from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import Warehouse, open_warehouse
-
-METRICS = ("ndcg@10", "recall@20")
 
 
 @dataclass(frozen=True)
@@ -21,14 +20,14 @@ class Version:
 
     Attributes:
         version: its name.
-        state: ``serving``, ``previous`` (what a rollback puts back at once), ``released`` once,
-            ``refused`` by the gate, or ``published`` and no more.
-        metrics: of all held-out users, when it was published.
+        state: ``serving``, ``previous`` (a rollback serves it at once), ``released`` (at some
+            time), ``refused`` (by the gate) or ``published`` (to the registry only).
+        metrics: measured on all held-out users when it was published.
         released_at: when it was last released or rolled back to, UTC.
-        failed_checks: of its last attempt at a release.
+        failed_checks: the checks that its last attempt failed.
         is_in_registry: whether it can be put back.
         is_latest: whether it is the registry's latest.
-        note: what is wrong with its description.
+        note: what is wrong with its description in the registry.
     """
 
     version: str
@@ -42,7 +41,7 @@ class Version:
 
 
 def releases(settings: Settings) -> list[Version]:
-    """Return every version that is known, the newest first.
+    """Return every known version, the newest first.
 
     Raises:
         UnavailableError: the database or the registry did not answer.
@@ -91,7 +90,7 @@ def _described(registry: Registry, version: str) -> tuple[dict[str, float], str]
         metrics = registry.describe(version)["metrics"]
     except CorruptFileError as error:
         return {}, str(error)
-    return {name: metrics[name] for name in METRICS if metrics.get(name) is not None}, ""
+    return {name: metrics[name] for name in COMPARED if metrics.get(name) is not None}, ""
 
 
 def _refused(warehouse: Warehouse) -> list[dict[str, Any]]:
