@@ -61,5 +61,12 @@
     create index idx_{{ this.identifier | replace('_next', '') }}_cosine_next
         on {{ this }} using ivfflat (embedding halfvec_cosine_ops) with (lists = {{ lists }});
     {% endif -%}
+    {#- It stays with the table through swaps and rollbacks: function served_version reads it. -#}
+    do $$
+    begin
+        execute format(
+            'comment on table {{ this }} is %L', 'Vectors of model version ' || {{ landed_version() }}
+        );
+    end $$;
     analyze {{ this }}
 {%- endmacro %}

@@ -25,7 +25,7 @@ begin
     if score is null then
         return;
     end if;
-    select r.version into serving from two_tower.model_releases as r order by r.release_id desc limit 1;
+    serving := two_tower.served_version();
     if exists (
         select from two_tower.slot_blocks as b
         where b.version = serving

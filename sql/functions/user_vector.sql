@@ -11,10 +11,7 @@ declare
     slots record;
 begin
     select u.embedding into released from public.user_embeddings as u where u.user_id = p_user_id;
-    if to_regclass('two_tower.model_releases') is null then
-        return released;
-    end if;
-    select r.version into serving from two_tower.model_releases as r order by r.release_id desc limit 1;
+    serving := two_tower.served_version();
     if released is not null and not exists (
         select
         from two_tower.embedded_as_of as embedded
