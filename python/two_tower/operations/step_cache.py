@@ -112,8 +112,8 @@ def _events(warehouse: Warehouse) -> list[dict[str, Any]]:
     if not warehouse.relation_exists("two_tower", "events"):
         return []
     return warehouse.fetch(
-        "select (select max(event_id) from two_tower.events where happened_at < cast(? as timestamp))"
-        " as latest, (select count(*) from raw.forgotten_users) as forgotten",
+        "select (select max(event_id) from two_tower.events"
+        " where happened_at < cast(? as timestamp)) as latest, (select count(*) from raw.forgotten_users) as forgotten",
         (datetime.now(UTC).date(),),
     )
 
