@@ -113,7 +113,8 @@ def _events(warehouse: Warehouse) -> list[dict[str, Any]]:
         return []
     return warehouse.fetch(
         "select (select max(event_id) from two_tower.events"
-        " where happened_at < cast(? as timestamp)) as latest, (select count(*) from raw.forgotten_users) as forgotten",
+        " where happened_at < cast(? as timestamp)) as latest,"
+        " (select count(*) from raw.forgotten_users) as forgotten",
         (datetime.now(UTC).date(),),
     )
 
