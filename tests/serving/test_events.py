@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import random
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -524,6 +525,23 @@ def test_an_experiment_ends_when_a_version_of_it_leaves(owner: Connection) -> No
     assert owner.execute("select * from two_tower.variant_of('u')").fetchall() != []
     owner.execute("insert into two_tower.model_releases values (3, 'v3')")
     assert owner.execute("select * from two_tower.variant_of('u')").fetchall() == []
+
+
+def test_the_page_says_what_runs(owner: Connection) -> None:
+    """Every statement of docs/events.md, in order."""
+    page = (PROJECT_DIR / "docs/events.md").read_text("utf-8")
+    blocks = re.findall(r"(?ms)^```sql\n(.*?)^```", page)
+    for video in sorted(set(re.findall(r"'([0-9a-f-]{36})'", blocks[0]))):
+        owner.execute("insert into raw.videos values (%s)", (video,))
+    owner.execute("create table public.likes (user_id text, video_id uuid, created_at timestamp)")
+    release(owner, "20251229_040000", *re.findall(r"'(\d{8}_\d{6})'", page))
+    assert len(blocks) == 4
+    for block in blocks:
+        owner.execute(block.encode())
+    kinds = [kind for (kind,) in events(owner, "kind")]
+    assert kinds == ["impression", "impression", "click", "view", "like"]
+    ended = owner.execute("select count(ended_at) from two_tower.experiments").fetchone()
+    assert ended == (1,)
 
 
 @pytest.fixture
