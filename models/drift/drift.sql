@@ -80,7 +80,7 @@ measured as (
     where tower = 'reviews'
     group by tower, feature
     union all
-    -- What chance may have taken is not counted as lost: the highest rate that now may have against the lowest of before.
+    -- What chance may have taken is not lost: the highest rate that now may have against the lowest of before.
     select
         'online' as tower,
         'click_through_rate' as feature,

@@ -40,11 +40,14 @@ def inputs_of(settings: Settings, step: str, version: str | None) -> str | None:
     with open_warehouse(settings) as warehouse:
         if not warehouse.relation_exists("raw", "review_files"):
             return None
+        if warehouse.relation_exists("raw", "app_events"):
+            return None
         data = [
             warehouse.fetch("select file, sha256 from raw.review_files order by file"),
             warehouse.fetch("select file, sha256 from raw.catalogue_files order by file"),
             # Rows may have been removed from a file that was loaded.
             warehouse.fetch("select count(*) as n from raw.reviews"),
+            _events(warehouse),
         ]
     kept = ("target", "schema_name", "registry_url", "runs_dir")
     parts = [
@@ -99,6 +102,21 @@ def record(settings: Settings, step: str, inputs: str | None, summary: dict[str,
 def _ensure(warehouse: Warehouse) -> None:
     ddl.ensure_schema(warehouse, "two_tower")
     warehouse.execute(TABLE)
+
+
+def _events(warehouse: Warehouse) -> list[dict[str, Any]]:
+    """Return what tells the events of the app from those of another run.
+
+    Up to this day: the app writes all the while, and a run that is resumed should find its steps.
+    """
+    if not warehouse.relation_exists("two_tower", "events"):
+        return []
+    return warehouse.fetch(
+        "select (select max(event_id) from two_tower.events"
+        " where happened_at < cast(? as timestamp)) as latest,"
+        " (select count(*) from raw.forgotten_users) as forgotten",
+        (datetime.now(UTC).date(),),
+    )
 
 
 def _is_built(settings: Settings, warehouse: Warehouse, version: str | None) -> bool:
