@@ -9,3 +9,17 @@
     {%- endif -%}
     timestamp '{{ moment.strftime('%Y-%m-%d %H:%M:%S.%f') }}'
 {%- endmacro %}
+
+
+{# A moment with a time zone as a UTC timestamp. DuckDB's tables have no other: for `at time zone` it needs an extension. #}
+{% macro in_utc(column) -%}
+    {{ return(adapter.dispatch('in_utc')(column)) }}
+{%- endmacro %}
+
+{% macro postgres__in_utc(column) -%}
+    {{ column }}::timestamptz at time zone 'utc'
+{%- endmacro %}
+
+{% macro duckdb__in_utc(column) -%}
+    {{ column }}::timestamp
+{%- endmacro %}

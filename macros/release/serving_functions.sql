@@ -7,7 +7,8 @@
     {%- set are_new = execute and run_query("select to_regproc('public.recommend_videos') is null").columns[0].values()[0] -%}
     {{ create_event_stars() }}
     {% for name in (
-        'make_served_tables', 'recommend_videos', 'similar_videos', 'recommend_for_vector',
+        'make_served_tables', 'reviewer_of_request', 'may_act_for', 'acting_user', 'variant_of', 'seen_videos',
+        'recommend_videos', 'similar_videos', 'recommend_for_vector', 'record_event', 'record_impressions',
         'weighed_slots', 'slot_sum', 'visitor_vector', 'user_slots', 'user_vector', 'explain_recommendation',
     ) -%}
     {{ sql_file(name) }}

@@ -37,6 +37,17 @@ shares as (
     from bins
 ),
 
+-- The last 7 days that have lists, and the 28 days before them.
+weeks as (
+    select
+        day > latest - 7 as is_now,
+        sum(click_count)::bigint as click_count,
+        sum(impression_count)::bigint as impression_count
+    from (select *, max(day) over () as latest from {{ ref('online_metrics') }}) as days
+    where day > latest - 35
+    group by day > latest - 7
+),
+
 measured as (
     select
         tower,
@@ -68,6 +79,19 @@ measured as (
     from today
     where tower = 'reviews'
     group by tower, feature
+    union all
+    -- What chance may have taken is not lost: the highest rate that now may have against the lowest of before.
+    select
+        'online' as tower,
+        'click_through_rate' as feature,
+        'lost_share' as measure,
+        1 - {{ wilson('now.click_count', 'now.impression_count', 'upper') }}
+        / nullif({{ wilson('before.click_count', 'before.impression_count', 'lower') }}, 0) as value,
+        {{ var('drift_ctr_ceiling') }} as threshold
+    from weeks as now
+    inner join weeks as before
+        on now.is_now and not before.is_now
+    where before.click_count > 0
 )
 
 select

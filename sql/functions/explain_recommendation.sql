@@ -13,7 +13,7 @@ declare
     asked extensions.halfvec;
     shown extensions.vector;
     score double precision;
-    serving text;
+    serving text := (two_tower.served_versions())[1];
     slots record;
     total extensions.vector;
 begin
@@ -25,7 +25,6 @@ begin
     if score is null then
         return;
     end if;
-    select r.version into serving from two_tower.model_releases as r order by r.release_id desc limit 1;
     if exists (
         select from two_tower.slot_blocks as b
         where b.version = serving

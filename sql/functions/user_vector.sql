@@ -7,14 +7,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     released extensions.halfvec;
-    serving text;
+    serving text := (two_tower.served_versions())[1];
     slots record;
 begin
     select u.embedding into released from public.user_embeddings as u where u.user_id = p_user_id;
-    if to_regclass('two_tower.model_releases') is null then
-        return released;
-    end if;
-    select r.version into serving from two_tower.model_releases as r order by r.release_id desc limit 1;
     if released is not null and not exists (
         select
         from two_tower.embedded_as_of as embedded

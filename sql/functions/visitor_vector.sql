@@ -5,15 +5,11 @@ language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    serving text;
+    serving text := (two_tower.served_versions())[1];
     feature_ids smallint[];
     indices integer[];
     ones real[];
 begin
-    if to_regclass('two_tower.model_releases') is null then
-        return null;
-    end if;
-    select r.version into serving from two_tower.model_releases as r order by r.release_id desc limit 1;
     select array_agg(b.feature_id), array_agg(v.index), array_agg(1::real)
     into feature_ids, indices, ones
     from (select distinct l.video_id::text as token from unnest(p_video_ids) as l (video_id)) as liked

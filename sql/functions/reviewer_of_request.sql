@@ -1,0 +1,18 @@
+-- The user whom a request is from, by the claims that PostgREST hands on; null where it is from nobody. A team whose
+-- accounts are told apart in another way writes its own: only what is missing is made.
+do $do$
+begin
+    if to_regprocedure('two_tower.reviewer_of_request()') is null then
+        create function two_tower.reviewer_of_request() returns text
+        language plpgsql stable
+        set search_path = pg_catalog, pg_temp
+        as $$
+        declare
+            account text := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
+        begin
+            return two_tower.text_value(coalesce(
+                (select a.user_id from two_tower.app_users as a where a.auth_id = account), account
+            ));
+        end $$;
+    end if;
+end $do$;
