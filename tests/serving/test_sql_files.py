@@ -16,7 +16,7 @@ from two_tower.data.text_values import INVISIBLE
 FOLDER = PROJECT_DIR / "sql"
 FUNCTIONS = sorted((FOLDER / "functions").glob("*.sql"))
 # Whom the caller records for they say themselves.
-DEFINERS = {"record_event", "record_impressions"}
+DEFINERS = {"record_event", "record_impressions", "explain_recommendation"}
 SEARCHES = ("recommend_videos", "similar_videos", "recommend_for_vector")
 # What a function of the app reads: the least of what dbt makes.
 READ = """
