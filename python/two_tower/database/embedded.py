@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from fasteners import InterProcessLock
+from filelock import FileLock
 
 from two_tower.core.errors import InputError, UnavailableError
 from two_tower.core.settings import Settings
@@ -95,7 +95,7 @@ def _server(settings: Settings) -> Any:
     folder.parent.mkdir(parents=True, exist_ok=True)
     server = get_server(folder, cleanup_mode=None, start=False)
     # The wheel's own lock is one file in /tmp, which the first user of a machine keeps.
-    server._lock = InterProcessLock(folder.with_name(f".{folder.name}.lock"))
+    server._lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     _refuse_install_path(server.bin_path)
     if socket != folder:
         _link(socket, folder)

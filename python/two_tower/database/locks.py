@@ -13,8 +13,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
+import filelock
 import psycopg
 
 from two_tower.core.errors import BusyError, UnavailableError
@@ -93,6 +94,7 @@ def is_any_held(settings: Settings, opened: warehouse.Warehouse) -> bool:
 
 
 def _is_locked(path: Path) -> bool:
+    """Return whether somebody holds a lock file, by a shared lock: it needs no right to write."""
     with path.open(encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -192,27 +194,25 @@ class AdvisoryLock(Lock):
 class FileLock(Lock):
     """A lock on a file beside the DuckDB file, which itself is open in the steps alone."""
 
-    file: IO[str]
+    def __init__(self, place: str, name: Name) -> None:
+        super().__init__(place, name)
+        self.path = Path(f"{place}.{name}.lock")
+        # A file whose mere presence is the lock would outlive a killed holder.
+        self.file = filelock.FileLock(self.path, fallback_to_soft=False)
 
     def take(self) -> None:
         """See :meth:`Lock.take`."""
-        path = Path(f"{self.place}.{self.name}.lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = path.open("a+", encoding="utf-8")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.file.seek(0)
-            holder = self.file.read().strip()
-            self.file.close()
-            raise self.busy(holder) from None
-        self.file.truncate(0)
-        self.file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        self.file.flush()
+            self.file.acquire(blocking=False)
+        except filelock.Timeout:
+            raise self.busy(self.path.read_text(encoding="utf-8").strip()) from None
+        holder = f"process {os.getpid()} on {socket.gethostname()}"
+        self.path.write_text(holder, encoding="utf-8")
 
     def renew(self) -> None:
         """See :meth:`Lock.renew`: the kernel takes no lock away."""
 
     def give_back(self) -> None:
         """See :meth:`Lock.give_back`."""
-        self.file.close()
+        self.file.release()
