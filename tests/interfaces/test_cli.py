@@ -220,6 +220,8 @@ def test_a_log_in_json_holds_the_error_as_its_last_line_and_nothing_but_json(
         ("TWO_TOWER_THREADS", "0"),
         ("TWO_TOWER_TARGET", "mysql"),
         ("TWO_TOWER_SCHEMA", "two_tower; drop schema public"),
+        ("TWO_TOWER_REVIEW_FILES", "*/reviews.csv"),
+        ("TWO_TOWER_REVIEW_FILES", "reviews.csv"),
         ("TWO_TOWER_TRAIN__EPOCHS", "many"),
         ("TWO_TOWER_REGISTRY_OPTIONS", '{"secret": "' + SECRET),
         ("DATABASE_URL", SECRET),

@@ -25,6 +25,7 @@ from two_tower.core.train_config import TrainConfig
 __all__ = ["Settings", "Target", "find_project_dir", "read_log_format", "read_settings"]
 
 PREFIX = "TWO_TOWER_"
+REVIEW_FILES = "dmm_reviews_*.csv"
 # What two-tower tells the dbt that it starts, by profiles.yml.example.
 TOLD_TO_DBT = (
     *("TWO_TOWER_SOCKET_DIR", "TWO_TOWER_PGHOST", "TWO_TOWER_PGPORT", "TWO_TOWER_PGUSER"),
@@ -86,7 +87,13 @@ class Settings(BaseSettings):
         description="target postgres: its DSN (otherwise the PG* variables)",
     )
     data_dir: Path = Field(
-        default=Path("data/raw"), description="reviews/dmm_reviews_*.csv and catalogue/*.csv"
+        default=Path("data/raw"), description="the folder of reviews/ and catalogue/"
+    )
+    review_files: str = Field(
+        default=REVIEW_FILES,
+        # One * and no other wildcard: what sample-data and import write is named by it too.
+        pattern=r"^[^/*?\[\]]*\*[^/*?\[\]]*\.csv$",
+        description="names of the files in reviews/: one *, and .csv at the end",
     )
     postgres_dir: Path = Field(
         default=Path("data/postgres"), description="data of the embedded Postgres"
@@ -149,7 +156,7 @@ class Settings(BaseSettings):
     @cached_property
     def reviews_glob(self) -> str:
         """The CSV glob of the raw reviews."""
-        return str(self.path(self.data_dir) / "reviews" / "dmm_reviews_*.csv")
+        return str(self.path(self.data_dir) / "reviews" / self.review_files)
 
     @cached_property
     def catalogue_dir(self) -> Path:

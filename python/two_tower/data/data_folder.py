@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from two_tower.core.errors import InputError
+from two_tower.core.settings import REVIEW_FILES
 
 MARKER = "origin.json"
 PARTS = ("reviews", "catalogue")
@@ -24,14 +25,16 @@ class DataFolder:
         path: the folder.
         origin: the command that fills it. It may replace its own files and no others: reviews of
             two data sets beside one catalogue would be neither.
+        review_files: how review files are named; ``*`` stands for the part that tells them apart.
 
     Raises:
         InputError: the folder holds files of somebody else, or of another command.
     """
 
-    def __init__(self, path: Path, origin: str) -> None:
+    def __init__(self, path: Path, origin: str, review_files: str = REVIEW_FILES) -> None:
         self.path = path
         self.origin = origin
+        self._review_files = review_files
         self.written: list[str] = []
         self._known = self._read_marker()
         self._refuse_foreign_files()
@@ -45,6 +48,10 @@ class DataFolder:
         if kind is not None and self.written:
             for name in (*self._known, MARKER):
                 (self.path / name).unlink(missing_ok=True)
+
+    def review_file(self, name: str) -> str:
+        """Return the name of a review file, below the folder."""
+        return f"reviews/{self._review_files.replace('*', name)}"
 
     def write(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
         """Write one file, whole or not at all."""
@@ -83,8 +90,7 @@ class DataFolder:
         if not marker.exists():
             return set()
         try:
-            content = json.loads(marker.read_text("utf-8"))
-            origin, files = content["origin"], set(content["files"])
+            origin, files = _origin(marker)
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{marker} is no marker of a data folder: {error!r}",
@@ -111,6 +117,19 @@ class DataFolder:
                 + (f" (nor were {len(foreign) - 1} other files)" if len(foreign) > 1 else ""),
                 "choose another folder with TWO_TOWER_DATA_DIR, or move your own files away",
             )
+
+
+def filled_by(path: Path) -> tuple[str, set[str]]:
+    """Return the command that filled a data folder, and its files; nothing where none did."""
+    try:
+        return _origin(path / MARKER)
+    except (OSError, ValueError, KeyError, TypeError):  # no marker, or somebody's own file
+        return "", set()
+
+
+def _origin(marker: Path) -> tuple[str, set[str]]:
+    content = json.loads(marker.read_text("utf-8"))
+    return str(content["origin"]), set(content["files"])
 
 
 def table_csv(table: pa.Table | pa.RecordBatch, header: bool = True) -> bytes:

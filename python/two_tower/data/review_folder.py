@@ -5,9 +5,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from two_tower.core.settings import Settings
-from two_tower.data import delivered_files
-
-SAMPLE_PREFIX = "dmm_reviews_sample_"
+from two_tower.data import data_folder, delivered_files
 
 
 def files(
@@ -45,12 +43,13 @@ def files(
             f"{name} is no longer there; its rows stay. To remove them:"
             f" put back a file of that name with its header alone, and load"
         )
-    sample = {name for name in names if Path(name).name.startswith(SAMPLE_PREFIX)}
-    if sample and names - sample:
+    origin, written = data_folder.filled_by(settings.path(settings.data_dir))
+    generated = names & written
+    if generated and names - generated:
         warn(
-            f"SAMPLE DATA IS MIXED WITH REAL REVIEWS: {', '.join(sorted(sample))}. To remove it:"
-            " cut these files down to their header line, load, then delete them (and put your own"
-            " catalogue in place of the sample's)"
+            f"TWO DATA SETS ARE MIXED: your own reviews, and those that `two-tower {origin}` wrote,"
+            f" {', '.join(sorted(generated))}. To remove the latter: cut these files down to their"
+            " header line, load, then delete them (and put your own catalogue in place of theirs)"
         )
     return paths
 

@@ -88,6 +88,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "TWO_TOWER_STARTED_DBT": "1",
         "TWO_TOWER_PROJECT_DIR": str(settings.project_dir),
         "TWO_TOWER_DATA_DIR": str(settings.path(settings.data_dir)),
+        "TWO_TOWER_REVIEW_FILES": settings.review_files,
         "DBT_PROJECT_DIR": str(settings.project_dir),
         "DBT_PROFILES_DIR": str(settings.project_dir),
         "DO_NOT_TRACK": "1",

@@ -145,7 +145,8 @@ def sample_data(
     from two_tower.operations import pipeline
 
     settings = _settings()
-    result = generate(settings.path(settings.data_dir), reviews=reviews, seed=seed)
+    data_dir = settings.path(settings.data_dir)
+    result = generate(data_dir, reviews, seed, review_files=settings.review_files)
     _show("Sample data", pipeline.plain(result), as_json)
 
 
@@ -166,7 +167,8 @@ def import_data(
     from two_tower.operations import pipeline
 
     settings = _settings()
-    result = import_dataset(format, path, settings.path(settings.data_dir))
+    data_dir = settings.path(settings.data_dir)
+    result = import_dataset(format, path, data_dir, settings.review_files)
     _show(f"Imported {path}", pipeline.plain(result), as_json)
 
 

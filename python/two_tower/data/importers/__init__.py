@@ -7,6 +7,7 @@ from typing import Protocol
 
 from two_tower.core.errors import InputError, NotEnoughDataError
 from two_tower.core.progress import bar
+from two_tower.core.settings import REVIEW_FILES
 from two_tower.data.data_folder import DataFolder, table_csv
 from two_tower.data.importers.movielens import MovieLens
 from two_tower.data.importers.recbole import RecBole
@@ -46,8 +47,10 @@ class Source(Protocol):
 FORMATS: dict[str, Callable[[Path], Source]] = {"movielens": MovieLens, "recbole": RecBole}
 
 
-def import_dataset(format: str, path: Path, out_dir: Path) -> ImportSummary:
-    """Write a public data set as ``reviews/dmm_reviews_*.csv`` and ``catalogue/*.csv``.
+def import_dataset(
+    format: str, path: Path, out_dir: Path, review_files: str = REVIEW_FILES
+) -> ImportSummary:
+    """Write a public data set as review and catalogue files.
 
     The ratings are streamed, in constant memory; the catalogue and the ids of the users are held.
 
@@ -55,6 +58,7 @@ def import_dataset(format: str, path: Path, out_dir: Path) -> ImportSummary:
         format: a key of :data:`FORMATS`.
         path: the data set's folder.
         out_dir: the data folder; an earlier import in it is replaced.
+        review_files: how review files are named, with one ``*``.
 
     Raises:
         InputError: an unknown format, a folder or line that is not as the format has it, or an
@@ -66,7 +70,7 @@ def import_dataset(format: str, path: Path, out_dir: Path) -> ImportSummary:
     if not path.exists():
         raise InputError(f"{path} does not exist", "give the folder of the unpacked data set")
     source = FORMATS[format](path)
-    with DataFolder(out_dir, f"import {format}") as folder:
+    with DataFolder(out_dir, f"import {format}", review_files) as folder:
         catalogue = source.catalogue()
         reviews = ReviewFiles(folder, catalogue, format)
         with bar(f"import {format}", source.ratings_bytes) as shown:

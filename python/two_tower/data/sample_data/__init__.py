@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from two_tower.core.errors import InputError
 from two_tower.core.progress import bar
+from two_tower.core.settings import REVIEW_FILES
 from two_tower.data.data_folder import DataFolder, table_csv
 from two_tower.data.sample_data import catalogue, oracle
 from two_tower.data.sample_data.chunks import Chunks
@@ -42,7 +43,11 @@ class SampleSummary:
 
 
 def generate(
-    out_dir: Path, reviews: int = 60_000, seed: int = 7, videos: int | None = None
+    out_dir: Path,
+    reviews: int = 60_000,
+    seed: int = 7,
+    videos: int | None = None,
+    review_files: str = REVIEW_FILES,
 ) -> SampleSummary:
     """Write a sample below ``out_dir``: ``reviews/``, ``catalogue/``, and two JSON files.
 
@@ -56,6 +61,7 @@ def generate(
             proportion, videos with the square root.
         seed: of all random draws.
         videos: that many, whatever the number of reviews.
+        review_files: how review files are named, with one ``*``.
 
     Raises:
         InputError: too few reviews, or a folder with files that are not a sample's.
@@ -74,7 +80,10 @@ def generate(
     tables = catalogue.tables(world, urls, rng)
     counts = review_counts(world, np.random.default_rng(count_seed))
     split_rng = np.random.default_rng(split_seed)
-    with DataFolder(out_dir, "sample-data") as folder, bar("sample reviews", reviews) as shown:
+    with (
+        DataFolder(out_dir, "sample-data", review_files) as folder,
+        bar("sample reviews", reviews) as shown,
+    ):
         for name, table in tables.items():
             folder.write(f"catalogue/{name}.csv", [table_csv(table)])
         chunks = Chunks(folder, world, pa.array(urls), counts, split_rng)

@@ -55,7 +55,7 @@ class Chunks:
             reviewers = _ids("r", begin, end)
             style = lines.Style.of_file(number + 1)
             laid_out = lines.build(reviews, reviewers, self._urls, style, rng)
-            name = f"reviews/dmm_reviews_sample_{number + 1:04d}.csv"
+            name = self._folder.review_file(f"sample_{number + 1:04d}")
             self._folder.write(name, [laid_out.content])
             self._count(begin, end, users, reviews)
             self.dirty += laid_out.dirty
