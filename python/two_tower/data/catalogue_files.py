@@ -17,7 +17,7 @@ import pyarrow as pa
 from two_tower.core import progress
 from two_tower.core.errors import InputError
 from two_tower.data import delivered_files, suppression, text_encoding
-from two_tower.data.csv_reader import RULES, CsvFile
+from two_tower.data.csv_reader import RULES, WRAPPED, CsvFile, is_wrapped
 from two_tower.data.parsing import day, is_no_date, moment
 from two_tower.data.text_values import MAX_ID, MAX_URL, clean, is_lossy, value
 from two_tower.database import bulk_insert
@@ -245,9 +245,8 @@ def _read(
         rows = []
         for line, fields, _ in chunk.rows:
             if len(fields) != len(file.header):
-                faults.append(
-                    f"line {line}: {len(fields)} fields where the header has {len(file.header)}"
-                )
+                found = f"{len(fields)} fields where the header has {len(file.header)}"
+                faults.append(f"line {line}: {WRAPPED if is_wrapped(fields) else found}")
                 continue
             row: dict[str, Any] = {}
             for name, column in table.columns.items():

@@ -26,6 +26,7 @@ RULES = 3
 NOT_CLOSED = "a quote is not closed"
 MALFORMED = "quotes are malformed"
 FIELD_TOO_LONG = f"a field is longer than {csv.field_size_limit()} characters"
+WRAPPED = "the row is one quoted field"
 NOT_TEXT = "bytes that are no text in the file's encoding"
 
 # Excel reads such a first line and does not show it.
@@ -153,6 +154,12 @@ class CsvFile:
                     "its names need no quotes: product_url,reviewer_id,stars",
                 ) from error
             self._above += index + span
+            if is_wrapped(fields):
+                raise InputError(
+                    f"{self.path}, line {index + 1}: each row is one quoted field: {lines[index]}",
+                    f"take the quotes around whole rows away, as in {fields[0]}; often a program"
+                    " has packed a line of CSV into CSV again",
+                )
             header = [text_values.clean(name).casefold() for name in fields]
             twice = sorted({name for name in header if name and header.count(name) > 1})
             if twice:
@@ -261,6 +268,11 @@ class CsvFile:
         if final or len(lines) - at >= MAX_RECORD_LINES:
             return 1, NOT_CLOSED
         return 0, NOT_CLOSED
+
+
+def is_wrapped(fields: list[str]) -> bool:
+    """Return whether a row is one quoted field that holds the real ones."""
+    return len(fields) == 1 and "," in fields[0]
 
 
 def _header_index(lines: list[str]) -> int | None:

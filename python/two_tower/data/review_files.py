@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from two_tower.data.csv_reader import CsvFile, Lines, Rejected, Row
+from two_tower.data.csv_reader import WRAPPED, CsvFile, Lines, Rejected, Row, is_wrapped
 from two_tower.data.parsing import is_no_date, moment, moment_column, star_column, stars
 from two_tower.data.text_values import LOSS, MAX_ID, MAX_URL, is_lossy, value, value_column
 
@@ -147,7 +147,8 @@ def _batch(
     respelled: dict[str, str] = {}
     for line, fields, text in rows:
         if len(fields) != width:
-            rejected.append((line, TOO_FEW if len(fields) < width else TOO_MANY, text))
+            fault = TOO_FEW if len(fields) < width else TOO_MANY
+            rejected.append((line, WRAPPED if is_wrapped(fields) else fault, text))
             continue
         url, reviewer = value(fields[url_at]), value(fields[reviewer_at])
         rating = stars(value(fields[stars_at]))

@@ -72,6 +72,15 @@ SHARED_MEMORY = Cause(
     "the server's shared memory is too small",
     "give it more, and start it anew (docker run --shm-size=1g, Compose: shm_size: 1gb)",
 )
+# The extension is in the catalog, its file is not there: after an upgrade of the server, say. Its
+# code is that of a broken disk, or of an internal error.
+NO_LIBRARY = Cause(
+    (),
+    _line(r'could not (load library|access file|open file) "([^"]*/)?vector(\.so)?"'),
+    InputError,
+    "the server's pgvector library is missing, or cannot be loaded",
+    "install pgvector for this version of Postgres on the server's machine",
+)
 FULL = Cause(
     ("53100",),
     _line(r"No space left on device"),
@@ -94,6 +103,7 @@ GONE = Cause(
 CAUSES = (
     REFUSED,
     SHARED_MEMORY,
+    NO_LIBRARY,
     FULL,
     Cause(
         ("25006",),
@@ -116,7 +126,7 @@ CAUSES = (
         ("58P01",),
         _line(
             r'extension "[^"]*" is not available|could not open extension control file'
-            r'|type "[^"]*halfvec[^"]*" does not exist|could not access file "[^"]*vector"'
+            r'|type "[^"]*halfvec[^"]*" does not exist'
             r"|parameter (name )?\"ivfflat\.|function .*\.l2_norm\(.* does not exist"
         ),
         InputError,
@@ -213,8 +223,9 @@ def _of_database(error: psycopg.Error, what: str) -> TwoTowerError | None:
     code, text = error.sqlstate, first_line(error)
     if code is None and isinstance(error, psycopg.OperationalError):
         return (REFUSED if REFUSED.shown.search(text) else GONE).error(text, what)
-    if SHARED_MEMORY.shown.search(text):
-        return SHARED_MEMORY.error(text, what)
+    for cause in (SHARED_MEMORY, NO_LIBRARY):  # their codes say less
+        if cause.shown.search(text):
+            return cause.error(text, what)
     for cause in CAUSES:
         if code and (code in cause.codes or code[:2] in cause.codes):
             return cause.error(text, what)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -92,7 +93,7 @@ def run(settings: Settings, *arguments: str) -> Built:
     env["PYTHONIOENCODING"] = "utf-8:replace"
     started = time.time()
     code, printed = _shown(command, env, settings.project_dir)
-    results = _results(settings.project_dir / _target_path(arguments, env), started)
+    results = _results(settings.project_dir / _written_to(arguments, env), started)
     warnings = _found(settings, results, "warn")
     for text in (*warnings, *_found(settings, results, "fail")):
         progress.warn(text)
@@ -184,10 +185,15 @@ def _failure(
     )
 
 
-def _target_path(arguments: tuple[str, ...], env: dict[str, str]) -> str:
+def target_path(env: Mapping[str, str]) -> str:
+    """Return where dbt writes in this environment; of its two names for it, it prefers the new."""
+    return env.get("DBT_ENGINE_TARGET_PATH") or env.get("DBT_TARGET_PATH") or "target"
+
+
+def _written_to(arguments: tuple[str, ...], env: Mapping[str, str]) -> str:
     if "--target-path" in arguments:
         return arguments[arguments.index("--target-path") + 1]
-    return env.get("DBT_TARGET_PATH", "target")
+    return target_path(env)
 
 
 def _results(target_path: Path, since: float) -> list[dict[str, Any]]:

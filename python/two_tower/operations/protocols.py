@@ -102,7 +102,7 @@ def build(settings: Settings, protocol: Protocol, seed: str | None) -> None:
     chosen = {"split_strategy": STRATEGIES[protocol], "split_seed": seed, "as_of": settings.as_of}
     given = {name: str(value) for name, value in chosen.items() if value is not None}
     # Its own manifest: with other vars dbt would read the whole project anew in either build.
-    target_path = f"{os.environ.get('DBT_TARGET_PATH', 'target')}/{settings.schema_name}"
+    target_path = f"{dbt.target_path(os.environ)}/{settings.schema_name}"
     dbt.run(
         settings,
         "build",
