@@ -421,7 +421,7 @@ def test_an_id_that_lost_what_told_it_from_others_is_rejected(
 def test_a_row_that_is_one_quoted_field_is_told_so(tmp_path: Path) -> None:
     path = tmp_path / "wrapped.csv"
     rows = ['"https://x/1,u1,5"', '"https://x/2,""u2"",4"', "https://x/3,u3"]
-    path.write_text("\n".join(["product_url,reviewer_id,stars", *rows]))
+    path.write_text("\n".join(["product_url,reviewer_id,stars", *rows, ""]))
 
     batch = next(review_files.read(path, "utf-8", lambda _: None))
 
