@@ -57,7 +57,7 @@ UTF_16 = "TWO_TOWER_TARGET=postgres\n".encode("utf-16")
     ],
     ids=["status", "init", "db url", "dbt", "utf-16 without a mark", "cp932", "neither"],
 )
-def test_a_file_in_another_encoding_is_named_with_the_mend(
+def test_a_file_in_another_encoding_is_named_with_the_fix(
     project: Path,
     content: bytes,
     named: str,

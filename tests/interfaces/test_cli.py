@@ -293,7 +293,7 @@ def test_a_missing_column_names_the_file_and_the_columns(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "mend"),
+    ("arguments", "fix"),
     [
         (("train",), "dbt build"),
         (("evaluate",), "two-tower train"),
@@ -306,13 +306,13 @@ def test_a_missing_column_names_the_file_and_the_columns(
     ],
 )
 def test_a_step_before_its_time_says_which_comes_first(
-    two_tower: Shell, arguments: tuple[str, ...], mend: str
+    two_tower: Shell, arguments: tuple[str, ...], fix: str
 ) -> None:
     done = two_tower(*arguments, "--json")
 
     assert done.returncode == ExitCode.NOT_ENOUGH_DATA
-    assert mend in done.stderr
-    assert mend in told(done)["hint"]
+    assert fix in done.stderr
+    assert fix in told(done)["hint"]
 
 
 def test_a_run_says_what_a_step_warned_of_that_it_need_not_do_again(

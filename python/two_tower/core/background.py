@@ -11,7 +11,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 # Seconds that cancelled threads are waited for, all of them together.
-PATIENCE = 3.0
+CANCEL_SECONDS = 3.0
 
 
 class StoppedError(Exception):
@@ -55,6 +55,6 @@ def cancel_all() -> None:
     threads = [each for each in threading.enumerate() if isinstance(each, _Thread)]
     for thread in threads:
         thread.cancelled.set()
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + CANCEL_SECONDS
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))

@@ -20,7 +20,7 @@ class Check:
         state: a warning is to be known; what failed keeps a run from its end.
         found: how it is.
         fix: what to type or to set, where something is wrong.
-        kind: the error of a run that meets it: what its owner has to mend, or what may pass.
+        kind: the error of a run that meets it: what its owner has to fix, or what may pass.
     """
 
     name: str
@@ -45,7 +45,7 @@ def warning(name: str, found: str, fix: str) -> Check:
 
 
 def failed(name: str, found: str, fix: str) -> Check:
-    """Return a check of what its owner has to mend first."""
+    """Return a check of what its owner has to fix first."""
     return Check(name, "failed", found, fix)
 
 
@@ -69,4 +69,4 @@ def refusal(found: Sequence[Check]) -> TwoTowerError | None:
         return kind(wrong[0].found, wrong[0].fix)
     lines = [f"{len(wrong)} things are in the way:"]
     lines += [f"{check.name}: {check.found}\n  → {check.fix}" for check in wrong]
-    return kind("\n".join(lines), "mend them and run this again; two-tower doctor looks again")
+    return kind("\n".join(lines), "fix them and run this again; two-tower doctor looks again")

@@ -9,7 +9,7 @@ class ExitCode(IntEnum):
     OK = 0
     UNEXPECTED = 1  # a defect in this project: a traceback is printed
     USAGE = 2  # wrong arguments
-    BAD_INPUT = 3  # a file, a row or a setting that its owner can mend
+    BAD_INPUT = 3  # a file, a row or a setting that its owner can fix
     UNAVAILABLE = 4  # a server, a bucket or a disk did not answer: worth retrying
     GATE_FAILED = 5  # an audit refused the release; serving is untouched
     NOT_ENOUGH_DATA = 6  # nothing to train on or to recommend yet
@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
 
 
 class TwoTowerError(Exception):
-    """An error with a mend. The message says what and where, ``hint`` what to do about it."""
+    """An error a person can act on: the message says what and where, ``hint`` what to do."""
 
     exit_code = ExitCode.BAD_INPUT
 

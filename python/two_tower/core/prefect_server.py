@@ -22,7 +22,7 @@ from two_tower.core.errors import InputError, UnavailableError
 from two_tower.core.settings import Settings
 
 # A server that is busy takes its time, one that is not there takes none.
-PATIENCE = httpx.Timeout(30, connect=5)
+TIMEOUT = httpx.Timeout(30, connect=5)
 # What a reverse proxy says for a server that is away.
 GATEWAY = (502, 503, 504)
 OTHER = "name one of this version, or install the version that it has"
@@ -58,11 +58,11 @@ def answers(api: str) -> bool:
         InputError: what answers there is no Prefect server, or the URL is none.
     """
     try:
-        answer = httpx.get(f"{api}/health", timeout=PATIENCE)
+        answer = httpx.get(f"{api}/health", timeout=TIMEOUT)
     except (httpx.ConnectError, httpx.ConnectTimeout):
         return False
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise InputError(f"{api} is no URL of a server: {error}", f"mend {named_by()}") from error
+        raise InputError(f"{api} is no URL of a server: {error}", f"fix {named_by()}") from error
     except httpx.HTTPError as error:
         raise _stranger(api, str(error) or type(error).__name__) from error
     if answer.status_code in GATEWAY:
@@ -138,7 +138,7 @@ def connected(settings: Settings) -> Iterator[Any]:
 
 def _stranger(api: str, what: str) -> InputError:
     if not api.endswith("/api"):
-        hint = f"the API of a Prefect server ends in /api: mend {named_by()}"
+        hint = f"the API of a Prefect server ends in /api: fix {named_by()}"
     elif loopback.is_loopback(api):
         free = loopback.free_port(port(api))
         hint = f"give this project's server a port of its own: make prefect PORT={free}"

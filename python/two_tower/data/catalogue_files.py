@@ -273,7 +273,7 @@ def _read(
         shown = "\n".join(f"  {fault}" for fault in faults[:MAX_FAULTS])
         raise InputError(
             f"{file.path} is not loaded, nor is the rest of the catalogue:\n{shown}",
-            "mend these lines and load again; the tables are as they were",
+            "fix these lines and load again; the tables are as they were",
         )
 
 

@@ -108,9 +108,9 @@ def _known(start: bytes) -> tuple[str, str] | None:
         if b"opendocument.spreadsheet" in start:
             return "an OpenDocument spreadsheet", "save it as CSV, in UTF-8, with commas"
     start = start.removeprefix(b"\xef\xbb\xbf").lstrip()
-    for signature, what, mend in SIGNATURES:
+    for signature, what, fix in SIGNATURES:
         if start.startswith(signature) or start.lower().startswith(signature):
-            return what, mend
+            return what, fix
     return None
 
 

@@ -30,7 +30,7 @@ from two_tower.data.csv_reader import NOT_TEXT, RULES, CsvFile
 from two_tower.database import bulk_insert, ddl
 from two_tower.database.warehouse import Warehouse
 
-AHEAD = timedelta(days=1)
+CLOCK_TOLERANCE = timedelta(days=1)
 """A review may come from a clock or a time zone that is so far ahead."""
 
 
@@ -177,7 +177,7 @@ def _load_file(
         if known:
             warehouse.execute("delete from raw.reviews where file = ?", (file,))
             warehouse.execute("delete from raw.rejected_reviews where file = ?", (file,))
-        latest = datetime.now(UTC).replace(tzinfo=None) + AHEAD
+        latest = datetime.now(UTC).replace(tzinfo=None) + CLOCK_TOLERANCE
         for batch in review_files.read(path, encoding, bar.advance, latest):
             bulk_insert.append(warehouse, "raw.reviews", _with_file(batch.reviews, file))
             bulk_insert.append(warehouse, "raw.rejected_reviews", _with_file(batch.rejected, file))
@@ -234,5 +234,5 @@ def _together(faults: list[InputError]) -> InputError:
         return faults[0]
     lines = [f"{error} ({error.hint})" if error.hint else str(error) for error in faults]
     return InputError(
-        "\n".join([f"{len(faults)} files were not loaded:", *lines]), "mend them and load again"
+        "\n".join([f"{len(faults)} files were not loaded:", *lines]), "fix them and load again"
     )

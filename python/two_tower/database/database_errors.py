@@ -24,7 +24,7 @@ class Cause:
     Attributes:
         codes: its SQLSTATEs; two letters stand for a class.
         shown: what of it stands in dbt's output, or in the message of a connection that failed.
-        kind: whether its owner can mend it, or it passes.
+        kind: InputError: its owner can fix it; UnavailableError: it passes.
         said: in front of the server's own words.
         hint: what to do about it.
     """
@@ -198,7 +198,7 @@ def explained(error: BaseException, what: str = "") -> TwoTowerError | None:
 
 
 def shown_by_dbt(printed: str) -> tuple[Cause, str] | None:
-    """Return what in dbt's output its owner can mend, or passes: the cause, and the line of it."""
+    """Return the cause that dbt's output shows, and the line of it; None for a defect."""
     for cause in CAUSES:
         line = cause.shown.search(printed)
         if line:

@@ -38,8 +38,8 @@ os.execv(sys.argv[1], sys.argv[1:])
 # dbt reads its flags from the environment too, where a shell may have them for another project. A
 # run goes by none that builds other rows (DBT_EMPTY: none at all), leaves tests out, makes errors
 # of warnings or writes no results; the target is a setting of ours.
-PLACES = ("TARGET", "PROFILE")
-WHAT_IS_DONE = (
+TARGET_FLAGS = ("TARGET", "PROFILE")
+RUN_FLAGS = (
     "ARTIFACT_STATE_PATH",
     "DEFER",
     "DEFER_STATE",
@@ -89,7 +89,7 @@ def run(settings: Settings, *arguments: str) -> Built:
         BuildError: dbt could not build a model, or not begin.
     """
     command = [_program(settings), "--quiet", *arguments]
-    env = _without(dbt_profile.environment(settings), (*PLACES, *WHAT_IS_DONE))
+    env = _without(dbt_profile.environment(settings), (*TARGET_FLAGS, *RUN_FLAGS))
     env["PYTHONIOENCODING"] = "utf-8:replace"
     started = time.time()
     code, printed = _shown(command, env, settings.project_dir)
@@ -116,7 +116,7 @@ def hand_over(settings: Settings, arguments: list[str]) -> None:
     program = _program(settings)
     env = dbt_profile.environment(settings.model_copy(update=_target(arguments)))
     # The other flags are the person's who types.
-    env = _without(env, PLACES)
+    env = _without(env, TARGET_FLAGS)
     os.execve(program, [program, *arguments], env)
 
 

@@ -131,7 +131,7 @@ def keep_in_step(project_dir: Path) -> None:
             write(project_dir, new)
 
 
-def mend(path: Path, project_dir: Path) -> str:
+def what_to_do(path: Path, project_dir: Path) -> str:
     """Return what to do about a profiles.yml that leads elsewhere than the settings."""
     if path.parent != project_dir.resolve():
         return "It is not the project's own: run two-tower init, and dbt in the project's folder."

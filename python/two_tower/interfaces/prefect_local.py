@@ -36,7 +36,7 @@ OURS = (
 
 
 def serve(port: str | None = None) -> None:
-    """Bring everything up, and stay until Ctrl-C, SIGTERM or the end of the worker.
+    """Start server and worker, and wait for Ctrl-C, SIGTERM or the end of the worker.
 
     Args:
         port: of the server from now on; by default the one it has.
@@ -55,7 +55,7 @@ def serve(port: str | None = None) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
         signal.signal(signal.SIGHUP, _interrupt)
-    # A shell script starts what it puts in the background deaf to it, and what that starts too.
+    # A shell script starts background processes with SIGINT ignored, which children inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with ExitStack() as stack:
         _have_server(stack, api)
@@ -70,7 +70,7 @@ def serve(port: str | None = None) -> None:
 
 
 def choose_port(project: Path, port: str) -> None:
-    """Let ``prefect.toml`` name a server on another port of this machine.
+    """Write a ``prefect.toml`` that names a server on this port of this machine.
 
     Raises:
         InputError: it is no port, or another setting names a server.
@@ -84,7 +84,7 @@ def choose_port(project: Path, port: str) -> None:
     if named and named.rstrip("/") != api:
         raise InputError(
             f"PORT={port}, but PREFECT_API_URL, of the environment or of .env, is {named}",
-            "take one of the two away",
+            "remove one of the two",
         )
     if file.exists() and not file.read_text(encoding="utf-8").startswith(OURS):
         raise InputError(
@@ -127,7 +127,7 @@ def _begin_worker(stack: ExitStack, settings: Settings, api: str) -> subprocess.
 
 
 def _mark_stopped(worker: str, api: str) -> None:
-    """Say of the runs that this machine's worker had that they are at an end."""
+    """Mark the dead runs of this machine's worker as Crashed."""
     from two_tower.interfaces.prefect_flows import mark_stopped
 
     try:
@@ -138,7 +138,7 @@ def _mark_stopped(worker: str, api: str) -> None:
 
 
 def _begin(stack: ExitStack, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start ``prefect ARGUMENTS`` and see to its end."""
+    """Start ``prefect ARGUMENTS``; the stack ends it."""
     command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
     # A group of its own: Ctrl-C reaches this process alone, which ends the others in order.
     process = subprocess.Popen(command, start_new_session=True)
@@ -147,14 +147,14 @@ def _begin(stack: ExitStack, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def _end(process: subprocess.Popen[bytes], name: str) -> None:
-    """End a program and what it has started: asked first, then made to."""
+    """End a process group: SIGTERM first, then SIGKILL."""
     for sign, patience in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, 5)):
         try:
             os.killpg(process.pid, sign)
             process.wait(patience)
         except ProcessLookupError:
             break
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):  # who presses it twice is in a hurry
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C: no more waiting
             continue
     console.print(f"Stopped the {name}.")
 

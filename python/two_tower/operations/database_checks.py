@@ -139,7 +139,7 @@ def _writable(facts: dict[str, Any]) -> Check:
         return checks.ok("writable", "the server takes writes")
     role, database = facts["role"], facts["database"]
     setting = "default_transaction_read_only"
-    mends = {
+    fixes = {
         "user": f"alter role {role} reset {setting}",
         "database": f"alter database {database} reset {setting}",
         "database user": f"alter role {role} in database {database} reset {setting}",
@@ -149,7 +149,7 @@ def _writable(facts: dict[str, Any]) -> Check:
         "writable",
         f"transactions of {role} are read-only: {setting} is on",
         # A managed server sets it when its disk is full.
-        mends.get(
+        fixes.get(
             facts["read_only_by"],
             f"is the server's disk full? if not: alter role {role} set {setting} = off",
         ),

@@ -53,7 +53,7 @@ def preflight(settings: Settings, steps: Collection[str]) -> None:
         steps: names of :mod:`pipeline`, or of commands.
 
     Raises:
-        InputError: something has to be mended first: all of it is named, with what to type.
+        InputError: something has to be fixed first: all of it is named, with what to type.
         UnavailableError: the database or the registry did not answer.
         FullError: a disk is full.
     """
@@ -170,7 +170,7 @@ def _folder(name: str, path: Path, setting: str) -> Check:
         return checks.failed(
             name,
             f"nothing can be written to {path}: {error.strerror} ({place})",
-            f"mend {setting}, or let this user write there: chown {_user()} {place}",
+            f"fix {setting}, or let this user write there: chown {_user()} {place}",
         )
 
 

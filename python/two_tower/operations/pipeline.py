@@ -224,7 +224,7 @@ def run(
         The version of the model.
 
     Raises:
-        InputError: something has to be mended first, see :mod:`doctor`; nothing was written.
+        InputError: something has to be fixed first, see :mod:`doctor`; nothing was written.
         BusyError: another run is under way; nothing was written.
     """
     title = " to ".join(dict.fromkeys([steps[0].name, steps[-1].name]))
@@ -246,7 +246,7 @@ def alone(settings: Settings, steps: Sequence[Step]) -> Iterator[bool]:
         whether the lock is held. A rollback goes without: a run may be at work beside it.
 
     Raises:
-        InputError: something that the steps depend on has to be mended first.
+        InputError: something that the steps depend on has to be fixed first.
         BusyError: another run is under way.
     """
     names = [locks.RUN] if any(locks.RUN in step.locks for step in steps) else []

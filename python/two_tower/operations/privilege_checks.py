@@ -153,7 +153,7 @@ def _catalogue(
             checks.failed(
                 "catalogue",
                 f"there is no table {', '.join(missing)}",
-                "mend the var catalogue_schema in dbt_project.yml, or map your tables in"
+                "fix the var catalogue_schema in dbt_project.yml, or map your tables in"
                 " models/staging",
             )
         ]

@@ -29,13 +29,13 @@ create table if not exists two_tower.finished_steps (
 )"""
 # The order of the steps that are looked up here. Training compares the rows themselves, and load
 # and release compare with what is in the tables.
-STEPS = ("build", "evaluate", "export", "embed")
+LOOKED_UP = ("build", "evaluate", "export", "embed")
 
 
 def inputs_of(settings: Settings, step: str, version: str | None) -> str | None:
     """Return the checksum of what a step depends on; None where the step is not looked up here."""
     # The app's own tables change without a file to compare.
-    if step not in STEPS or project.catalogue_schema(settings) != "raw":
+    if step not in LOOKED_UP or project.catalogue_schema(settings) != "raw":
         return None
     with open_warehouse(settings) as warehouse:
         if not warehouse.relation_exists("raw", "review_files"):

@@ -67,7 +67,7 @@ class Block:
         value = self.text(name)[row].as_py()
         return InputError(
             f"{self.path}, line {self.first_line + row}, column {name}: {value!r} {trouble}",
-            "mend the line, or take the file from its publisher again",
+            "fix the line, or take the file from its publisher again",
         )
 
 
@@ -145,7 +145,7 @@ def _broken(path: Path, rows: "list[csv.InvalidRow]") -> InputError:
     return InputError(
         f"{path}: {len(rows)} malformed lines; the first, {where}, has {first.actual_columns}"
         f" fields instead of {first.expected_columns}: {first.text[:200]!r}",
-        "mend those lines, or take the file from its publisher again",
+        "fix those lines, or take the file from its publisher again",
     )
 
 

@@ -14,9 +14,9 @@ commands = typer.Typer(rich_markup_mode="markdown")
 
 @commands.command()
 def init() -> None:
-    """Prepare a clone: profiles.yml from `.env`, the data folders. What you wrote stays.
+    """Prepare a clone: write profiles.yml from `.env`, make the data folders. Your own files stay.
 
-    Every command brings profiles.yml in step with `.env`, unless it was changed by hand.
+    Every command updates profiles.yml when `.env` changed, unless you edited it by hand.
 
     Example: `two-tower init`
     """
@@ -34,7 +34,7 @@ def sample_data(
     seed: Annotated[int, typer.Option(help="The same seed writes the same bytes.")] = 7,
     as_json: common.Json = False,
 ) -> None:
-    """Write a generated catalogue and reviews, and the best figures any model could reach on them.
+    """Write a generated catalogue and reviews, and the best metrics any model could reach on them.
 
     Example: `two-tower sample-data --reviews 1000000`
     """

@@ -20,8 +20,8 @@ commands.add_typer(db, name="db")
 def dbt(context: typer.Context) -> None:
     """Run dbt with the project's settings, those exported in this shell included.
 
-    A bare `dbt` reads profiles.yml, which has what `.env` says. This one also starts the embedded
-    Postgres for every command. dbt's arguments and exit code are handed on.
+    A bare `dbt` reads profiles.yml, which is written from `.env`. This one also starts the embedded
+    Postgres for every command. dbt's arguments and exit code are passed on.
 
     Example: `two-tower dbt -- source freshness`
     """

@@ -25,9 +25,9 @@ def run(
     ] = None,
     as_json: common.Json = False,
 ) -> None:
-    """Go the whole way: load, dbt build, train, evaluate, export, embed, release.
+    """Run every step: load, dbt build, train, evaluate, export, embed, release.
 
-    A run that was cut short is gone on with: what is done already is not done again. Where there is
+    A run that was cut short is resumed: finished steps are not done again. Where there is
     too little to train on or to measure, it ends there, and what is popular is served.
 
     Example: `two-tower run`, or `two-tower run weekly-two-tower` on Prefect
@@ -56,7 +56,7 @@ def run(
     try:
         pipeline.run(common.settings(), do, summaries)
     except NotEnoughDataError as error:
-        # Nothing to mend: what is popular is served until there is more.
+        # Nothing to fix: what is popular is served until there is more.
         terminal.notice(f"not enough data: {error}", error.hint)
     if as_json:
         common.show("", summaries, True)
@@ -75,7 +75,7 @@ def status(
 ) -> None:
     """Show what is loaded, trained and serving.
 
-    For monitors: `--check` gives a verdict by thresholds (`TWO_TOWER_MONITOR__…`), `--prometheus`
+    For monitors: `--check` compares it with thresholds (`TWO_TOWER_MONITOR__…`), `--prometheus`
     writes a file for node_exporter's textfile collector. See docs/monitoring.md.
 
     Example: `two-tower status`, or `two-tower status --check`
@@ -121,11 +121,11 @@ def _check(settings: Settings, as_json: bool) -> None:
 
 @commands.command()
 def doctor(as_json: common.Json = False) -> None:
-    """Look at all that a run needs, and say what to type where something is missing.
+    """Check everything a run needs, and say what to type where something is missing.
 
-    The server, its pgvector, what the role may do, the registry, the disks, Prefect: every check is
-    made, and what a run depends on is looked at again when it begins. Exit 3 where something has to
-    be mended, 4 where something did not answer.
+    It checks the server, pgvector, the role's privileges, the registry, the disks and Prefect. A
+    run repeats the checks it depends on when it begins. Exit 3: something has to be fixed, 4:
+    something did not answer.
 
     Example: `two-tower doctor`
     """
@@ -149,10 +149,10 @@ def alerts(
     ],
     as_json: common.Json = False,
 ) -> None:
-    """Let the project's Prefect server call a webhook when a run goes wrong, or none has gone well.
+    """Let the project's Prefect server call a webhook when a run fails, or none has succeeded.
 
-    First the server sends a test message there. Type it again after a change of the URL or of
-    automations.yaml: each alarm is there once.
+    The server first sends a test message. Run it again after a change of the URL or of
+    automations.yaml: existing alarms are updated.
 
     Example: `two-tower alerts https://hooks.example/T0/B0/x`
     """
