@@ -1,4 +1,4 @@
-"""The folder of the review files: which there are, and what in it looks wrong."""
+"""The folder of the review files: which files are read, and warnings about the others."""
 
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
@@ -11,14 +11,14 @@ from two_tower.data import data_folder, delivered_files
 def files(
     settings: Settings, logged: Iterable[str], warn: Callable[[str], None]
 ) -> dict[str, Path]:
-    """Return the review files in order, by the names under which their rows are kept.
+    """Return the review files in order, by the names under which their rows are stored.
 
-    That is the path below the data folder, without ``.gz``.
+    A name is the path below the data folder, without ``.gz``.
 
     Args:
         settings: the project.
         logged: the names of the files whose rows are in the database.
-        warn: is told what is not read, and what looks wrong.
+        warn: called with each warning: a file that is not read, or looks wrong.
 
     Raises:
         InputError: the folder cannot be read.
@@ -55,7 +55,7 @@ def files(
 
 
 def _beside(data_dir: Path) -> list[str]:
-    """Return a warning for each CSV file beside the folders that are read."""
+    """Return a warning for each CSV file in the data folder itself."""
     found = delivered_files.find(data_dir, lambda _: True, "")
     return [
         f"{path} is passed over: reviews belong in {data_dir / 'reviews'}, the catalogue in"
@@ -66,5 +66,5 @@ def _beside(data_dir: Path) -> list[str]:
 
 
 def _key(settings: Settings, path: Path) -> str:
-    """Return the name under which a file's rows are kept: its path below the data folder."""
+    """Return the name under which a file's rows are stored: its path below the data folder."""
     return path.relative_to(settings.path(settings.data_dir)).as_posix()

@@ -1,4 +1,4 @@
-"""The deployments of ``prefect.yaml`` on the server: start one, and check which checkout owns it."""
+"""The deployments of ``prefect.yaml`` on the server: start one, check whose they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run left, on one page of Markdown: data, figures, gates, timings."""
+"""The report of a run, one page of Markdown: data, metrics, gates, timings."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ COUNTS = {
 def page(
     settings: Settings, summaries: Mapping[str, Summary], steps: Sequence[Step], outcome: str
 ) -> str:
-    """Return the page of a run, also of one that failed: then what there is.
+    """Return the page of a run; of a failed one, as far as it came.
 
     Args:
         settings: the project.
-        summaries: what each step returned, by its name.
+        summaries: of the finished steps, by name.
         steps: those of the run.
-        outcome: how it ended, in a sentence or more.
+        outcome: how it ended, in Markdown.
     """
     version = next((s["version"] for s in summaries.values() if s.get("version")), None)
     parts = [f"# {version or 'No model'}", outcome]
@@ -47,13 +47,13 @@ def page(
     parts += ["## Steps", step_table(summaries, steps)]
     report = summaries.get("evaluate", {}).get("report")
     if report:
-        # No link: a browser follows none to a file, and the file is the worker's.
+        # Not a link: browsers follow none to a file, and the file is on the worker's machine.
         parts.append(f"Plots and every slice: `{report}` on {socket.gethostname()}")
     return "\n\n".join(parts)
 
 
 def checks(warehouse: Warehouse, version: str) -> list[dict[str, Any]]:
-    """Return the promotion checks of a version's last attempt, failed ones first."""
+    """Return the promotion checks of a version's last attempt, the failed ones first."""
     if not warehouse.relation_exists("two_tower", "promotion_checks"):
         return []
     return warehouse.fetch(
@@ -66,11 +66,11 @@ def checks(warehouse: Warehouse, version: str) -> list[dict[str, Any]]:
 
 
 def step_table(summaries: Mapping[str, Summary], steps: Sequence[Step] = STEPS) -> str:
-    """Return a Markdown table of all steps, in their order, and what they warned of.
+    """Return a Markdown table of all steps in order, and their warnings below it.
 
     Args:
-        summaries: what :func:`two_tower.operations.pipeline.run_step` returned, by step name; a
-            step that has none is shown as not done.
+        summaries: what :func:`two_tower.operations.pipeline.run_step` returned, by step name. A
+            step without one is shown as not done.
         steps: those of the run.
     """
     version = next((s["version"] for s in summaries.values() if s.get("version")), "none yet")
@@ -107,7 +107,7 @@ def _data(warehouse: Warehouse) -> list[str]:
 
 
 def _figures(warehouse: Warehouse, version: str) -> list[str]:
-    """Return the table of this model beside the release before, and the baselines."""
+    """Return the table of this model, the previous release and the baselines."""
     if not warehouse.relation_exists("two_tower", "evaluation_metrics"):
         return ["Not evaluated."]
     former = _former(warehouse, version)
@@ -132,7 +132,7 @@ def _figures(warehouse: Warehouse, version: str) -> list[str]:
 
 
 def _beside(warehouse: Warehouse, version: str) -> list[str]:
-    """Return the table of this model beside the serving one, on likes that neither has seen."""
+    """Return the table of this model and the serving one, on likes that neither trained on."""
     if not warehouse.relation_exists("two_tower", "evaluation_comparisons"):
         return []
     rows = warehouse.fetch(
@@ -184,7 +184,7 @@ def _gates(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _counts(summary: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Yield the whole numbers; other figures have a report of their own."""
+    """Yield the integers of a summary: they are counts."""
     for name, value in summary.items():
         if isinstance(value, int) and not isinstance(value, bool):
             yield name.replace("_", " "), value

@@ -16,7 +16,7 @@ from two_tower.data.importers.target import Catalogue, Item, Ratings, ReviewFile
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What was written; ``notes`` say what was changed or left out on the way."""
+    """The result of an import; ``notes`` say what was changed or left out."""
 
     format: str
     reviews: int
@@ -29,7 +29,7 @@ class ImportSummary:
 
 
 class Source(Protocol):
-    """A data set that can be imported; ``notes`` are complete once the ratings are read."""
+    """A data set to import; ``notes`` are complete once the ratings have been read."""
 
     notes: list[str]
 
@@ -41,7 +41,7 @@ class Source(Protocol):
         """Read the items."""
 
     def ratings(self, advance: Callable[[float], None]) -> Iterator[Ratings]:
-        """Stream the ratings in blocks; ``advance`` is told the bytes read."""
+        """Yield the ratings in blocks; ``advance`` is called with the bytes read."""
 
 
 FORMATS: dict[str, Callable[[Path], Source]] = {"movielens": MovieLens, "recbole": RecBole}
@@ -52,7 +52,7 @@ def import_dataset(
 ) -> ImportSummary:
     """Write a public data set as review and catalogue files.
 
-    The ratings are streamed, in constant memory; the catalogue and the ids of the users are held.
+    Ratings are streamed; memory holds the catalogue and the user ids.
 
     Args:
         format: a key of :data:`FORMATS`.
@@ -61,9 +61,9 @@ def import_dataset(
         review_files: how review files are named, with one ``*``.
 
     Raises:
-        InputError: an unknown format, a folder or line that is not as the format has it, or an
-            ``out_dir`` that holds something else.
-        NotEnoughDataError: there is no rating.
+        InputError: the format is unknown, a file does not follow it, or ``out_dir`` holds other
+            files.
+        NotEnoughDataError: there are no ratings.
     """
     if format not in FORMATS:
         raise InputError(f"unknown format {format!r}", f"choose one of {', '.join(FORMATS)}")
@@ -95,7 +95,7 @@ def import_dataset(
 
 
 def _add_missing(catalogue: Catalogue, reviews: ReviewFiles) -> list[str]:
-    """Give items that are rated but not described an entry of their own."""
+    """Add an entry for each item that is rated and not described."""
     missing = [item for item in reviews.items if item not in catalogue.items]
     catalogue.items.update((item, Item(item)) for item in missing)
     if not missing:

@@ -1,4 +1,4 @@
-"""Delimited text in blocks: Arrow batches of text columns, whose lines keep their numbers."""
+"""Delimited text in blocks: Arrow batches of text columns, with line numbers."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Format:
 
 @dataclass(frozen=True)
 class Block:
-    """Some lines of a file: its columns as text, and the number of its first line (from 1)."""
+    """Consecutive lines of a file: its columns as text, and the first line's number (1-based)."""
 
     path: Path
     first_line: int
@@ -87,11 +87,11 @@ def read(
     Args:
         path: the file.
         form: how it is written.
-        advance: is told the bytes read.
+        advance: called with the bytes read.
 
     Raises:
-        InputError: the file is empty, or lines have another number of fields than the columns; says
-            how many lines and names the first.
+        InputError: the file is empty, or lines have the wrong number of fields; the message counts
+            them and names the first.
     """
     names = form.names or header(path, form)
     skipped = 0 if form.names else 1
@@ -150,7 +150,7 @@ def _broken(path: Path, rows: "list[csv.InvalidRow]") -> InputError:
 
 
 class _Stream:
-    """A binary file that tells how far it was read, and turns a long delimiter into a tab."""
+    """A binary file that reports the bytes read and replaces a long delimiter by a tab."""
 
     closed = False
 
@@ -163,7 +163,7 @@ class _Stream:
         self._advance(len(data))
         if len(self._delimiter) == 1:
             return bytes(data)
-        # The end of what was read may be the first part of a delimiter: it waits for the rest.
+        # The last byte may be the start of a delimiter: keep it until the rest is read.
         whole = (self._kept + data).replace(self._delimiter, b"\t")
         cut = len(whole) - 1 if data and whole.endswith(self._delimiter[:1]) else len(whole)
         self._kept = whole[cut:]

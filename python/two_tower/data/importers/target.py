@@ -108,7 +108,7 @@ def _text(columns: dict[str, object]) -> pa.Table:
 
 @dataclass
 class Ratings:
-    """Ratings on their way: parallel arrays of one block."""
+    """The ratings of one block: parallel arrays."""
 
     user: pa.Array
     item: pa.Array

@@ -1,4 +1,4 @@
-"""A generated data set that knows its own truth: ``two-tower sample-data --reviews 60000``."""
+"""A generated data set with known preferences: ``two-tower sample-data --reviews 60000``."""
 
 import json
 import time
@@ -24,11 +24,11 @@ MIN_FILES = 6
 
 @dataclass(frozen=True)
 class SampleSummary:
-    """What was written.
+    """The result of :func:`generate`.
 
     Attributes:
-        reviews: clean reviews, one a reviewer and video.
-        dirty_rows: rows beside them that a loader rejects, cannot match or finds twice.
+        reviews: clean reviews, one per reviewer and video.
+        dirty_rows: further rows that a loader rejects, cannot match or finds twice.
         files: paths of all files.
         oracle: see ``oracle.json``.
     """
@@ -51,16 +51,15 @@ def generate(
 ) -> SampleSummary:
     """Write a sample below ``out_dir``: ``reviews/``, ``catalogue/``, and two JSON files.
 
-    ``oracle.json`` holds the best figures that a model can reach, ``origin.json`` what was written.
-    The same arguments give the same bytes. Memory does not grow with the number of reviews, but for
-    a few numbers a reviewer.
+    ``oracle.json`` holds the best metrics a model can reach, ``origin.json`` what was written. The
+    same arguments give the same bytes. Memory grows only by a few numbers per reviewer.
 
     Args:
         out_dir: the data folder; an earlier sample in it is replaced.
-        reviews: clean reviews to write (one dirty row in a hundred comes on top). Reviewers grow in
-            proportion, videos with the square root.
+        reviews: clean reviews to write; one dirty row per hundred is added. The number of reviewers
+            is proportional, that of videos grows with the square root.
         seed: of all random draws.
-        videos: that many, whatever the number of reviews.
+        videos: the number of videos, instead of the square root.
         review_files: how review files are named, with one ``*``.
 
     Raises:
