@@ -186,8 +186,8 @@ class CsvFile:
                 )
 
     def _lines(self, advance: Callable[[int], None]) -> Iterator[tuple[list[str], bool, bool]]:
-        """Yield lists of whole lines without newlines, whether they hold quotes, NULs or damage, and
-        whether they are the last.
+        """Yield lists of whole lines without newlines, whether they hold quotes, NULs or damage,
+        and whether they are the last.
         """
         # It turns \r\n and \r into \n, also where a block ends between the two.
         decoder = io.IncrementalNewlineDecoder(
