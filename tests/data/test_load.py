@@ -262,8 +262,8 @@ WRONG_CATALOGUES = {
     ],
     "tags": [("1,again", "line 5, column id: 1 is on line 2 already")],
     "video_tags": [
-        (f"{VIDEOS[0][:-1]}9,1", "is no id in videos.csv"),
-        (f"{VIDEOS[0]},77", "line 5, column tag_id: '77' is no id in tags.csv"),
+        (f"{VIDEOS[0][:-1]}9,1", "is not an id in videos.csv"),
+        (f"{VIDEOS[0]},77", "line 5, column tag_id: '77' is not an id in tags.csv"),
     ],
     "users": [("u3,soon", "line 4, column signed_up_at: 'soon' is not a time")],
 }

@@ -324,9 +324,17 @@ def test_a_run_says_what_a_step_warned_of_that_it_need_not_do_again(
     assert "warning: assert_x: 1 row\n  [b] c\n" in two_tower("run").stderr
 
 
+def test_sample_data_have_the_names_that_the_setting_says(two_tower: Shell) -> None:
+    done = two_tower("sample-data", "--reviews", "400", TWO_TOWER_REVIEW_FILES="ratings-*.csv")
+    assert done.returncode == ExitCode.OK
+    names = [path.name for path in (two_tower.folder / "raw/reviews").iterdir()]
+    assert min(names) == "ratings-sample_0001.csv"
+    assert all(name.startswith("ratings-sample_") for name in names)
+
+
 @pytest.mark.parametrize("command", ["recommend", "forget-user"])
 @pytest.mark.parametrize(
-    ("typed", "message"), [("\u200b ", "the id is empty"), ("\udcff", "the id is no UTF-8 text")]
+    ("typed", "message"), [("\u200b ", "the id is empty"), ("\udcff", "the id is not UTF-8 text")]
 )
 def test_an_id_that_is_no_id_exits_3(
     two_tower: Shell, command: str, typed: str, message: str

@@ -67,6 +67,8 @@ def refusal(found: Sequence[Check]) -> TwoTowerError | None:
     kind = next((k for k in (InputError, FullError) if k in kinds), UnavailableError)
     if len(wrong) == 1:
         return kind(wrong[0].found, wrong[0].fix)
-    lines = [f"{len(wrong)} things are in the way:"]
+    lines = [f"{len(wrong)} things have to be fixed:"]
     lines += [f"{check.name}: {check.found}\n  → {check.fix}" for check in wrong]
-    return kind("\n".join(lines), "fix them and run this again; two-tower doctor looks again")
+    return kind(
+        "\n".join(lines), "fix them and run this again; two-tower doctor repeats the checks"
+    )

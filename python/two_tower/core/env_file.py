@@ -32,7 +32,7 @@ def names(path: Path) -> list[str]:
             start = binding.original.string
             line = binding.original.line + start[: len(start) - len(start.lstrip())].count("\n")
             raise InputError(
-                f"{path}, line {line}: no NAME=value",
+                f"{path}, line {line}: not NAME=value",
                 "write NAME=value, one a line; a quote that opens a value has to close it",
             )
     return [binding.key for binding in bindings if binding.key is not None]
@@ -53,7 +53,7 @@ def unknown(given: Iterable[str], known: Iterable[str]) -> list[str]:
         is_ours = re.sub("[^A-Z]", "", upper).startswith("TWOTOWER")
         if is_ours and upper not in known and not upper.startswith(begun):
             near = difflib.get_close_matches(upper, known, n=1, cutoff=0)
-            found.append(f"{name} is no setting and does nothing; is {near[0]} meant?")
+            found.append(f"{name} is not a setting and has no effect; did you mean {near[0]}?")
     return found
 
 

@@ -62,7 +62,9 @@ def answers(api: str) -> bool:
     except (httpx.ConnectError, httpx.ConnectTimeout):
         return False
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise InputError(f"{api} is no URL of a server: {error}", f"fix {named_by()}") from error
+        raise InputError(
+            f"{api} is not the URL of a server: {error}", f"fix {named_by()}"
+        ) from error
     except httpx.HTTPError as error:
         raise _stranger(api, str(error) or type(error).__name__) from error
     if answer.status_code in GATEWAY:
@@ -144,7 +146,7 @@ def _stranger(api: str, what: str) -> InputError:
         hint = f"give this project's server a port of its own: make prefect PORT={free}"
     else:
         hint = f"is the address right? {named_by()} says so"
-    return InputError(f"what answers at {api} is no Prefect server ({what})", hint)
+    return InputError(f"what answers at {api} is not a Prefect server ({what})", hint)
 
 
 def port(api: str) -> int:

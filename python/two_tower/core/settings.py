@@ -203,7 +203,7 @@ def read_file_settings(project_dir: Path) -> Settings:
 
 
 def unknown_names(project_dir: Path) -> list[str]:
-    """Return a warning for each ``TWO_TOWER_…`` that is set and is no setting."""
+    """Return a warning for each ``TWO_TOWER_…`` that is set and is not a setting."""
     return env_file.unknown((*env_file.names(project_dir / ".env"), *os.environ), _known_names())
 
 

@@ -290,7 +290,7 @@ def _value(column: Column, text: str, ids: dict[str, set[str]]) -> tuple[Any, st
     except ValueError:
         return None, f"{text[:100]!r} is not {column.expected}"
     if column.refers_to and parsed not in ids[column.refers_to]:
-        return parsed, f"{text[:100]!r} is no id in {column.refers_to}.csv: add it there"
+        return parsed, f"{text[:100]!r} is not an id in {column.refers_to}.csv: add it there"
     return parsed, ""
 
 

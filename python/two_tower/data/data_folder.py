@@ -93,7 +93,7 @@ class DataFolder:
             origin, files = _origin(marker)
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"{marker} is no marker of a data folder: {error!r}",
+                f"{marker} is not the marker of a data folder: {error!r}",
                 "move it away if this folder is yours, or remove the folder",
             ) from error
         if origin != self.origin:

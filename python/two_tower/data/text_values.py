@@ -108,7 +108,7 @@ def typed(text: str, name: str) -> str:
     if not value:
         raise InputError(f"{name} is empty", "type an id, as the review files write it")
     if any("\ud800" <= character <= "\udfff" for character in value):
-        raise InputError(f"{name} is no UTF-8 text", "is the terminal's encoding UTF-8?")
+        raise InputError(f"{name} is not UTF-8 text", "is the terminal's encoding UTF-8?")
     return value
 
 

@@ -154,7 +154,7 @@ CAUSES = (
             r"|a long transaction holds|Could not set lock on file"
         ),
         UnavailableError,
-        "another session was in the way",
+        "in conflict with another session",
         "run this again: what was begun was rolled back",
     ),
     Cause(

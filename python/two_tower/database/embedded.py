@@ -135,6 +135,6 @@ def _link(link: Path, folder: Path) -> None:
     except FileExistsError:
         ours = link.is_symlink() and link.lstat().st_uid == os.geteuid()
         if not ours or link.readlink() != folder:
-            raise InputError(f"{link} is no link of this user's to {folder}", hint) from None
+            raise InputError(f"{link} is not this user's link to {folder}", hint) from None
     except OSError as error:
         raise InputError(f"cannot link {link} to {folder}: {error.strerror}", hint) from error

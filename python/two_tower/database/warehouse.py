@@ -255,7 +255,7 @@ def _readable(dsn: str) -> str:
     try:
         parts = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
-        raise InputError("DATABASE_URL is no Postgres URL", hint) from None
+        raise InputError("DATABASE_URL is not a Postgres URL", hint) from None
     place = f"{parts.get('host')}/{parts.get('dbname')}"
     if "@" in place or set(str(parts.get("port", ""))) - set("0123456789,"):
         raise InputError("DATABASE_URL cannot be split into user, password, host and port", hint)

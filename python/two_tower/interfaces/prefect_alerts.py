@@ -57,13 +57,15 @@ def create(settings: Settings, url: str) -> Alerts:
         url: takes a POST of ``{"text": "…"}``, as Slack's and Mattermost's do.
 
     Raises:
-        InputError: it is no URL, or what answers there refused the message; no setting names a
+        InputError: it is not a URL, or what answers there refused the message; no setting names a
             server that lasts.
         UnavailableError: the server does not answer, or could not reach the URL.
     """
     place = urlsplit(url)
     if place.scheme not in ("http", "https") or not place.hostname:
-        raise InputError("this is no URL of a webhook", "two-tower alerts https://hooks.example/…")
+        raise InputError(
+            "this is not the URL of a webhook", "two-tower alerts https://hooks.example/…"
+        )
     with prefect_server.connected(settings) as client:
         trial = _save_webhook(TRIAL, url)
         try:

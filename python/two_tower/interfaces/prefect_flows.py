@@ -138,7 +138,7 @@ def mark_orphans(settings: Settings) -> None:
     long_ago = datetime.now(UTC) - GRACE - timedelta(seconds=settings.retry_seconds)
     _mark(
         lambda run: str(run.id) != this_run.id and run.state.timestamp < long_ago,
-        "Its process has gone: another run got hold of the lock.",
+        "Its process died: another run holds the lock.",
     )
 
 

@@ -73,10 +73,10 @@ def choose_port(project: Path, port: str) -> None:
     """Write a ``prefect.toml`` that names a server on this port of this machine.
 
     Raises:
-        InputError: it is no port, or another setting names a server.
+        InputError: it is not a port, or another setting names a server.
     """
     if not (port.isdecimal() and 0 < int(port) < 65536):
-        raise InputError(f"PORT={port} is no port", "make prefect PORT=4300")
+        raise InputError(f"PORT={port} is not a port", "make prefect PORT=4300")
     api = f"http://127.0.0.1:{int(port)}/api"
     file = project / "prefect.toml"
     written = dotenv_values(project / ".env").get("PREFECT_API_URL")
@@ -88,7 +88,7 @@ def choose_port(project: Path, port: str) -> None:
         )
     if file.exists() and not file.read_text(encoding="utf-8").startswith(OURS):
         raise InputError(
-            f"{file} is yours, and PORT={port} would write it anew",
+            f"{file} is yours, and PORT={port} would overwrite it",
             f'write url = "{api}" there, under [api]',
         )
     file.write_text(f'{OURS}[api]\nurl = "{api}"\n', encoding="utf-8")

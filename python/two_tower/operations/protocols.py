@@ -84,7 +84,7 @@ def settings_of(settings: Settings, protocol: Protocol) -> Settings:
     schema = f"two_tower_{protocol.replace('-', '_')}"
     if settings.schema_name == schema:
         raise InputError(
-            f"TWO_TOWER_SCHEMA is {schema}, which the protocol {protocol} makes anew each time",
+            f"TWO_TOWER_SCHEMA is {schema}, which the protocol {protocol} recreates each time",
             "unset TWO_TOWER_SCHEMA, or name another schema",
         )
     runs = settings.path(settings.runs_dir) / protocol

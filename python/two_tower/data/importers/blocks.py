@@ -48,7 +48,7 @@ class Block:
         """Return a column as float64; an empty field is null.
 
         Raises:
-            InputError: a field is no finite number; its line is named.
+            InputError: a field is not a finite number; its line is named.
         """
         text = pc.utf8_trim_whitespace(self.text(name))
         text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
@@ -56,10 +56,10 @@ class Block:
             numbers = pc.cast(text, pa.float64())
         except pa.ArrowInvalid:
             bad = [not _is_number(field) for field in text.to_pylist()]
-            raise self.error(int(np.argmax(bad)), name, "is no number") from None
+            raise self.error(int(np.argmax(bad)), name, "is not a number") from None
         infinite = pc.invert(pc.fill_null(pc.is_finite(numbers), True))
         if pc.any(infinite).as_py():
-            raise self.error(pc.index(infinite, True).as_py(), name, "is no finite number")
+            raise self.error(pc.index(infinite, True).as_py(), name, "is not a finite number")
         return numbers
 
     def error(self, row: int, name: str, trouble: str) -> InputError:

@@ -32,7 +32,7 @@ The whole way: **init** â†’ **sample-data** (or **import**, or your own CSVs) â†
 
 Settings come from the environment, then `.env` (see `.env.example`). Exit codes: 0 done, 2 wrong
 arguments, 3 bad input or setting, 4 a server or bucket did not answer (worth retrying), 5 an audit
-refused (serving is untouched), 6 not enough data, 7 another run is at work and this one has written
+refused (serving is untouched), 6 not enough data, 7 another run is active and this one has written
 nothing, 8 a test of the data failed (nothing was trained), 9 and 10 a warning and worse of `status
 --check`, 1 a defect in this program.
 """,

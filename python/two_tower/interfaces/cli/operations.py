@@ -169,7 +169,7 @@ def forget_user(
     """Remove a person from the database, the registry and the runs, and keep them out.
 
     A salted hash of the id is recorded, so that the files the person's reviews came from bring
-    nothing back. Build and train anew to take their reviews out of counts and weights.
+    nothing back. Build and train again to remove their reviews from counts and weights.
 
     Example: `two-tower forget-user r00364274`
     """

@@ -55,7 +55,7 @@ def rollback(
 ) -> None:
     """Put a former release back, in the database and in the registry.
 
-    The release before is exchanged in one transaction; an older one is embedded anew first.
+    The previous release is swapped in one transaction; an older one is embedded again first.
 
     Example: `two-tower rollback`, or `two-tower rollback 20260101_000000`
     """
