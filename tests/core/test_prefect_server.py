@@ -158,7 +158,7 @@ def test_the_help_of_a_command_needs_no_server(project: Path) -> None:
 
 @pytest.mark.parametrize("url", ["hooks.example/x", "ftp://hooks.example/x", "https://"])
 def test_alarms_are_for_a_url(url: str) -> None:
-    with pytest.raises(InputError, match="no URL of a webhook"):
+    with pytest.raises(InputError, match="not the URL of a webhook"):
         prefect_alerts.create(make_settings("duckdb"), url)
 
 
