@@ -1,6 +1,6 @@
 {#
-    Indexes for lookups, on Postgres only: DuckDB scans a column faster than it keeps an index.
-    Each argument is one index: a list of its columns. The first is unique: the key of the table.
+    Config `indexes` for lookups, on Postgres only: DuckDB scans a column faster than it maintains an index.
+    Each argument is one index, a list of its columns. The first is unique: the table's key.
 #}
 {% macro lookup_indexes(key) -%}
     {%- set indexes = [{'columns': key, 'unique': true}] -%}

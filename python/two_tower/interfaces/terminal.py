@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from two_tower.core.metric_names import TITLES
 from two_tower.core.progress import console as stderr
 
 if TYPE_CHECKING:
@@ -22,20 +23,6 @@ if TYPE_CHECKING:
     from two_tower.serving.versions import Version
 
 stdout = Console()
-
-METRICS = {
-    "recall@20": "Recall@20",
-    "recall@50": "Recall@50",
-    "ndcg@10": "NDCG@10",
-    "ndcg@100": "NDCG@100",
-    "mrr": "MRR",
-    "coverage": "coverage",
-    "gini": "Gini",
-    "novelty": "novelty",
-    "popularity_lift": "lift",
-    "diversity": "diversity",
-    "calibration": "calibration",
-}
 
 
 def heading(text: str) -> None:
@@ -176,7 +163,7 @@ def comparison(result: Comparison) -> None:
         table.add_column("", no_wrap=True)
         for title in ("first", "second", "second - first", "95 %", "p"):
             table.add_column(title, justify="right", overflow="fold")
-        for row, label in ((rows[metric], METRICS[metric]) for metric in METRICS if metric in rows):
+        for row, label in ((rows[metric], TITLES[metric]) for metric in TITLES if metric in rows):
             table.add_row(
                 label,
                 f"{row.first:.4f}",
@@ -202,7 +189,7 @@ def _figures(
         table.add_column("", no_wrap=True)
         for model in metrics:
             table.add_column(model, overflow="fold")
-        for metric, label in METRICS.items():
+        for metric, label in TITLES.items():
             found = [
                 "–"
                 if (value := slices[name].get(metric)) is None
