@@ -48,8 +48,8 @@ known as (
     group by feature
 ),
 
--- Bins of a number: a quarter, which is a factor of 1.28 of a logarithm and a quarter of a share. Of tokens: the first 50,
--- which were the most frequent when the vocabulary was begun, and one bin for the rest.
+-- Bins of a number: a quarter, which is a factor of 1.28 of a logarithm and a quarter of a share. Of tokens: the first
+-- 50, which were the most frequent when the vocabulary was begun, and one bin for the rest.
 binned as (
     select
         layout.tower,
