@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from two_tower.core.metric_names import TITLES
 from two_tower.core.progress import console as stderr
 
 if TYPE_CHECKING:
@@ -22,20 +23,6 @@ if TYPE_CHECKING:
     from two_tower.serving.versions import Version
 
 stdout = Console()
-
-METRIC_LABELS = {
-    "recall@20": "Recall@20",
-    "recall@50": "Recall@50",
-    "ndcg@10": "NDCG@10",
-    "ndcg@100": "NDCG@100",
-    "mrr": "MRR",
-    "coverage": "coverage",
-    "gini": "Gini",
-    "novelty": "novelty",
-    "popularity_lift": "lift",
-    "diversity": "diversity",
-    "calibration": "calibration",
-}
 
 
 def heading(text: str) -> None:
@@ -176,8 +163,7 @@ def comparison(result: Comparison) -> None:
         table.add_column("", no_wrap=True)
         for title in ("first", "second", "second - first", "95 %", "p"):
             table.add_column(title, justify="right", overflow="fold")
-        shown = ((rows[name], label) for name, label in METRIC_LABELS.items() if name in rows)
-        for row, label in shown:
+        for row, label in ((rows[metric], TITLES[metric]) for metric in TITLES if metric in rows):
             table.add_row(
                 label,
                 f"{row.first:.4f}",
@@ -206,7 +192,7 @@ def _figures(
         table.add_column("", no_wrap=True)
         for model in metrics:
             table.add_column(model, overflow="fold")
-        for metric, label in METRIC_LABELS.items():
+        for metric, label in TITLES.items():
             found = [
                 "–"
                 if (value := slices[name].get(metric)) is None
