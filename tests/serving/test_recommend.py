@@ -42,7 +42,8 @@ def released(settings: Settings, folder: Path) -> World:
             " values ('late', array[1, 1], array[0, 2], array[1, 1])"
         )
         database.execute(
-            "insert into two_tower.interactions (user_id, item_id) select 'greedy', video_id from two_tower.videos"
+            "insert into two_tower.interactions (user_id, item_id)"
+            " select 'greedy', video_id from two_tower.videos"
         )
         database.execute(
             f"insert into two_tower.interactions (user_id, item_id) values ('stranger', '{POPULAR[0]}')"

@@ -1,4 +1,4 @@
-"""What an app's functions find: filters, exclusions, the order that is asked for, and what is refused."""
+"""What an app's functions find: filters, exclusions, the order asked for, and what is refused."""
 
 from __future__ import annotations
 
@@ -22,34 +22,39 @@ USERS, VIDEOS = 20, 2000
 # What dbt makes of a catalogue and its reviews, as far as the functions read it.
 WORLD = """
 create schema raw; create schema two_tower;
-create table two_tower.videos (video_id uuid primary key, title text, thumbnail_url text, product_url text,
-    source text, maker text, label text, series text, price double precision, released_on date,
+create table two_tower.videos (video_id uuid primary key, title text, thumbnail_url text,
+    product_url text, source text, maker text, label text, series text, price double precision, released_on date,
     tag_ids text[] not null, performer_ids text[] not null);
 insert into two_tower.videos
-select lpad(to_hex(n), 32, '0')::uuid, 'Title ' || n, 'https://e/' || n || '.jpg', 'https://e/' || n,
-    'source ' || n % 2, 'maker ' || n % 10, 'label ' || n % 7, case when n % 5 = 0 then 'series ' || n % 3 end,
-    n, date '2025-01-01' + n,
+select lpad(to_hex(n), 32, '0')::uuid, 'Title ' || n, 'https://e/' || n || '.jpg',
+    'https://e/' || n, 'source ' || n % 2, 'maker ' || n % 10, 'label ' || n % 7,
+    case when n % 5 = 0 then 'series ' || n % 3 end, n, date '2025-01-01' + n,
     array['every', 'mod3_' || n % 3] || case when n % 400 = 0 then array['rare'] else '{}' end,
     array['p' || n % 4]
 from generate_series(1, 2000) as n;
 create view two_tower.video_sample as select * from two_tower.videos;
 create view two_tower.stg_videos as select video_id from two_tower.videos;
 create table two_tower.popularity as
-    select video_id, (2001 - price) / 2000 as score, price::integer as popularity_rank from two_tower.videos;
+    select video_id, (2001 - price) / 2000 as score, price::integer as popularity_rank
+    from two_tower.videos;
 create table two_tower.video_rankings as
-    select w.ranking, p.video_id, 1.0::double precision / p.popularity_rank as score, p.popularity_rank as rank
-    from two_tower.popularity as p cross join (values ('week'), ('month'), ('new'), ('trending')) as w (ranking)
+    select w.ranking, p.video_id, 1.0::double precision / p.popularity_rank as score,
+        p.popularity_rank as rank
+    from two_tower.popularity as p
+    cross join (values ('week'), ('month'), ('new'), ('trending')) as w (ranking)
     where p.popularity_rank <= 30;
-create table two_tower.interactions (user_id text, item_id uuid, label smallint, "timestamp" timestamp,
-    unique (user_id, item_id));
+create table two_tower.interactions (user_id text, item_id uuid, label smallint,
+    "timestamp" timestamp, unique (user_id, item_id));
 create table two_tower.int_moment as select timestamp '2026-01-01' as as_of;
 create table two_tower.embedded_as_of (version text primary key, as_of timestamp);
-create table two_tower.model_releases (release_id bigint, version text, video_count bigint, probes integer);
+create table two_tower.model_releases (release_id bigint, version text, video_count bigint,
+    probes integer);
 insert into two_tower.model_releases values (7, '20260101_000000', 2000, null);
 create table two_tower.feature_layout (layout_hash text);
 create table two_tower.slot_blocks (version text, layout_hash text);
 create function two_tower.event_stars(kind text, weight real) returns double precision language sql
-    return case kind when 'like' then 5 when 'view' then 5 * coalesce(weight, 1) when 'dislike' then 0 end;
+    return case kind when 'like' then 5 when 'view' then 5 * coalesce(weight, 1)
+        when 'dislike' then 0 end;
 """
 
 Connection = psycopg.Connection[Any]
@@ -224,8 +229,8 @@ def test_pages_of_a_list_are_the_list(owner: Connection) -> None:
 
 
 def test_a_boost_multiplies_and_reaches_the_farthest_video(owner: Connection) -> None:
-    last = ask(owner, "recommend_videos", "user_4", 1000, p_offset=1000)[-1]
-    first = ask(owner, "recommend_videos", "user_4", 1)[0]
+    *_, last = ask(owner, "recommend_videos", "user_4", 1000, p_offset=1000)
+    (first,) = ask(owner, "recommend_videos", "user_4", 1)
     owner.execute(
         "insert into two_tower.boosts values (%s, 100, now() - interval '1 day', null),"
         " (%s, 3, now() - interval '2 days', now() - interval '1 day')",
@@ -405,10 +410,10 @@ def test_an_experiments_other_release_is_the_one_before(
     owner: Connection, vectors: tuple[NDArray[np.float32], NDArray[np.float32]]
 ) -> None:
     owner.execute(
-        "create table public.video_embeddings_previous (like public.video_embeddings including all);"
-        "create table public.user_embeddings_previous (like public.user_embeddings including all);"
-        "insert into public.user_embeddings_previous select * from public.user_embeddings;"
-        "insert into public.video_embeddings_previous select * from public.video_embeddings limit 1;"
+        "create table video_embeddings_previous (like video_embeddings including all);"
+        "create table user_embeddings_previous (like user_embeddings including all);"
+        "insert into user_embeddings_previous select * from user_embeddings;"
+        "insert into video_embeddings_previous select * from video_embeddings limit 1;"
         "insert into two_tower.model_releases values (8, '20260102_000000', 2000, null);"
         "insert into two_tower.experiments (name, version, control, share, salt)"
         " values ('older', '20260101_000000', '20260102_000000', 0.5, 'salt')"
