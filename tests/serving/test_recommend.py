@@ -46,7 +46,8 @@ def released(settings: Settings, folder: Path) -> World:
             " select 'greedy', video_id from two_tower.videos"
         )
         database.execute(
-            f"insert into two_tower.interactions (user_id, item_id) values ('stranger', '{POPULAR[0]}')"
+            "insert into two_tower.interactions (user_id, item_id)"
+            f" values ('stranger', '{POPULAR[0]}')"
         )
     return world
 

@@ -23,7 +23,8 @@ USERS, VIDEOS = 20, 2000
 WORLD = """
 create schema raw; create schema two_tower;
 create table two_tower.videos (video_id uuid primary key, title text, thumbnail_url text,
-    product_url text, source text, maker text, label text, series text, price double precision, released_on date,
+    product_url text, source text, maker text, label text, series text,
+    price double precision, released_on date,
     tag_ids text[] not null, performer_ids text[] not null);
 insert into two_tower.videos
 select lpad(to_hex(n), 32, '0')::uuid, 'Title ' || n, 'https://e/' || n || '.jpg',
@@ -286,7 +287,7 @@ def test_what_was_shown_and_not_chosen_sinks(owner: Connection) -> None:
     rotated = [row[0] for row in ask(owner, "recommend_videos", "user_7", 10, p_rotation=1.0)]
     assert rotated[0] == chosen
     assert shown not in rotated
-    assert [row[0] for row in ask(owner, "recommend_videos", "user_7", 10)][0] == shown
+    assert ask(owner, "recommend_videos", "user_7", 10)[0][0] == shown
 
 
 def test_videos_like_one(owner: Connection) -> None:
