@@ -163,7 +163,8 @@ def comparison(result: Comparison) -> None:
         table.add_column("", no_wrap=True)
         for title in ("first", "second", "second - first", "95 %", "p"):
             table.add_column(title, justify="right", overflow="fold")
-        for row, label in ((rows[metric], TITLES[metric]) for metric in TITLES if metric in rows):
+        shown = ((rows[name], label) for name, label in TITLES.items() if name in rows)
+        for row, label in shown:
             table.add_row(
                 label,
                 f"{row.first:.4f}",
