@@ -34,10 +34,8 @@ from two_tower.training.data.dataset import (
     VALIDATION_FOLD,
     Data,
     UserRows,
-    read_items,
-    read_users,
+    read_data,
     spool,
-    survey,
 )
 from two_tower.training.ensemble import Choice, Ensemble, known_videos
 from two_tower.training.epochs import Fit
@@ -66,7 +64,7 @@ def open_data(project: Scratch) -> Data:
     with open_warehouse(project.settings) as warehouse:
         layout = read_layout(warehouse)
         spool(warehouse, folder)
-    return survey(layout, read_users(folder, layout), read_items(folder, layout))
+    return read_data(folder, layout)
 
 
 def measure(project: Scratch, towers: Towers) -> dict[str, float]:

@@ -26,7 +26,7 @@ def test_any_rows_come_back_as_the_database_has_them(warehouse, tmp_path, monkey
     )
     layout = read_layout(warehouse)
     dataset.spool(warehouse, tmp_path)
-    users = dataset.read_users(tmp_path, layout)
+    users = dataset.Users(tmp_path, layout)
     table = warehouse.fetch("select * from two_tower.training_users order by user_id")
     assert len(users) == len(table) > 3 * 2048
     assert len(users._chunks) > 1
@@ -113,4 +113,4 @@ def test_what_another_version_spooled_is_refused(warehouse, tmp_path, monkeypatc
     monkeypatch.setitem(dataset.SCHEMAS, "training_users", older)
     dataset.spool(warehouse, tmp_path)
     with pytest.raises(InputError, match="lacks recency_ranks: another version"):
-        dataset.read_users(tmp_path, read_layout(warehouse))
+        dataset.Users(tmp_path, read_layout(warehouse))

@@ -24,7 +24,6 @@ from two_tower.database.warehouse import open_warehouse
 from two_tower.model.layout import Layout
 from two_tower.model.towers import Towers, load_towers
 from two_tower.training import recipe, tasks
-from two_tower.training.checkpoint import load_checkpoint
 from two_tower.training.data.dataset import Data
 from two_tower.training.ensemble import Choice, Ensemble
 from two_tower.training.epochs import Fit
@@ -132,10 +131,10 @@ PROGRAM = """
 import sys, time
 from two_tower.core.settings import Settings
 from two_tower.core.train_config import TrainConfig
-from two_tower.training import recipe
+from two_tower.training import checkpoint, recipe
 from two_tower.training.ensemble import Ensemble
 from two_tower.training.epochs import Fit
-from two_tower.training.experts import distillation, towers
+from two_tower.training.experts import distillation
 from two_tower.training.train import train
 
 epoch, choose = Fit.epoch, Ensemble.choose_cold_start
@@ -149,12 +148,17 @@ def slow_trial(self, *given):
     return choose(self, *given)
 
 Fit.epoch, Ensemble.choose_cold_start = slow_epoch, slow_trial
-towers.SAVE_EVERY = 0.0
+checkpoint.SAVE_EVERY = 0.0
 if {distil}:
     distillation.LEAST_LOST, recipe.least_gain = -9.0, lambda users: -1.0
 settings = Settings(_env_file=None, target="duckdb", duckdb_path=sys.argv[1], runs_dir=sys.argv[2])
 train(settings, TrainConfig(**{config}), version="20260101_000000")
 """
+
+
+def checkpoint_of(run: Path) -> dict[str, Any] | None:
+    path = run / "checkpoint.pt"
+    return torch.load(path, weights_only=True) if path.exists() else None
 
 
 def always_distil(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,13 +201,13 @@ def test_a_killed_run_goes_on_to_the_same_model(
     run = settings.runs_dir / "20260101_000000"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
-        saved = load_checkpoint(run) or {"key": ""}
+        saved = checkpoint_of(run) or {"key": ""}
         if saved["key"] == key and saved["fit"]["done"] >= done:
             break
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    found = load_checkpoint(run)
+    found = checkpoint_of(run)
     assert found is not None
     assert found["key"] == key
     assert (run / "tasks" / "search" / "weights.pickle").exists() <= (trial == 0)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from two_tower.core.train_config import TrainConfig
 from two_tower.model.towers import Bags, SparseTower, Towers
-from two_tower.training.data.batches import Hiding, draw, take_items
+from two_tower.training.data.batches import draw, take_items
 from two_tower.training.data.dataset import Data
 from two_tower.training.experts.distillation import Distillation
 from two_tower.training.losses import BinaryCrossEntropy, Loss, Softmax
@@ -27,9 +27,8 @@ class Fit:
 
     Args:
         config: the settings.
-        data: the data; of the users' features the towers take all but the transitions'.
-        epochs: the number of epochs that the learning rate falls over; ``None`` for the first
-            schedule of the settings.
+        data: the training data, or a view of them.
+        epochs: the learning rate falls over so many; by default the first schedule's.
         distilled: what the towers follow beside the reviews.
     """
 
@@ -41,7 +40,7 @@ class Fit:
         distilled: Distillation | None = None,
     ) -> None:
         self.config = config
-        # What comes next is not asked here: hidden reviews lie between those that are left.
+        # Hidden reviews lie between those that are left: what comes next is not asked here.
         self.data = data = data.without(("recency",))
         self.rows = data.fitted
         first, self.steps = first_schedule(config, len(self.rows))
@@ -90,10 +89,9 @@ class Fit:
         """Train on one batch; return its loss and the reviews read."""
         config, data, towers = self.config, self.data, self.towers
         part = data.users.read(rows)
-        hiding = Hiding(config.hidden_share, config.profile_dropout)
         # The specification's loss knows likes alone.
         weights = part.weights * part.liked if config.loss == "bce" else part.relevances
-        batch = draw(data.layout, data.items, part, weights, hiding, rng)
+        batch = draw(data, part, weights, config, rng)
 
         def encode(numbers: NDArray[np.int64]) -> torch.Tensor:
             vectors: torch.Tensor = towers.towers["item"](self._bags(numbers, rng))
@@ -106,10 +104,10 @@ class Fit:
         return loss.item(), len(part.items)
 
     def _bags(self, numbers: NDArray[np.int64], rng: np.random.Generator) -> Bags:
-        """Return some videos as the tower weighs them; where they are always the same, once."""
+        """Return some videos as the tower weighs them; once, where they are always the same."""
         if self.bags is not None and self.bags[0] is numbers:
             return self.bags[1]
-        # Joined towers leave to the closed form's content what a video without its own id is.
+        # Joined towers leave new videos to the ridge on content.
         drop = self.config.identity_dropout if self.config.start == "random" else 0.0
         tower = self.towers.towers["item"]
         assert isinstance(tower, SparseTower)
@@ -120,11 +118,8 @@ class Fit:
 
     def state(self) -> dict[str, Any]:
         """Return what :meth:`restore` needs: tensors and primitives."""
-        return {
-            "done": self.done,
-            "towers": self.towers.state_dict(),
-            "adam": self.adam.state(),
-        }
+        towers = self.towers.state_dict()
+        return {"done": self.done, "towers": towers, "adam": self.adam.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a state."""
@@ -140,7 +135,7 @@ def first_schedule(config: TrainConfig, users: int) -> tuple[int, int]:
 
 
 def make_loss(config: TrainConfig, data: Data, distilled: Distillation | None = None) -> Loss:
-    """Return the loss of the settings; softmax samples where the full one would not fit."""
+    """Return the loss of the settings."""
     if config.loss == "bce":
         return BinaryCrossEntropy(data.seen, config.negatives, config.scale)
     fits = int(data.seen.sum()) <= config.max_full_softmax_items

@@ -19,8 +19,7 @@ EncodeItems = Callable[[NDArray[np.int64]], Tensor]
 
 # The logit of what cannot be: finite, so that a row of nothing else still has a gradient.
 NEVER = -1e9
-# How much of each user's weight goes to the distilled scores; the rest is the hidden reviews'
-# (ADR 19).
+# The share of each user's weight that goes to the distilled scores (ADR 19).
 DISTILLED_SHARE = 0.3
 
 
@@ -30,7 +29,7 @@ class Loss(Protocol):
     def __call__(
         self, users: Tensor, encode: EncodeItems, batch: Batch, rng: np.random.Generator
     ) -> Tensor:
-        """Return the mean loss of a target, with its part that is distilled; a scalar.
+        """Return the mean loss of a target, the distilled part with it; a scalar.
 
         Args:
             users: unit vectors ``[users, dim]``.
@@ -44,8 +43,8 @@ class Loss(Protocol):
 class LogLikelihood(torch.autograd.Function):
     """Weighted log likelihood of cells of a table of users and videos, each row a softmax.
 
-    With its own way back: the table is the largest thing in a step, and torch's operators write it
-    anew a dozen times where this writes it once, over itself.
+    The table is the largest thing in a step. Torch's operators write it anew a dozen times on the
+    way back; this writes it once, over itself.
     """
 
     @staticmethod
@@ -69,9 +68,8 @@ class LogLikelihood(torch.autograd.Function):
             never: rows and columns of the cells that cannot be, int64 ``[2, n]``.
             found: rows and columns of the cells whose likelihood counts, int64 ``[2, m]``.
             weights: how much each of these counts, ``[m]``.
-            distilled: how likely each cell is by what is followed, ``[users, items]``, rows that
-                add up to 1 and 0 where it cannot be: so much of a row's weight times
-                ``DISTILLED_SHARE`` counts there.
+            distilled: probabilities to follow, ``[users, items]``, 0 where ``never``: they take
+                ``DISTILLED_SHARE`` of a row's weight.
         """
         table = users @ items.T
         if correction is not None:
@@ -110,16 +108,15 @@ class LogLikelihood(torch.autograd.Function):
 class Softmax:
     """Multinomial likelihood of a user's hidden reviews among all videos seen in training.
 
-    But for those that are known of the user: nobody ranks these, and a user who has seen what
+    The videos that the input shows are left out: nobody ranks these, and a user who has seen what
     everybody likes need not be told to want it less.
 
-    With ``sample``, the videos are those of the batch's targets and so many drawn uniformly, each
-    logit corrected by the log of the chance to be among them (log-Q: Yi et al., RecSys 2019), so
-    that the sum stays an unbiased estimate of the full one.
+    With ``sample``, the videos are the batch's targets and so many drawn uniformly, each logit
+    corrected by the log of its chance to be among them (log-Q: Yi et al., RecSys 2019), so that the
+    sum stays an unbiased estimate of the full one.
 
     Args:
-        counts: how often each video is reviewed in training, int64 ``[items]``.
-            Those without any are not ranked: nobody could have found one.
+        counts: training reviews of each video, int64 ``[items]``; those without any are not ranked.
         temperature: cosines are divided by it.
         sample: uniform negatives a batch; ``None`` for all videos.
         distilled: what the towers follow beside the reviews, where all videos are ranked.
@@ -212,13 +209,11 @@ class BinaryCrossEntropy:
         )
         weights = np.repeat(batch.weights[:, None], 1 + self.negatives, axis=1)
         weights[:, 1:] *= ~liked
-        device = users.device
-        pairs = torch.from_numpy(places.reshape(weights.shape)).to(device)
-        rows = torch.from_numpy(batch.rows).to(device)
+        pairs, rows = torch.from_numpy(places.reshape(weights.shape)), torch.from_numpy(batch.rows)
         cosines = (users @ encode(numbers).T)[rows[:, None], pairs]
         labels = torch.zeros_like(cosines)
         labels[:, 0] = 1
-        factor = torch.from_numpy(weights).to(device)
+        factor = torch.from_numpy(weights)
         each = functional.binary_cross_entropy_with_logits(
             self.scale * cosines, labels, weight=factor, reduction="sum"
         )
