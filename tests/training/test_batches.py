@@ -19,7 +19,7 @@ def world(tmp_path_factory):
     warehouse = DuckDBWarehouse(duckdb.connect())
     training_tables.build(warehouse)
     data = training_tables.read(warehouse, folder)
-    return data, data.users.read(np.arange(training_tables.USERS))
+    return data, data.read(np.arange(training_tables.USERS))
 
 
 def held(users):

@@ -20,7 +20,7 @@ def data(tmp_path_factory):
 
 def drawn(data, rows):
     """Return these users as the towers see them in a step."""
-    part = data.users.read(rows)
+    part = data.read(rows)
     config = TrainConfig(hidden_share=(0.2, 0.5), profile_dropout=0.5)
     rng = np.random.default_rng(0)
     return draw(data, part, part.weights, config, rng)
@@ -49,7 +49,7 @@ def test_it_ranks_by_the_whole_regression_on_what_the_towers_see(data):
 
 
 def test_its_scores_are_spread_by_half_a_deviation(data):
-    whole = data.users.read(data.likers)
+    whole = data.read(data.likers)
     config = TrainConfig(hidden_share=(0.0, 0.0), profile_dropout=0.0)
     batch = draw(data, whole, whole.weights, config, np.random.default_rng(0))
     batch.slots.values[:] = whole.slots.values

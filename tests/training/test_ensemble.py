@@ -87,7 +87,7 @@ def test_ridge_on_nothing_is_nothing():
 def test_towers_score_as_the_sum_of_the_maps(data, share):
     ensemble = ensemble_of(data)
     towers = ensemble.towers(share_of(share))
-    users = data.users.read(np.arange(len(data.users)))
+    users = data.read(np.arange(len(data.users)))
     rows = np.flatnonzero(ensemble.known)
     with torch.no_grad():
         queries = towers.forward_sparse("user", users.slots).numpy()
@@ -170,7 +170,7 @@ def test_a_boost_raises_new_videos_and_leaves_the_known_ones(data):
     low, high = (ensemble.towers(Choice({"towers": 0.5}, 1.0, boost)) for boost in (0.5, 1.5))
     with torch.no_grad():
         first, second = (t.forward_sparse("item", data.items.slots).numpy() for t in (low, high))
-        users = low.forward_sparse("user", data.users.read(np.arange(100)).slots).numpy()
+        users = low.forward_sparse("user", data.read(np.arange(100)).slots).numpy()
     assert np.allclose(first[:50], second[:50], atol=1e-5)
     best = [(users @ vectors[50:].T).max(axis=1).mean() for vectors in (first, second)]
     assert best[1] > best[0] * 1.2
@@ -215,7 +215,7 @@ def test_the_dial_lowers_what_everybody_likes(data):
     for novelty in (0.0, 0.5):
         towers = ensemble_of(data, novelty=novelty).towers(share_of(0.5))
         with torch.no_grad():
-            users = towers.forward_sparse("user", data.users.read(np.arange(100)).slots)
+            users = towers.forward_sparse("user", data.read(np.arange(100)).slots)
             videos = towers.forward_sparse("item", data.items.slots)
         best = (users @ videos.T)[:, :50].topk(10, dim=1).indices.numpy()
         shares.append(popular[best].mean())

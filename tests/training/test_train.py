@@ -131,7 +131,7 @@ PROGRAM = """
 import sys, time
 from two_tower.core.settings import Settings
 from two_tower.core.train_config import TrainConfig
-from two_tower.training import checkpoint, recipe
+from two_tower.training import recipe, tasks
 from two_tower.training.ensemble import Ensemble
 from two_tower.training.epochs import Fit
 from two_tower.training.experts import distillation
@@ -148,7 +148,7 @@ def slow_trial(self, *given):
     return choose(self, *given)
 
 Fit.epoch, Ensemble.choose_cold_start = slow_epoch, slow_trial
-checkpoint.SAVE_EVERY = 0.0
+tasks.SAVE_EVERY = 0.0
 if {distil}:
     distillation.LEAST_LOST, recipe.least_gain = -9.0, lambda users: -1.0
 settings = Settings(_env_file=None, target="duckdb", duckdb_path=sys.argv[1], runs_dir=sys.argv[2])

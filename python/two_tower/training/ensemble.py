@@ -84,7 +84,7 @@ class Ensemble:
     def _sample(self) -> sparse.csr_array:
         """Return the design of some users: as in validation, or as they are served."""
         data = self.data
-        part = data.users.read(sample(data, 20_000, self.config.seed))
+        part = data.read(sample(data, 20_000, self.config.seed))
         if data.fold is None:
             return design(data.layout, part.slots)
         return design(data.layout, hide_all_but_past(data, part, part.held))

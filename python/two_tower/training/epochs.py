@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from two_tower.core.train_config import TrainConfig
-from two_tower.model.towers import Bags, SparseTower, Towers
+from two_tower.model.fast_ops import Bags
+from two_tower.model.towers import SparseTower, Towers
 from two_tower.training.data.batches import draw, take_items
 from two_tower.training.data.dataset import Data
 from two_tower.training.experts.distillation import Distillation
@@ -88,7 +89,7 @@ class Fit:
     ) -> tuple[float, int]:
         """Train on one batch; return its loss and the reviews read."""
         config, data, towers = self.config, self.data, self.towers
-        part = data.users.read(rows)
+        part = data.read(rows)
         # The specification's loss knows likes alone.
         weights = part.weights * part.liked if config.loss == "bce" else part.relevances
         batch = draw(data, part, weights, config, rng)

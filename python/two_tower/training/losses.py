@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from two_tower.model.fast_ops import NEVER, LogLikelihood
 from two_tower.training.data.batches import Batch
 from two_tower.training.experts.distillation import Distillation
 
 EncodeItems = Callable[[NDArray[np.int64]], Tensor]
 
-# The logit of what cannot be: finite, so that a row of nothing else still has a gradient.
-NEVER = -1e9
 # The share of each user's weight that goes to the distilled scores (ADR 19).
 DISTILLED_SHARE = 0.3
 
@@ -38,71 +36,6 @@ class Loss(Protocol):
             rng: the source of chance.
         """
         ...
-
-
-class LogLikelihood(torch.autograd.Function):
-    """Weighted log likelihood of cells of a table of users and videos, each row a softmax.
-
-    The table is the largest thing in a step. Torch's operators write it anew a dozen times on the
-    way back; this writes it once, over itself.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        users: Tensor,
-        items: Tensor,
-        correction: Tensor | None,
-        never: Tensor,
-        found: Tensor,
-        weights: Tensor,
-        distilled: Tensor | None,
-    ) -> Tensor:
-        """Return the sum, a scalar.
-
-        Args:
-            ctx: what the way back needs.
-            users: ``[users, dim]``.
-            items: ``[items, dim]``.
-            correction: what is taken off the scores of each item, ``[items]``.
-            never: rows and columns of the cells that cannot be, int64 ``[2, n]``.
-            found: rows and columns of the cells whose likelihood counts, int64 ``[2, m]``.
-            weights: how much each of these counts, ``[m]``.
-            distilled: probabilities to follow, ``[users, items]``, 0 where ``never``: they take
-                ``DISTILLED_SHARE`` of a row's weight.
-        """
-        table = users @ items.T
-        if correction is not None:
-            table -= correction
-        table[never[0], never[1]] = NEVER
-        scores = table[found[0], found[1]]
-        mean = None if distilled is None else torch.linalg.vecdot(distilled, table)
-        highest = table.amax(1, keepdim=True)
-        sums = table.sub_(highest).exp_().sum(1)
-        ctx.save_for_backward(users, items, found, weights, sums)
-        ctx.table, ctx.distilled = table, distilled
-        weights, whole = weights.to(users.dtype), highest[:, 0] + sums.log()
-        likelihood = weights @ (scores - whole[found[0]])
-        if mean is None:
-            return likelihood
-        total = torch.zeros_like(sums).index_add_(0, found[0], weights)
-        return (1 - DISTILLED_SHARE) * likelihood + DISTILLED_SHARE * (total @ (mean - whole))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of users and items; nothing else has one."""
-        users, items, found, weights, sums = ctx.saved_tensors
-        # Written over: there is no second way back.
-        (table, ctx.table), (distilled, ctx.distilled) = (ctx.table, None), (ctx.distilled, None)
-        weights = weights.to(users.dtype) * gradients[0]
-        total = torch.zeros_like(sums).index_add_(0, found[0], weights)
-        table *= -(total / sums)[:, None]
-        if distilled is not None:
-            table.addcmul_(distilled, (DISTILLED_SHARE * total)[:, None])
-            weights = (1 - DISTILLED_SHARE) * weights
-        table.index_put_((found[0], found[1]), weights, accumulate=True)
-        return table @ items, table.T @ users, None, None, None, None, None
 
 
 class Softmax:
@@ -171,6 +104,7 @@ class Softmax:
             found,
             torch.from_numpy(batch.weights / batch.weights.sum()),
             distilled,
+            DISTILLED_SHARE,
         )
         return -likelihood
 

@@ -28,7 +28,6 @@ from two_tower.core.progress import Bar
 from two_tower.core.train_config import TrainConfig
 from two_tower.model.linear_map import LinearMap
 from two_tower.model.towers import Towers
-from two_tower.training.checkpoint import Checkpoint
 from two_tower.training.data.dataset import VALIDATION_FOLD, Data
 from two_tower.training.data.validation import METRIC, least_gain, validate_towers
 from two_tower.training.ensemble import Choice, Ensemble, known_videos
@@ -44,7 +43,7 @@ from two_tower.training.experts import (
 from two_tower.training.experts.distillation import Distillation
 from two_tower.training.experts.ridge_search import Tried, choose_ridge
 from two_tower.training.experts.towers import Schedule, Trained
-from two_tower.training.tasks import Tasks
+from two_tower.training.tasks import Checkpoint, Tasks
 
 # In the order in which their weights are chosen; those without epochs.
 EXPERTS: tuple[Weighted, ...] = (ease, towers, session_ease, transitions)
@@ -152,15 +151,15 @@ class Recipe:
             return trained, judged
         distilled = background(self._distil_where_needed)
         for number, schedule in enumerate(self.schedules, start=1):
-            follow = distilled.result if number > 1 else None
-            found = self._train(f"search/towers {number}", schedule, follow, self.search)
+            wait_for = distilled.result if number > 1 else None
+            found = self._train(f"search/towers {number}", schedule, wait_for, self.search)
             judge = partial(self._judge, search, found)
             judged.append(self.tasks.begin(f"search/judged {number}", judge))
             trained.append(found)
         return trained, judged
 
     def _distil_where_needed(self) -> Distillation | None:
-        """Return what the towers of the longer schedule follow."""
+        """Return what the towers of the longer schedule are distilled from."""
         is_needed = len(self.schedules) > 1 and self.penalty.result()[1]
         if not is_needed or self.tasks.is_done("search/towers 2"):
             return None
@@ -181,9 +180,9 @@ class Recipe:
         is_done, before = self.tasks.is_done(key), checkpoint.load()
 
         def fit() -> Trained:
-            follow = distilled() if distilled else None
+            given = distilled() if distilled else None
             return towers.fit(
-                self.config, data, schedule, follow, self.ranked, checkpoint, self.shown
+                self.config, data, schedule, given, self.ranked, checkpoint, self.shown
             )
 
         trained = self.tasks.run(key, fit)

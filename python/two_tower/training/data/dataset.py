@@ -6,7 +6,6 @@ batch at a time (ADR 6).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -82,9 +81,7 @@ class Users:
         InputError: another version of this program spooled them.
     """
 
-    def __init__(self, folder: Path, layout: Layout) -> None:
-        self._layout = layout
-        self._fold: int | None = None
+    def __init__(self, folder: Path) -> None:
         path = folder / "training_users.arrow"
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
         if missing := set(_LISTS) - set(reader.schema.names):
@@ -100,8 +97,8 @@ class Users:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def read(self, rows: NDArray[np.int64]) -> UserRows:
-        """Return the users with these row numbers, int64 ``[n]``, rising."""
+    def read(self, rows: NDArray[np.int64], layout: Layout, fold: int | None = None) -> UserRows:
+        """Return the users with these row numbers, int64 ``[n]``, rising; a fold is held."""
         cuts = np.searchsorted(rows, self._starts)
         parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _LISTS}
         lengths: dict[str, list[NDArray[np.int64]]] = {"values": [], "items": []}
@@ -120,9 +117,7 @@ class Users:
         )
         folds = flat["folds"].astype(np.int16)
         return UserRows(
-            self._layout.slots(
-                "user", flat["feature_ids"], flat["indices"], flat["values"], of_slots
-            ),
+            layout.slots("user", flat["feature_ids"], flat["indices"], flat["values"], of_slots),
             flat["item_numbers"].astype(np.int64),
             flat["labels"] > 0,
             flat["weights"].astype(np.float32),
@@ -130,26 +125,16 @@ class Users:
             folds,
             flat["recency_ranks"].astype(np.int32),
             offsets,
-            np.zeros(len(folds), np.bool_) if self._fold is None else folds == self._fold,
+            np.zeros(len(folds), np.bool_) if fold is None else folds == fold,
         )
 
-    def under(self, layout: Layout) -> Users:
-        """Return the same users with the features that another layout knows."""
-        other = copy.copy(self)
-        other._layout = layout
-        return other
-
-    def without_fold(self, fold: int) -> Users:
-        """Return the same users with the reviews of a fold held."""
-        other = copy.copy(self)
-        other._fold = fold
-        return other
-
-    def chunks(self, size: int = 4096) -> Iterator[tuple[NDArray[np.int64], UserRows]]:
+    def chunks(
+        self, layout: Layout, size: int = 4096
+    ) -> Iterator[tuple[NDArray[np.int64], UserRows]]:
         """Yield all users in order, with their row numbers, ``size`` at a time."""
         for start in range(0, len(self), size):
             rows = np.arange(start, min(start + size, len(self)), dtype=np.int64)
-            yield rows, self.read(rows)
+            yield rows, self.read(rows, layout)
 
 
 @dataclass(frozen=True)
@@ -245,10 +230,13 @@ class Data:
         """Which videos have a training review, bool ``[items]``."""
         return self.review_counts > 0
 
+    def read(self, rows: NDArray[np.int64]) -> UserRows:
+        """Return the users with these row numbers, int64 ``[n]``, rising."""
+        return self.users.read(rows, self.layout, self.fold)
+
     def without(self, kinds: Iterable[Kind]) -> Data:
         """Return the same data without a user's features of these kinds."""
-        layout = self.layout.without(kinds)
-        return replace(self, layout=layout, users=self.users.under(layout))
+        return replace(self, layout=self.layout.without(kinds))
 
     def without_fold(self, fold: int) -> Data:
         """Return a view in which the reviews of a fold are ``held``.
@@ -256,7 +244,7 @@ class Data:
         Counts are those of all reviews.
         """
         assert fold == VALIDATION_FOLD, "of no other one it is known who likes something outside"
-        return replace(self, users=self.users.without_fold(fold), fold=fold)
+        return replace(self, fold=fold)
 
 
 def read_data(folder: Path, layout: Layout) -> Data:
@@ -267,7 +255,7 @@ def read_data(folder: Path, layout: Layout) -> Data:
         InputError: a review of a video that is not in the catalogue, item numbers with gaps, or
             tables that another version of this program spooled.
     """
-    items, users = read_items(folder, layout), Users(folder, layout)
+    items, users = read_items(folder, layout), Users(folder)
     if not len(users) or not len(items):
         raise NotEnoughDataError(
             f"{len(users)} users with a training review, {len(items)} videos: nothing to train on",
@@ -277,7 +265,7 @@ def read_data(folder: Path, layout: Layout) -> Data:
     like_counts = np.zeros(len(items), dtype=np.int64)
     found: list[list[NDArray[np.int64]]] = []
     later = asked = 0
-    for rows, part in users.chunks():
+    for rows, part in users.chunks(layout):
         if len(part.items) and (part.items.max() >= len(items) or part.items.min() < 0):
             raise InputError(
                 "two_tower.training_users names an item number that item_feature_slots lacks",

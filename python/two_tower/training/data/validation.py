@@ -90,7 +90,7 @@ class Lists:
 
 def _encoded(encode: Encoder, data: Data, rows: NDArray[np.int64], few: int | None) -> _Part:
     raise_if_cancelled()
-    part = data.users.read(rows)
+    part = data.read(rows)
     held = part.folds == VALIDATION_FOLD
     hidden = held if few is None else ~_drawn(part, part.liked & ~held, few)
     target = held & part.liked

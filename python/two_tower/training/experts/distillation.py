@@ -22,8 +22,8 @@ from two_tower.model.linear_map import design
 from two_tower.training.data.batches import Batch
 from two_tower.training.data.dataset import Data
 from two_tower.training.experts import ease
-from two_tower.training.experts.regression import Floats, Head, find_head, histories
-from two_tower.training.experts.ridge_search import Tried
+from two_tower.training.experts.regression import Floats, Head, find_head, histories, placed
+from two_tower.training.experts.ridge_search import Tried, measured
 
 # Its scores are so much of their mean deviation; a video that it does not know has as much as so
 # many deviations below nothing (ADR 19).
@@ -67,7 +67,13 @@ def applies(config: TrainConfig, data: Data) -> bool:
 
 def is_needed(data: Data, tried: Tried, rows: NDArray[np.int64]) -> bool:
     """Return whether these users' lists lose much by EASE's low rank."""
-    return tried.loses(data, rows, "ndcg@10", LEAST_LOST)
+    if tried.closed is None or tried.solution is None:
+        return False
+    whole = placed(data, tried.head, tried.solution, np.eye(len(tried.head)))
+    low, full = (
+        measured(each, data, tried.head, rows, "ndcg@10") for each in (tried.closed, whole)
+    )
+    return low < (1 - LEAST_LOST) * full
 
 
 def fit(config: TrainConfig, data: Data) -> Distillation:

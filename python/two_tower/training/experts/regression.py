@@ -99,7 +99,7 @@ def chunks(data: Data, rows: NDArray[np.int64]) -> Iterator[UserRows]:
     width = 1 + max((block.width for block in past_blocks(data.layout)), default=0)
     step = max(1, int(min(CHUNK_REVIEWS / each, 2**28 / width)))
     for start in range(0, len(rows), step):
-        yield data.users.read(rows[start : start + step])
+        yield data.read(rows[start : start + step])
 
 
 def inputs_of(data: Data, part: UserRows) -> sparse.csr_array:

@@ -20,7 +20,6 @@ from two_tower.training.experts.regression import (
     find_head,
     histories,
     low_rank,
-    placed,
 )
 
 # The penalties that are tried beside the default: higher ones, then lower ones, each as long as it
@@ -37,14 +36,6 @@ class Tried(NamedTuple):
     head: Head
     closed: LinearMap | None = None  # of the rank of the embeddings
     solution: Floats | None = None  # of full rank, [head, head]
-
-    def loses(self, data: Data, rows: NDArray[np.int64], metric: str, least: float) -> bool:
-        """Return whether these users' lists lose so much of a metric by the low rank."""
-        if self.closed is None or self.solution is None:
-            return False
-        whole = placed(data, self.head, self.solution, np.eye(len(self.head)))
-        low, full = (measured(each, data, self.head, rows, metric) for each in (self.closed, whole))
-        return low < (1 - least) * full
 
 
 def measured(

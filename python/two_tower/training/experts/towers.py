@@ -18,11 +18,11 @@ from two_tower.core.progress import Bar
 from two_tower.core.train_config import TrainConfig
 from two_tower.model.linear_map import LinearMap, of_towers
 from two_tower.model.towers import Towers
-from two_tower.training.checkpoint import Checkpoint
 from two_tower.training.data.dataset import Data
 from two_tower.training.data.validation import METRIC, validate_towers
 from two_tower.training.epochs import Fit, first_schedule
 from two_tower.training.experts.distillation import Distillation
+from two_tower.training.tasks import Checkpoint
 
 name = "towers"
 # The first is also the one where there is nobody to try them on.
