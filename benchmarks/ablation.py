@@ -38,10 +38,9 @@ from two_tower.training.data.dataset import (
     spool,
 )
 from two_tower.training.ensemble import Choice, Ensemble, known_videos
-from two_tower.training.epochs import Fit
 from two_tower.training.experts import ease, session_ease, towers
 from two_tower.training.experts.ridge_search import choose_ridge
-from two_tower.training.experts.towers import Schedule, Trained
+from two_tower.training.experts.towers import Fit, Schedule, Trained
 
 EPOCHS = 40
 ALL = Choice({"towers": 0.8, "session_ease": 0.15})

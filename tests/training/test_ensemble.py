@@ -11,9 +11,8 @@ from two_tower.training import ensemble as ensemble_module
 from two_tower.training.cold_start import Content, place, read_content, ridge, unit
 from two_tower.training.data.validation import least_gain
 from two_tower.training.ensemble import Choice, Ensemble, known_videos
-from two_tower.training.epochs import Fit
 from two_tower.training.experts import ease, session_ease, towers
-from two_tower.training.experts.towers import Schedule, Trained
+from two_tower.training.experts.towers import Fit, Schedule, Trained
 
 SHARES = towers.weights
 SHARE = SHARES[0]

@@ -26,8 +26,8 @@ from two_tower.model.towers import Towers, load_towers
 from two_tower.training import recipe, tasks
 from two_tower.training.data.dataset import Data
 from two_tower.training.ensemble import Choice, Ensemble
-from two_tower.training.epochs import Fit
 from two_tower.training.experts import distillation, towers
+from two_tower.training.experts.towers import Fit
 from two_tower.training.recipe import Recipe
 from two_tower.training.train import train
 
@@ -133,7 +133,7 @@ from two_tower.core.settings import Settings
 from two_tower.core.train_config import TrainConfig
 from two_tower.training import recipe, tasks
 from two_tower.training.ensemble import Ensemble
-from two_tower.training.epochs import Fit
+from two_tower.training.experts.towers import Fit
 from two_tower.training.experts import distillation
 from two_tower.training.train import train
 
@@ -150,7 +150,7 @@ def slow_trial(self, *given):
 Fit.epoch, Ensemble.choose_cold_start = slow_epoch, slow_trial
 tasks.SAVE_EVERY = 0.0
 if {distil}:
-    distillation.LEAST_LOST, recipe.least_gain = -9.0, lambda users: -1.0
+    distillation.LEAST_LOST, recipe.first_or_best = -9.0, lambda found, least: len(found) - 1
 settings = Settings(_env_file=None, target="duckdb", duckdb_path=sys.argv[1], runs_dir=sys.argv[2])
 train(settings, TrainConfig(**{config}), version="20260101_000000")
 """
@@ -164,7 +164,7 @@ def checkpoint_of(run: Path) -> dict[str, Any] | None:
 def always_distil(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the closed form distilled whatever its rank loses, and the other schedule taken."""
     monkeypatch.setattr(distillation, "LEAST_LOST", -9.0)
-    monkeypatch.setattr(recipe, "least_gain", lambda _users: -1.0)
+    monkeypatch.setattr(recipe, "first_or_best", lambda found, _least: len(found) - 1)
 
 
 @pytest.mark.parametrize(

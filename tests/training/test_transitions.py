@@ -11,8 +11,8 @@ from training.test_ensemble import ensemble_of, share_of
 from two_tower.core.train_config import TrainConfig
 from two_tower.database.warehouse import DuckDBWarehouse
 from two_tower.model.linear_map import design, of_towers
-from two_tower.training.epochs import Fit
 from two_tower.training.experts import session_ease, transitions
+from two_tower.training.experts.towers import Fit
 from two_tower.training.experts.transitions import add_up, head_of, in_turn, profile
 
 VIDEOS, USERS, LONG = training_tables.WITH_ID, 200, 12

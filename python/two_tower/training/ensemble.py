@@ -29,7 +29,7 @@ from two_tower.training import cold_start
 from two_tower.training.cold_start_search import ColdStartTrial
 from two_tower.training.data.batches import hide_all_but_past
 from two_tower.training.data.dataset import Data
-from two_tower.training.data.validation import METRIC, Lists, least_gain, validate
+from two_tower.training.data.validation import METRIC, Lists, first_or_best, least_gain, validate
 from two_tower.training.experts import Weighted, towers
 from two_tower.training.experts.regression import MOST_LIKED, sample
 
@@ -62,13 +62,7 @@ def known_videos(data: Data) -> NDArray[np.bool_]:
 
 
 class Ensemble:
-    """The experts of one phase of training, to be added up.
-
-    Args:
-        config: the settings.
-        data: the training data, or the view of them that all were fitted on.
-        parts: the experts with their maps, in the order in which they are chosen.
-    """
+    """The experts that were fitted on ``data``, in the order in which their weights are chosen."""
 
     def __init__(
         self, config: TrainConfig, data: Data, parts: Sequence[tuple[Weighted, LinearMap]]
@@ -126,7 +120,7 @@ class Ensemble:
         if distilled:
             is_no_worse = [all(each[name] >= found[0][name] for name in each) for each in found]
             values = [value * kept for value, kept in zip(values, is_no_worse, strict=True)]
-        best = _first_or_best(values, least_gain(len(rows)))
+        best = first_or_best(values, least_gain(len(rows)))
         return choices[best], found[best]
 
     def choose(self, choice: Choice, rows: NDArray[np.int64]) -> Choice:
@@ -139,7 +133,7 @@ class Ensemble:
             choices = [choice.with_weight(expert.name, weight) for weight in expert.weights]
             values = [self._try(each, rows)[METRIC] for each in choices]
             least = max(least_gain(len(rows)), expert.least_gain)
-            choice = choices[_first_or_best(values, least)]
+            choice = choices[first_or_best(values, least)]
         return choice
 
     def _try(self, choice: Choice, rows: NDArray[np.int64]) -> dict[str, float]:
@@ -213,9 +207,3 @@ class Ensemble:
 
 def _single(values: NDArray[np.float64]) -> torch.Tensor:
     return torch.from_numpy(values.astype(np.float32))
-
-
-def _first_or_best(found: list[float], least: float) -> int:
-    """Return the place of the highest, if it is higher than the first by this share of it, or 0."""
-    best = int(np.argmax(found))
-    return best if found[best] > found[0] * (1 + least) else 0

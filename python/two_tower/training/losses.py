@@ -1,9 +1,8 @@
-"""The losses, behind one interface: user vectors, a way to encode videos, and the targets."""
+"""The losses of a batch: of user vectors, a way to encode videos, and the targets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,23 +18,6 @@ EncodeItems = Callable[[NDArray[np.int64]], Tensor]
 
 # The share of each user's weight that goes to the distilled scores (ADR 19).
 DISTILLED_SHARE = 0.3
-
-
-class Loss(Protocol):
-    """A loss of one batch."""
-
-    def __call__(
-        self, users: Tensor, encode: EncodeItems, batch: Batch, rng: np.random.Generator
-    ) -> Tensor:
-        """Return the mean loss of a target, the distilled part with it; a scalar.
-
-        Args:
-            users: unit vectors ``[users, dim]``.
-            encode: turns item numbers into unit vectors ``[items, dim]``.
-            batch: the targets.
-            rng: the source of chance.
-        """
-        ...
 
 
 class Softmax:
@@ -73,7 +55,14 @@ class Softmax:
     def __call__(
         self, users: Tensor, encode: EncodeItems, batch: Batch, rng: np.random.Generator
     ) -> Tensor:
-        """See :class:`Loss`."""
+        """Return the mean loss of a target, the distilled part with it; a scalar.
+
+        Args:
+            users: unit vectors ``[users, dim]``.
+            encode: turns item numbers into unit vectors ``[items, dim]``.
+            batch: the targets.
+            rng: the source of chance.
+        """
         targets, shown = self.place[batch.items], self.place[batch.shown_items]
         rows_of_shown = batch.shown_rows[shown >= 0]
         shown = shown[shown >= 0]
@@ -134,7 +123,7 @@ class BinaryCrossEntropy:
     def __call__(
         self, users: Tensor, encode: EncodeItems, batch: Batch, rng: np.random.Generator
     ) -> Tensor:
-        """See :class:`Loss`."""
+        """See :class:`Softmax`."""
         negatives = rng.choice(self.seen, (len(batch.items), self.negatives))
         keys = batch.rows[:, None] * self.items + negatives
         liked = np.isin(keys, batch.likes)

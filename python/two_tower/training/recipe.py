@@ -29,7 +29,7 @@ from two_tower.core.train_config import TrainConfig
 from two_tower.model.linear_map import LinearMap
 from two_tower.model.towers import Towers
 from two_tower.training.data.dataset import VALIDATION_FOLD, Data
-from two_tower.training.data.validation import METRIC, least_gain, validate_towers
+from two_tower.training.data.validation import METRIC, first_or_best, least_gain, validate_towers
 from two_tower.training.ensemble import Choice, Ensemble, known_videos
 from two_tower.training.experts import (
     Expert,
@@ -66,14 +66,7 @@ class Fitted:
 
 
 class Recipe:
-    """One run of the recipe.
-
-    Args:
-        config: the settings.
-        data: the training data.
-        tasks: the results that are there.
-        shown: advanced by the users that the towers pass over.
-    """
+    """One run of the recipe; ``shown`` advances by the users that the towers pass over."""
 
     def __init__(self, config: TrainConfig, data: Data, tasks: Tasks, shown: Bar) -> None:
         self.config, self.data, self.tasks, self.shown = config, data, tasks, shown
@@ -202,12 +195,8 @@ class Recipe:
 
     def _best(self, judged: list[Future[Judged]]) -> int:
         """Return the number of the best towers: the first, unless others gain more than chance."""
-        best, least = 0, 1 + least_gain(len(self.ranked))
         values = [each.result()[1][METRIC] for each in judged]
-        for number, value in enumerate(values):
-            if value > values[best] * least:
-                best = number
-        return best
+        return first_or_best(values, least_gain(len(self.ranked)))
 
     def _choose(
         self, search: Solved, trained: list[Trained], judged: list[Future[Judged]]

@@ -78,14 +78,8 @@ def draw(
 
     At least one like of each user is hidden, so that nobody is idle. Some users also lose all
     features but their past videos: those were counted with the hidden reviews, and a visitor with
-    a few likes has none.
-
-    Args:
-        data: layout and catalogue.
-        users: the users; reviews that are held are hidden, and no targets.
-        weights: how much each review counts as a target, float32 ``[reviews]``.
-        config: ``hidden_share`` and ``profile_dropout``.
-        rng: the source of chance.
+    a few likes has none. Reviews that are held are hidden, and no targets. ``weights`` say how much
+    each review counts as a target, float32 ``[reviews]``.
     """
     share = rng.uniform(*config.hidden_share, size=len(users))
     ticket = rng.random(len(users.items))
@@ -112,15 +106,9 @@ def draw(
 def take_items(
     items: Items, numbers: NDArray[np.int64], drop: float, rng: np.random.Generator
 ) -> Slots:
-    """Return the slots of some videos, a random share of them without their identity.
+    """Return the slots of some videos, int64 ``[n]``, a share of them, 0..1, without identity.
 
     A new video has no id that the model knows: its content has to be enough.
-
-    Args:
-        items: the catalogue.
-        numbers: item numbers, int64 ``[n]``.
-        drop: the share in 0..1.
-        rng: the source of chance.
     """
     slots = items.slots.take(numbers)
     if drop:

@@ -117,6 +117,12 @@ def least_gain(users: int) -> float:
     return LEAST_GAIN * min(1.0, math.sqrt(1_000 / max(users, 1)))
 
 
+def first_or_best(found: list[float], least: float) -> int:
+    """Return the place of the highest, if it is higher than the first by this share of it, or 0."""
+    best = int(np.argmax(found))
+    return best if found[best] > found[0] * (1 + least) else 0
+
+
 def validate(
     encode: Encoder,
     vectors: Tensor,

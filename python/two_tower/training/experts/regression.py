@@ -107,6 +107,12 @@ def inputs_of(data: Data, part: UserRows) -> sparse.csr_array:
     return design(data.layout, hide(data, part, part.held)).tocsr()
 
 
+def in_turn(users: UserRows, known: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the reviews that are known, bool ``[reviews]``, by user, the oldest first."""
+    order = np.lexsort((-users.recency_ranks, users.rows))
+    return order[known[order]]
+
+
 def unit(matrix: sparse.csr_array) -> sparse.csr_array:
     """Return rows of length 1; one of zeros stays one."""
     norms = np.sqrt(matrix.power(2).sum(axis=1))

@@ -83,13 +83,9 @@ def rows_of(data: Data, head: Head, rows: NDArray[np.int64]) -> Iterator[Rows]:
 def sessions(users: UserRows, known: NDArray[np.bool_], phase: int) -> NDArray[np.int64]:
     """Return the number of each review's session, int64 ``[reviews]``; unknown reviews have 0.
 
-    Args:
-        users: the users.
-        known: the reviews that count, bool ``[reviews]``.
-        phase: 0, or 1 for sessions that begin half a run later.
+    Those of phase 1 begin half a run later than those of phase 0.
     """
-    order = np.lexsort((-users.recency_ranks, users.rows))
-    order = order[known[order]]
+    order = regression.in_turn(users, known)
     rows = users.rows[order]
     place = np.arange(len(rows)) - np.searchsorted(rows, rows)
     turn = (place + phase * RUN // 2) // RUN

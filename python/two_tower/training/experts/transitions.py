@@ -101,8 +101,7 @@ def in_turn(
         place: of each video in the head, -1 outside, int64 ``[items]``.
         counts: how much the latest review counts, the one before it, ….
     """
-    order = np.lexsort((-users.recency_ranks, users.rows))
-    order = order[known[order]]
+    order = regression.in_turn(users, known)
     rows, videos = users.rows[order], place[users.items[order]]
     targets = np.flatnonzero(videos >= 0)
     numbers, columns, values = [], [], []
