@@ -28,6 +28,9 @@ PLACE_OF_BLOCK = "WEBHOOK_BLOCK_ID"
 # Seconds for the server's services to see an event, act on it and write down that they did.
 TEST_SECONDS = 60
 REPEAT_SECONDS = 5
+# The server writes its events down every five seconds.
+SENT_SECONDS = 20
+CRASHED = "prefect.flow-run.Crashed"
 ACTED = ("prefect.automation.action.executed", "prefect.automation.action.failed")
 UNCHANGED = "the alarms are as they were"
 
@@ -115,13 +118,13 @@ def _send_test(client: Any, block: str, host: str) -> str:
 
 def _answer(client: Any, automation: UUID, event: str, host: str) -> str:
     """Let an event happen until the server says what became of the call."""
+    begun = datetime.now(UTC)
     # A server takes notice of a new automation a while after it was made.
     for _ in range(TEST_SECONDS // REPEAT_SECONDS):
         _emit(client, event)
         repeat = time.monotonic() + REPEAT_SECONDS
         while time.monotonic() < repeat:
-            outcome = _outcome(client, automation)
-            if outcome is not None:
+            for outcome in _outcomes(client, automation, begun):
                 return _judged(outcome, host)
             time.sleep(0.5)
     raise UnavailableError(
@@ -140,13 +143,17 @@ def _emit(client: Any, event: str) -> None:
     client.request("POST", "/events", json=[happened]).raise_for_status()
 
 
-def _outcome(client: Any, automation: UUID) -> dict[str, Any] | None:
-    """Return what the server wrote down of the automation's call."""
+def _outcomes(client: Any, automation: UUID, since: datetime) -> list[dict[str, Any]]:
+    """Return what the server wrote down of the automation's calls."""
     from prefect.events.filters import EventFilter
 
-    wanted = {"event": {"name": ACTED}, "resource": {"id": [f"prefect.automation.{automation}"]}}
-    events = client.read_events(EventFilter.model_validate(wanted), limit=1).events
-    return events[0].payload if events else None
+    wanted = {
+        "event": {"name": ACTED},
+        "resource": {"id": [f"prefect.automation.{automation}"]},
+        "occurred": {"since": since},
+    }
+    events = client.read_events(EventFilter.model_validate(wanted), limit=50).events
+    return [event.payload for event in events]
 
 
 def _judged(outcome: dict[str, Any], host: str) -> str:
@@ -164,13 +171,33 @@ def _judged(outcome: dict[str, Any], host: str) -> str:
     return f"arrived, HTTP {status}"
 
 
+def wait_for_crashed(client: Any, runs: int, since: datetime) -> None:
+    """Wait until the server has called the webhook for runs that were marked Crashed.
+
+    A server that ends with its events in hand would call nobody.
+
+    Args:
+        client: a synchronous client of the server.
+        runs: that were marked.
+        since: before the first of them was.
+    """
+    declared = _declared("")
+    names = [one["name"] for one in declared if CRASHED in one["trigger"].get("expect", ())]
+    alarms = [one for name in names for one in client.read_automations_by_name(name) if one.enabled]
+    deadline = time.monotonic() + SENT_SECONDS
+    while time.monotonic() < deadline:
+        if all(len(_outcomes(client, one.id, since)) >= runs for one in alarms):
+            return
+        time.sleep(0.5)
+    console.print(f"warning: no alarm was sent within {SENT_SECONDS} s.", highlight=False)
+
+
 def _put_automations(client: Any, block: str) -> list[str]:
     """Create the automations of the project's file, or update those of the same name."""
     from prefect.events.schemas.automations import AutomationCore
 
-    text = Path("automations.yaml").read_text(encoding="utf-8").replace(PLACE_OF_BLOCK, block)
     names = []
-    for declared in yaml.safe_load(text)["automations"]:
+    for declared in _declared(block):
         automation = AutomationCore.model_validate(declared)
         found = client.read_automations_by_name(automation.name)
         for one in found[1:]:
@@ -181,3 +208,10 @@ def _put_automations(client: Any, block: str) -> list[str]:
             client.create_automation(automation)
         names.append(automation.name)
     return names
+
+
+def _declared(block: str) -> list[dict[str, Any]]:
+    """Read the project's file; its webhook is the given block."""
+    text = Path("automations.yaml").read_text(encoding="utf-8").replace(PLACE_OF_BLOCK, block)
+    automations: list[dict[str, Any]] = yaml.safe_load(text)["automations"]
+    return automations

@@ -142,12 +142,15 @@ def mark_orphans(settings: Settings) -> None:
     )
 
 
-def mark_stopped(worker: str) -> None:
+def mark_stopped(worker: str) -> int:
     """Mark runs Crashed that a worker of this machine, of this name, had and that have gone.
 
     A slot that they hold would keep the next run waiting.
+
+    Returns:
+        how many were marked.
     """
-    _mark(
+    return _mark(
         lambda run: (
             run.labels.get("prefect.worker.name") == worker
             and not _is_alive(run.infrastructure_pid)
@@ -156,7 +159,8 @@ def mark_stopped(worker: str) -> None:
     )
 
 
-def _mark(is_dead: Callable[[Any], bool], message: str) -> None:
+def _mark(is_dead: Callable[[Any], bool], message: str) -> int:
+    marked = 0
     with get_client(sync_client=True) as client:
         ours = client.read_deployments(
             deployment_filter=DeploymentFilter.model_validate({"tags": {"all_": [TAG]}})
@@ -172,6 +176,8 @@ def _mark(is_dead: Callable[[Any], bool], message: str) -> None:
                 client.set_flow_run_state(run.id, Crashed(message=message), force=True)
                 get_logger("two_tower").warning("%s: %s", run.name, message)
             _free_slots(client, deployment.id, len(alive) - len(dead))
+            marked += len(dead)
+    return marked
 
 
 def _is_alive(pid: str | None) -> bool:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
@@ -127,12 +128,17 @@ def _begin_worker(stack: ExitStack, settings: Settings, api: str) -> subprocess.
 
 
 def _mark_stopped(worker: str, api: str) -> None:
-    """Say of the runs that this machine's worker had that they are at an end."""
+    """Say of the runs that this machine's worker had that they ended, and send their alarms."""
+    from prefect.client.orchestration import get_client
+
+    from two_tower.interfaces.prefect_alerts import wait_for_crashed
     from two_tower.interfaces.prefect_flows import mark_stopped
 
+    since = datetime.now(UTC)
     try:
-        if _is_up(api):
-            mark_stopped(worker)
+        if _is_up(api) and (marked := mark_stopped(worker)):
+            with get_client(sync_client=True) as client:
+                wait_for_crashed(client, marked, since)
     except (httpx.HTTPError, RuntimeError) as error:
         console.print(f"warning: {error!r}: runs are left as they are.", highlight=False)
 
