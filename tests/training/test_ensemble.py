@@ -208,7 +208,7 @@ def test_blocks_of_content_are_those_of_tokens(data):
         assert inside.sum() == block.width
 
 
-def test_the_dial_lowers_what_everybody_likes(data):
+def test_novelty_lowers_what_everybody_likes(data):
     popular = data.like_counts >= np.median(data.like_counts[:50])
     shares = []
     for novelty in (0.0, 0.5):

@@ -182,7 +182,7 @@ def always_distil(monkeypatch: pytest.MonkeyPatch) -> None:
         ("final/towers", 2, 0, 60, True),
     ],
 )
-def test_a_killed_run_goes_on_to_the_same_model(
+def test_a_killed_run_is_resumed_to_the_same_model(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
     key: str,
@@ -254,7 +254,7 @@ def interrupt_after_two_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Fit, "epoch", interrupted)
 
 
-def test_what_another_version_began_is_not_gone_on_with(
+def test_what_another_version_began_is_not_resumed(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupt_after_two_epochs(monkeypatch)
@@ -266,7 +266,7 @@ def test_what_another_version_began_is_not_gone_on_with(
         train(settings, SMALL, resume=True)
 
 
-def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(
+def test_ctrl_c_keeps_the_epochs_and_says_how_to_resume(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupt_after_two_epochs(monkeypatch)
@@ -325,7 +325,7 @@ def test_the_longer_and_sharper_schedule_is_taken_where_it_is_better(
     assert begun == [0.2, 0.1, temperature]
 
 
-def test_on_the_other_schedule_the_towers_follow_a_closed_form_that_loses_by_its_rank(
+def test_on_the_longer_schedule_the_towers_are_distilled_from_ease_where_its_rank_loses(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the search one that does not know the validation fold, in the final fit one that does."""
@@ -430,7 +430,7 @@ def test_too_little_data_is_said_and_leaves_no_run(
     assert not list(settings.runs_dir.glob("*"))
 
 
-def test_nothing_to_go_on_with_is_said(settings: Settings) -> None:
+def test_nothing_to_resume_is_said(settings: Settings) -> None:
     with pytest.raises(InputError, match="no interrupted training run"):
         train(settings, SMALL, resume=True)
 
