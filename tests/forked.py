@@ -64,7 +64,7 @@ class Forks:
     def end(
         self, command: Sequence[Any], env: Mapping[str, str], folder: Path, seconds: float = 900
     ) -> Ended:
-        """Run `dbt …`, `two-tower …` or `python -m …` to its end; stdin is empty.
+        """Run `dbt …`, `two-tower …`, `python -c …` or `python -m …` to its end; stdin is empty.
 
         Args:
             command: of its program the name alone counts.
@@ -306,6 +306,8 @@ def _program(name: str, arguments: list[str]) -> None:
         from two_tower.interfaces.cli import main
 
         main()
+    elif arguments[0] == "-c":
+        exec(arguments[1], {"__name__": "__main__"})
     else:
         assert arguments[0] == "-m"
         _benchmark(*arguments[1:])
