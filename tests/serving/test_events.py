@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import random
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,11 @@ from psycopg import errors
 
 from conftest import PROJECT_DIR
 from postgres_server import PASSWORD, PostgresServer
+from two_tower.core.settings import Settings
+from two_tower.database import ddl
+from two_tower.database.warehouse import PostgresWarehouse
+from two_tower.operations import step_cache
+from two_tower.operations.forget_user import forget
 
 SQL = PROJECT_DIR / "sql"
 MADE = (
@@ -379,16 +385,15 @@ def test_every_partition_has_row_level_security(owner: Connection) -> None:
 
 def test_old_months_are_dropped_when_asked(owner: Connection) -> None:
     today = datetime.now(UTC)
-    first = datetime(today.year, today.month, 1)
-    for days in (1, 40, 100):  # last month, at least the one before, three or four ago
-        insert(owner, f"{first - timedelta(days=days):%Y-%m-%d}")
+    months = []
+    for ago in (1, 2, 3):
+        number = today.year * 12 + today.month - 1 - ago
+        months.append(f"{number // 12}-{number % 12 + 1:02}")
+        insert(owner, f"{months[-1]}-28")
     owner.execute("select two_tower.make_event_partitions(0)")
     assert len(events(owner)) == 3
     owner.execute("select two_tower.make_event_partitions(0, 2)")
-    kept = events(owner, "happened_at")
-    assert [f"{at:%Y-%m-%d}" for (at,) in kept] == [
-        f"{first - timedelta(days=days):%Y-%m-%d}" for days in (1, 40)
-    ]
+    assert [f"{at:%Y-%m}" for (at,) in events(owner, "happened_at")] == months[:2]
 
 
 def test_making_the_tables_again_changes_and_locks_nothing(database: str) -> None:
@@ -519,6 +524,83 @@ def test_an_experiment_ends_when_a_version_of_it_leaves(owner: Connection) -> No
     assert owner.execute("select * from two_tower.variant_of('u')").fetchall() != []
     owner.execute("insert into two_tower.model_releases values (3, 'v3')")
     assert owner.execute("select * from two_tower.variant_of('u')").fetchall() == []
+
+
+def test_the_page_says_what_runs(owner: Connection) -> None:
+    """Every statement of docs/events.md, in order."""
+    page = (PROJECT_DIR / "docs/events.md").read_text("utf-8")
+    blocks = re.findall(r"(?ms)^```sql\n(.*?)^```", page)
+    for video in sorted(set(re.findall(r"'([0-9a-f-]{36})'", blocks[0]))):
+        owner.execute("insert into raw.videos values (%s)", (video,))
+    owner.execute("create table public.likes (user_id text, video_id uuid, created_at timestamp)")
+    release(owner, "20251229_040000", *re.findall(r"'(\d{8}_\d{6})'", page))
+    assert len(blocks) == 4
+    for block in blocks:
+        owner.execute(block.encode())
+    kinds = [kind for (kind,) in events(owner, "kind")]
+    assert kinds == ["impression", "impression", "click", "view", "like"]
+    ended = owner.execute("select count(ended_at) from two_tower.experiments").fetchone()
+    assert ended == (1,)
+
+
+@pytest.fixture
+def recorded(
+    clean_postgres: Settings, postgres_dsn: str
+) -> Iterator[tuple[Settings, PostgresWarehouse]]:
+    """The session's database with the tables of `two-tower load` and of the app."""
+    warehouse = PostgresWarehouse(postgres_dsn)
+    ddl.ensure_all(warehouse)
+    for name in MADE[:7]:
+        warehouse.execute((SQL / f"{name}.sql").read_text("utf-8"))
+    yield clean_postgres, warehouse
+    warehouse.close()
+
+
+ADDED = (
+    "insert into two_tower.events (user_id, video_id, kind, happened_at)"
+    " values (?, gen_random_uuid(), 'like', now() - cast(? as interval))"
+)
+
+
+def test_forget_user_removes_a_persons_events_and_account(
+    recorded: tuple[Settings, PostgresWarehouse],
+) -> None:
+    settings, warehouse = recorded
+    for user in ("gone", "stays"):
+        # Of this month's partition, if it were there, and of the default one.
+        for ago in ("0 days", "2000 days"):
+            warehouse.execute(ADDED, (user, ago))
+        warehouse.execute(
+            "insert into two_tower.app_users values ('account of ' || cast(? as text), ?)",
+            (user, user),
+        )
+    warehouse.fetch("select two_tower.make_event_partitions(0)")
+    removed = forget(settings, "gone ").rows
+    assert removed['"two_tower"."events"'] == 2
+    assert removed['"two_tower"."app_users"'] == 1
+    for table in ("events", "app_users"):
+        rows = warehouse.fetch(f"select distinct user_id from two_tower.{table}")
+        assert [row["user_id"] for row in rows] == ["stays"]
+    # Who is forgotten stays so: the next build begins with this.
+    warehouse.execute(ADDED, ("gone", "0 days"))
+    assert warehouse.fetch("select two_tower.forget_events() as n") == [{"n": 1}]
+
+
+def test_a_run_begins_anew_where_there_are_events_of_before_today(
+    recorded: tuple[Settings, PostgresWarehouse],
+) -> None:
+    settings, warehouse = recorded
+    before = step_cache.inputs_of(settings, "build", None)
+    assert before is not None
+    warehouse.execute(ADDED, ("u", "0 days"))
+    # A run that is resumed on the same day finds its steps.
+    assert step_cache.inputs_of(settings, "build", None) == before
+    warehouse.execute(ADDED, ("u", "1 day"))
+    after = step_cache.inputs_of(settings, "build", None)
+    assert after not in (None, before)
+    # The app's own table changes without anything to compare.
+    warehouse.execute("create view raw.app_events as select 1 as one")
+    assert step_cache.inputs_of(settings, "build", None) is None
 
 
 TEXTS = ["", " ", "u", "'; drop table two_tower.events; --", "\\", "%s", "\u202e"]
