@@ -4,14 +4,10 @@
 {%- endmacro %}
 
 {% macro postgres__create_serving_functions() -%}
-    {%- set are_new = execute and run_query("select to_regproc('public.recommend_videos') is null").columns[0].values()[0] -%}
     {% for name in ('make_served_tables', 'recommend_videos', 'similar_videos', 'recommend_for_vector') -%}
     {{ sql_file(name) }}
     {% endfor -%}
-    {% if are_new -%}
-    {{ sql_file('withhold_default_privileges') }}
-    {%- endif %}
-    {{ grant_serving() }}
+    {{ sync_grants() }}
 {%- endmacro %}
 
 
@@ -30,7 +26,7 @@
 {%- endmacro %}
 
 
-{# On run end: the functions are there from the first build on, before anything is released. #}
+{# On run end: the functions are there from the first build on, before anything is released, and as this version has them. #}
 {% macro ensure_serving_functions() -%}
     {%- set read = (ref('popularity'), ref('interactions')) -%}
     {%- if execute and flags.WHICH in ('build', 'run') and is_served() and load_relation(read[0]) and load_relation(read[1]) -%}
@@ -39,9 +35,16 @@
 {%- endmacro %}
 
 {% macro postgres__ensure_serving_functions() -%}
-    {%- set are_missing = run_query("select to_regproc('public.recommend_videos') is null").columns[0].values()[0] -%}
-    {%- if are_missing and pgvector_schema() is not none -%}
-        {{ create_serving_functions() }}
+    {%- if pgvector_schema() is not none -%}
+        {%- call statement('ensure_serving_functions') -%}
+            {{ create_serving_functions() }};
+            {#- A function that is made anew has lost how far it searches. -#}
+            {%- if load_relation(source('released', 'model_releases')) %}
+            select two_tower.tune_search((select probes from two_tower.model_releases order by release_id desc limit 1))
+            {%- endif -%}
+        {%- endcall -%}
+        {#- Committed here: dbt rolls back what its hooks leave open on run end. -#}
+        {%- do adapter.commit() -%}
     {%- endif -%}
 {%- endmacro %}
 

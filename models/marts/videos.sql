@@ -1,7 +1,4 @@
-{{ config(
-    indexes=lookup_indexes(['video_id']),
-    grants=serving_grants(),
-) }}
+{{ config(indexes=lookup_indexes(['video_id'])) }}
 
 with videos as (
     select

@@ -3,7 +3,6 @@
     incremental_strategy='append',
     on_schema_change='append_new_columns',
     full_refresh=false,
-    pre_hook="{{ create_release_functions() }}",
     post_hook=["{{ create_serving_functions() }}", "{{ publish_release() }}", "{{ smoke_test() }}"],
 ) }}
 -- The gate: a test holds a model back only if the model depends on everything the test reads.

@@ -1,6 +1,6 @@
 -- Both tables or neither: who waits for a lock makes all later readers queue, so it waits briefly and gives way.
 create or replace function two_tower.lock_served_tables() returns void
-language plpgsql as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     former text := current_setting('lock_timeout');
 begin

@@ -7,8 +7,8 @@ create or replace function public.recommend_for_vector(
     p_embedding extensions.halfvec, p_limit integer default 20, p_exclude uuid[] default '{}'
 )
 returns table (video_id uuid, score double precision, rank integer)
-language sql stable
-set search_path = ''
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
 set jit = off
 set "ivfflat.iterative_scan" = 'relaxed_order'
 as $$

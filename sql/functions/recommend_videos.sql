@@ -14,8 +14,8 @@ create or replace function public.recommend_videos(
     p_user_id text, p_limit integer default 20, p_exclude_seen boolean default true
 )
 returns table (video_id uuid, score double precision, rank integer)
-language sql stable
-set search_path = ''
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
 set jit = off
 set "ivfflat.iterative_scan" = 'relaxed_order'
 as $$

@@ -5,8 +5,8 @@ do $$ begin perform '[1]'::extensions.halfvec; end $$;
 
 create or replace function public.similar_videos(p_video_id uuid, p_limit integer default 20)
 returns table (video_id uuid, score double precision, rank integer)
-language sql stable
-set search_path = ''
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
 set jit = off
 set "ivfflat.iterative_scan" = 'relaxed_order'
 as $$

@@ -1,6 +1,6 @@
 -- Whether the functions search by the index, and how far, belongs to a release.
 create or replace function two_tower.tune_search(probes integer) returns void
-language plpgsql as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     target regprocedure;
 begin
