@@ -45,6 +45,9 @@ as $$ select nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 
 def prepare(server: PostgresServer, database: str, scope: str = "", role: str = "app") -> str:
     """Make a database of the role with default privileges in a scope, our tables and functions."""
     dsn = server.prepare(database, role)
+    server.as_superuser(
+        "grant usage on schema extensions to anon, authenticated, service_role", database=database
+    )
     with psycopg.connect(dsn, autocommit=True) as connection:
         if "two_tower" in scope:
             connection.execute("create schema two_tower")
