@@ -58,7 +58,10 @@
     its policies. The new one gets them before readers see it.
 #}
 {% macro keep_privileges() -%}
-    {{ return(adapter.dispatch('keep_privileges')()) }}
+    {#- The hooks on run start and end are nodes of the project too, and have no table. -#}
+    {%- if execute and this -%}
+        {{ return(adapter.dispatch('keep_privileges')()) }}
+    {%- endif -%}
 {%- endmacro %}
 
 {% macro default__keep_privileges() -%}

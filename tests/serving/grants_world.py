@@ -1,4 +1,4 @@
-"""A database as Supabase has one, with its roles and default privileges, and our functions in it."""
+"""A database as Supabase has one: its roles and default privileges, and our functions in it."""
 
 from __future__ import annotations
 

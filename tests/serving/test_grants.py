@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from conftest import CATALOGUE, REVIEWS, folders, make_settings
 from postgres_server import PASSWORD, PostgresServer, running_postgres
 from serving import grants_world
 from serving.grants_world import TIERS, USERS, doors, outcome, request, sync, user_id, video_id
+from two_tower.core.errors import InputError
+from two_tower.core.settings import Settings
+from two_tower.data.load import load
+from two_tower.database import dbt, ddl
+from two_tower.database.warehouse import open_warehouse
+from two_tower.operations import grants, privilege_checks, setup
 
 # The roles are a whole server's, so these tests have one of their own.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("grants")]
@@ -152,9 +161,8 @@ def test_a_role_comes_and_goes_with_the_var(
             assert outcome(connection, similar) == got
     assert may_call(owner, "service_role") == set()
     assert may_read(owner, "service_role") == set()
-    assert not owner.execute(
-        "select has_schema_privilege('service_role', 'two_tower', 'usage')"
-    ).fetchone() == (True,)
+    usage = "select has_schema_privilege('service_role', 'two_tower', 'usage')"
+    assert owner.execute(usage).fetchone() == (False,)
     sync(owner, {"anon": "service"})
     with request(server, dsn, "anon") as connection:
         assert outcome(connection, SEEN.format("true")) == "ok"
@@ -281,7 +289,9 @@ def test_a_function_in_public_runs_nothing_as_the_owner(
     try:
         owner.execute("create policy odd on two_tower.interactions to analyst using (true)")
         owner.execute("create table two_tower.other (like two_tower.interactions)")
-        owner.execute("select two_tower.copy_privileges('two_tower.interactions', 'two_tower.other')")
+        owner.execute(
+            "select two_tower.copy_privileges('two_tower.interactions', 'two_tower.other')"
+        )
         owner.execute("select two_tower.assert_nothing_follows_old_tables()")
         owner.execute("select two_tower.tune_search(null)")
         sync(owner, {"anon": "service"})
@@ -373,16 +383,10 @@ def test_a_swap_and_a_rollback_keep_who_may_read(
             assert connection.execute(SEEN.format("true")).fetchone() == (35,)
 
     for version in ("w", "x"):
-        for base, key in (("user", "user_id"), ("video", "video_id")):
+        for base in ("user_embeddings", "video_embeddings"):
             owner.execute(
-                f"create table two_tower.{base}_embeddings_next"
-                f" (like public.{base}_embeddings including indexes);"
-                f"insert into two_tower.{base}_embeddings_next select * from"
-                f" public.{base}_embeddings;"
-                f"alter table two_tower.{base}_embeddings_next rename constraint"
-                f" {base}_embeddings_next_pkey to {base}_embeddings_next_pkey_;"
-                f"alter table two_tower.{base}_embeddings_next rename constraint"
-                f" {base}_embeddings_next_pkey_ to {base}_embeddings_next_pkey"
+                f"create table two_tower.{base}_next (like public.{base} including indexes);"
+                f"insert into two_tower.{base}_next select * from public.{base}"
             )
         owner.execute(
             "insert into two_tower.model_releases select max(release_id) + 1, %s, now(), false,"
@@ -403,3 +407,251 @@ def test_own_vectors_says_which_function_it_needs(
             sync(owner, TIERS, own_vectors=True)
     finally:
         owner.execute("alter function two_tower.gone() rename to reviewer_of_request")
+
+
+@pytest.fixture(scope="module")
+def api_server() -> Iterator[PostgresServer]:
+    """A server with the role of the functions, made by a role that may make roles."""
+    with running_postgres() as started:
+        password = PASSWORD.replace("'", "''")
+        started.as_superuser(
+            f"create role maker login createrole password '{password}'",
+            f"create role app login password '{password}'",
+            f"create role stranger login password '{password}'",
+            *grants_world.ROLES,
+        )
+        dsn = grants_world.prepare(started, "made", role="maker")
+        started.as_superuser(
+            "grant usage on schema extensions to maker with grant option", database="made"
+        )
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            sync(connection, TIERS)
+        yield started
+
+
+def owners(connection: psycopg.Connection[Any]) -> set[str]:
+    return {
+        row[0]
+        for row in connection.execute(
+            "select pg_get_userbyid(o.owner) from two_tower.granted_objects() as o"
+            " where o.tier <> 'owner'"
+        ).fetchall()
+    }
+
+
+def assert_doors_answer(server: PostgresServer, dsn: str) -> None:
+    with request(server, dsn, "anon") as connection:
+        found = connection.execute(
+            "select count(*) from public.similar_videos(%s)", (video_id(1),)
+        ).fetchone()
+        assert found == (20,)
+    with request(server, dsn, "service_role") as connection:
+        assert connection.execute(SEEN.format("true")).fetchone() == (35,)
+
+
+def test_functions_belong_to_a_role_that_may_only_read(api_server: PostgresServer) -> None:
+    dsn = api_server.dsn("made", "maker")
+    assert_doors_answer(api_server, dsn)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        assert owners(connection) == {"two_tower_api"}
+        role = connection.execute(
+            "select rolcanlogin, rolinherit, rolsuper, rolbypassrls from pg_roles"
+            " where rolname = 'two_tower_api'"
+        ).fetchone()
+        assert role == (False, False, False, False)
+        named = connection.execute("select name from two_tower.app_tables()").fetchall()
+        assert may_read(connection, "two_tower_api") <= {name for (name,) in named}
+        assert may_read(connection, "two_tower_api") >= SHARED
+        made = connection.execute(
+            "select has_schema_privilege('two_tower_api', 'public', 'create')"
+        ).fetchone()
+        assert made == (False,)
+        connection.execute("set role two_tower_api")
+        for statement in (
+            "delete from two_tower.interactions",
+            "update two_tower.videos set title = ''",
+            "select * from raw.reviews",
+            "create table two_tower.mine ()",
+        ):
+            assert outcome(connection, statement).startswith(REFUSED), statement
+        connection.execute("reset role")
+        grants_world.install(connection)
+        sync(connection, TIERS)
+        assert owners(connection) == {"two_tower_api"}
+    assert_doors_answer(api_server, dsn)
+
+
+def test_row_level_security_hides_nothing_from_the_functions(api_server: PostgresServer) -> None:
+    """Or a viewed video would be recommended again."""
+    dsn = api_server.dsn("made", "maker")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for name in SHARED:
+            connection.execute(f"alter table {name} enable row level security")
+        assert_doors_answer(api_server, dsn)
+        for name in SHARED:
+            connection.execute(f"alter table {name} disable row level security")
+
+
+def test_an_admin_may_make_the_role_beforehand(api_server: PostgresServer) -> None:
+    api_server.as_superuser("grant two_tower_api to app")
+    dsn = grants_world.prepare(api_server, "by_admin")
+    usage = "usage on schema extensions {} two_tower_api"
+    api_server.as_superuser("grant " + usage.format("to"), database="by_admin")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        sync(connection, TIERS)
+        assert owners(connection) == {"two_tower_api"}
+        assert_doors_answer(api_server, dsn)
+        # Without it the functions would find no vector.
+        api_server.as_superuser("revoke " + usage.format("from"), database="by_admin")
+        sync(connection, TIERS)
+        assert owners(connection) == {"app"}
+    assert_doors_answer(api_server, dsn)
+
+
+def test_where_the_role_is_not_ours_the_owner_keeps_the_functions(
+    api_server: PostgresServer,
+) -> None:
+    dsn = grants_world.prepare(api_server, "of_a_stranger", role="stranger")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        sync(connection, TIERS)
+        assert owners(connection) == {"stranger"}
+        assert may_read(connection, "two_tower_api") == set()
+    assert_doors_answer(api_server, dsn)
+
+
+MODELS = ("--select", "+interactions", "+popularity", "+videos")
+
+
+@pytest.fixture(scope="module")
+def built(
+    server: PostgresServer, dbt_target: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Settings:
+    """A database that dbt has built, as the version before tiers left it."""
+    dsn = server.prepare("built")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for scope in ("", "in schema public"):
+            for kind in ("tables", "functions", "sequences"):
+                connection.execute(grants_world.DEFAULTS.format(scope, kind).encode())
+    settings = make_settings("postgres", database_url=dsn, **folders(tmp_path_factory.mktemp("b")))
+    write_data(settings)
+    with open_warehouse(settings) as warehouse:
+        ddl.ensure_all(warehouse)
+        load(settings, warehouse)  # type: ignore[arg-type]
+    setup.prepare(settings)
+    return settings
+
+
+def write_data(settings: Settings) -> None:
+    folder = settings.path(settings.data_dir)
+    for part, files in (("reviews", {"dmm_reviews_1.csv": REVIEWS}), ("catalogue", CATALOGUE)):
+        (folder / part).mkdir(parents=True)
+        for name, content in files.items():
+            (folder / part / name).write_text(content, encoding="utf-8")
+
+
+def build(settings: Settings, roles: object, *arguments: str, own_vectors: bool = False) -> None:
+    given = json.dumps({"serving_roles": roles, "own_vectors": own_vectors})
+    dbt.run(settings, "run", *(arguments or MODELS), "--vars", given)
+
+
+def connect(settings: Settings) -> psycopg.Connection[Any]:
+    assert settings.database_url is not None
+    return psycopg.connect(settings.database_url.get_secret_value(), autocommit=True)
+
+
+def test_a_build_grants_and_revokes_and_keeps_what_a_team_has_set(built: Settings) -> None:
+    build(built, ["anon", "authenticated", "service_role"])
+    with connect(built) as connection:
+        assert may_read(connection, "anon") == may_read(connection, "authenticated") == set()
+        assert may_read(connection, "service_role") == SHARED
+        assert may_call(connection, "anon") == {
+            door["name"] for door in doors(connection) if door["tier"] == "visitor"
+        }
+        # What a team does by hand, and the rest of what the former version granted.
+        connection.execute(
+            "alter table two_tower.interactions enable row level security;"
+            "alter table two_tower.interactions force row level security;"
+            "create policy theirs on two_tower.interactions for select to analyst"
+            " using (user_id = current_user);"
+            "create policy builder on two_tower.interactions to app using (true);"
+            "grant select (user_id) on two_tower.interactions to analyst;"
+            "grant select on two_tower.stg_videos to analyst with grant option;"
+            "alter view two_tower.stg_videos set (security_invoker = true);"
+            "grant select on two_tower.interactions, two_tower.videos to anon;"
+            "grant execute on function public.recommend_videos to anon;"
+        )
+        before = state(connection)
+        # As before there was copy_privileges in a build.
+        connection.execute("drop function two_tower.sync_grants, two_tower.app_grants")
+    build(built, {"anon": "visitor"})
+    with connect(built) as connection:
+        assert state(connection) == before
+        assert may_read(connection, "anon") == set()
+        assert "public.recommend_videos" not in may_call(connection, "anon")
+        assert may_call(connection, "service_role") == set()
+        assert may_read(connection, "analyst") == {"two_tower.interactions", "two_tower.stg_videos"}
+
+
+def state(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
+    return connection.execute(
+        "select c.relname, c.relkind, c.relrowsecurity, c.relforcerowsecurity, c.reloptions,"
+        " array(select format('%s %s %s', p.polname, p.polroles::regrole[],"
+        "  pg_get_expr(p.polqual, p.polrelid)) from pg_policy as p where p.polrelid = c.oid"
+        "  order by p.polname)"
+        " from pg_class as c where c.relname in ('interactions', 'stg_videos') order by 1"
+    ).fetchall()
+
+
+def test_the_command_applies_and_shows(
+    built: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(built, {"anon": "visitor"})
+    with connect(built) as connection:
+        connection.execute("grant select on two_tower.videos to analyst")
+        connection.execute("grant select on two_tower.videos to anon")
+    shown = {(row.role, row.object): row for row in grants.shown(built)}
+    assert shown["anon", "two_tower.videos"].is_allowed
+    assert not shown["anon", "two_tower.videos"].is_wanted
+    assert shown["analyst", "two_tower.videos"].undo == (
+        "revoke all on table two_tower.videos from analyst;"
+    )
+    # The project's own var names nobody.
+    rows = grants.applied(built)
+    assert {row.role for row in rows if row.tier} == set()
+    assert ("analyst", "two_tower.videos") in {(row.role, row.object) for row in rows}
+    with connect(built) as connection:
+        assert may_read(connection, "anon") == may_call(connection, "anon") == set()
+
+
+@pytest.mark.parametrize(
+    ("roles", "said"),
+    [
+        ({"anon": "guest"}, "guest, the tier of anon, is none of visitor, user and service"),
+        ("anon", "write a list of roles, or a mapping"),
+        (["public"], "names public, which is no role of an app"),
+    ],
+)
+def test_what_is_no_tier_ends_a_build_before_it_begins(
+    built: Settings, roles: object, said: str
+) -> None:
+    with connect(built) as connection:
+        before = connection.execute("select 'two_tower.videos'::regclass::oid").fetchone()
+        with pytest.raises(InputError, match=said):
+            build(built, roles, "--select", "videos")
+        after = connection.execute("select 'two_tower.videos'::regclass::oid").fetchone()
+    assert after == before
+
+
+def test_doctor_names_roles_that_are_not_there_and_whose_the_functions_are(
+    built: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup, "project_vars", lambda _: {"serving_roles": ["anon", "nobody"]})
+    with open_warehouse(built) as warehouse:
+        found = privilege_checks._serving(built, {}, warehouse)  # type: ignore[arg-type]
+    assert [(check.name, check.state) for check in found] == [
+        ("serving roles", "warning"),
+        ("functions", "ok"),
+    ]
+    assert "no role nobody" in found[0].found
+    assert "run as app" in found[1].found
+    assert "docs/your-postgres.md" in found[1].fix

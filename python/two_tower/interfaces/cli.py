@@ -577,6 +577,29 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(error.exit_code)
 
 
+@app.command()
+def grants(
+    show: Annotated[bool, typer.Option("--show", help="Change nothing, show what is.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Give the app's roles what the var serving_roles says, take away all else, and show it.
+
+    Builds and releases do the same. What other roles hold of ours is shown with the statement that
+    takes it away.
+
+    Example: `two-tower grants --show`
+    """
+    from two_tower.operations import grants as app_grants
+    from two_tower.operations import pipeline
+
+    settings = _settings()
+    rows = app_grants.shown(settings) if show else app_grants.applied(settings)
+    if as_json:
+        _show("", [pipeline.plain(row) for row in rows], True)
+    else:
+        terminal.grants(rows)
+
+
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     add_help_option=False,
