@@ -14,7 +14,7 @@ set "ivfflat.iterative_scan" = 'relaxed_order'
 as $$
 with query as materialized (
     select
-        p_embedding as embedding,
+        case when extensions.l2_norm(p_embedding) > 0 then p_embedding end as embedding,
         coalesce(array_remove(p_exclude, null), '{}') as excluded,
         greatest(coalesce(p_limit, 20), 0) as wanted
 ),

@@ -26,7 +26,19 @@ ROLES = (
     "create role mallory login password 'm'",
     "grant analyst to app",
 )
+HEIGHTS = {None: 0, "visitor": 1, "user": 2, "service": 3, "owner": 4}
 DEFAULTS = "alter default privileges {} grant all on {} to anon, authenticated, service_role"
+# Types and a table of the caller's, for a function that looks in pg_temp first.
+HIJACK = [
+    "create function pg_temp.evil() returns boolean language plpgsql as"
+    " $$ begin perform set_config('evil.ran_as', current_user, false); return true; end $$",
+    *(
+        f"create domain pg_temp.{name} as pg_catalog.{name} check (pg_temp.evil())"
+        for name in ("uuid", "text", "int4", "float8", "jsonb")
+    ),
+    "create domain pg_temp.halfvec as pg_catalog.text check (pg_temp.evil())",
+    "create temporary table popularity (video_id pg_catalog.uuid)",
+]
 USERS, VIDEOS = 20, 40
 RELEASES = """
 create table two_tower.model_releases (release_id bigint, version text, released_at timestamp,

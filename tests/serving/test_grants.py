@@ -14,7 +14,18 @@ from psycopg import sql
 from conftest import CATALOGUE, REVIEWS, folders, make_settings
 from postgres_server import PASSWORD, PostgresServer, running_postgres
 from serving import grants_world
-from serving.grants_world import TIERS, USERS, doors, outcome, request, sync, user_id, video_id
+from serving.grants_world import (
+    HEIGHTS,
+    HIJACK,
+    TIERS,
+    USERS,
+    doors,
+    outcome,
+    request,
+    sync,
+    user_id,
+    video_id,
+)
 from two_tower.core.errors import InputError
 from two_tower.core.settings import Settings
 from two_tower.data.load import load
@@ -25,7 +36,6 @@ from two_tower.operations import grants, privilege_checks, setup
 # The roles are a whole server's, so these tests have one of their own.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("grants")]
 
-HEIGHTS = {None: 0, "visitor": 1, "user": 2, "service": 3, "owner": 4}
 REFUSED = "42501 permission denied for "
 SHARED = {
     "public.user_embeddings",
@@ -243,25 +253,12 @@ def test_a_name_of_any_characters_is_a_role(
     assert may_read(owner, odd) == set()
 
 
-HIJACK = """
-create function pg_temp.evil() returns boolean language plpgsql as
-    $$ begin perform set_config('evil.ran_as', current_user, false); return true; end $$;
-create domain pg_temp.uuid as pg_catalog.uuid check (pg_temp.evil());
-create domain pg_temp.text as pg_catalog.text check (pg_temp.evil());
-create domain pg_temp.int4 as pg_catalog.int4 check (pg_temp.evil());
-create domain pg_temp.float8 as pg_catalog.float8 check (pg_temp.evil());
-create domain pg_temp.jsonb as pg_catalog.jsonb check (pg_temp.evil());
-create domain pg_temp.halfvec as pg_catalog.text check (pg_temp.evil());
-create temporary table popularity (video_id uuid);
-"""
-
-
 @pytest.mark.parametrize("role", list(TIERS))
 def test_a_temporary_type_runs_nothing_as_the_owner(
     server: PostgresServer, dsn: str, owner: psycopg.Connection[Any], role: str
 ) -> None:
     with request(server, dsn, role, user_id(1)) as connection:
-        for statement in HIJACK.split(";\n")[:-1]:
+        for statement in HIJACK:
             connection.execute(statement)  # type: ignore[arg-type]
         for door in doors(owner):
             known = {"uuid": f"'{video_id(1)}'", "uuid[]": f"'{{{video_id(1)}}}'"}
