@@ -1,5 +1,5 @@
--- The functions and who may call each. The tiers are visitor, user and service, each of which may do what those before it may;
--- `owner` functions are the database owner's alone. A function of two_tower that has no row is the API role's. Names that are
+-- The functions and who may call each. The tiers are visitor, user and service; each may do what those before it may.
+-- `owner` functions are the owner's alone. A function of two_tower that has no row is the API role's. Names that are
 -- not there yet are passed over.
 create or replace function two_tower.app_functions() returns table (name text, tier text)
 language sql immutable parallel safe

@@ -1,4 +1,4 @@
--- What the roles of two_tower.granted_roles may do, a row a role and call or table, and who else holds something of ours.
+-- What the roles of two_tower.granted_roles may do, a row a role and call or table, and who else holds what is ours.
 -- is_wanted: by the role's tier. undo: the statement that takes away what no tier gives.
 create or replace function two_tower.app_grants()
 returns table (role text, tier text, kind text, object text, is_allowed boolean, is_wanted boolean, undo text)

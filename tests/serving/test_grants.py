@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import jinja2
 import psycopg
 import pytest
 from psycopg import sql
 
-from conftest import CATALOGUE, REVIEWS, folders, make_settings
+from conftest import CATALOGUE, PROJECT_DIR, REVIEWS, folders, make_settings
 from postgres_server import PASSWORD, PostgresServer, running_postgres
 from serving import grants_world
 from serving.grants_world import (
@@ -599,12 +601,12 @@ def state(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
     ).fetchall()
 
 
-def test_the_command_applies_and_shows(
-    built: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    build(built, {"anon": "visitor"})
+def test_the_command_applies_and_shows(built: Settings) -> None:
+    """Behind the build of the test before it."""
     with connect(built) as connection:
         connection.execute("grant select on two_tower.videos to analyst")
+        connection.execute("grant select on two_tower.videos to anon")
+        sync(connection, {"anon": "visitor"})
         connection.execute("grant select on two_tower.videos to anon")
     shown = {(row.role, row.object): row for row in grants.shown(built)}
     assert shown["anon", "two_tower.videos"].is_allowed
@@ -620,23 +622,55 @@ def test_the_command_applies_and_shows(
         assert may_read(connection, "anon") == may_call(connection, "anon") == set()
 
 
-@pytest.mark.parametrize(
-    ("roles", "said"),
-    [
-        ({"anon": "guest"}, "guest, the tier of anon, is none of visitor, user and service"),
-        ("anon", "write a list of roles, or a mapping"),
-        (["public"], "names public, which is no role of an app"),
-    ],
-)
-def test_what_is_no_tier_ends_a_build_before_it_begins(
-    built: Settings, roles: object, said: str
-) -> None:
+WRONG = [
+    ({"anon": "guest"}, "guest, the tier of anon, is none of visitor, user and service"),
+    ("anon", "write a list of roles, or a mapping"),
+    (7, "write a list of roles, or a mapping"),
+    (["public"], "names public, which is no role of an app"),
+    ({"two_tower_api": "service"}, "names two_tower_api, which is no role of an app"),
+]
+
+
+def tiers(roles: object) -> dict[str, str]:
+    """Return what the macro makes of the var, without a dbt to start."""
+    found: list[dict[str, str]] = []
+    text = (PROJECT_DIR / "macros/release/serving_grants.sql").read_text(encoding="utf-8")
+    macro = jinja2.Environment(extensions=["jinja2.ext.do"]).from_string(
+        text[: text.index("{% endmacro %}")] + "{% endmacro %}{{ serving_tiers() }}"
+    )
+
+    def refuse(message: str) -> None:
+        raise InputError(message)
+
+    macro.render(
+        {
+            "var": lambda name: roles,
+            "return": found.append,
+            "exceptions": SimpleNamespace(raise_compiler_error=refuse),
+        }
+    )
+    return found[0]
+
+
+def test_a_list_of_roles_has_tiers_by_name() -> None:
+    assert tiers(["anon", "authenticated", "service_role", "web"]) == TIERS | {"web": "service"}
+    assert tiers({"anon": "service"}) == {"anon": "service"}
+    assert tiers([]) == tiers(None) == {}
+
+
+@pytest.mark.parametrize(("roles", "said"), WRONG)
+def test_what_is_no_role_or_tier_is_named(roles: object, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        tiers(roles)
+
+
+def test_what_is_no_tier_ends_a_build_before_it_begins(built: Settings) -> None:
+    oid = "select 'two_tower.videos'::regclass::oid"
     with connect(built) as connection:
-        before = connection.execute("select 'two_tower.videos'::regclass::oid").fetchone()
-        with pytest.raises(InputError, match=said):
-            build(built, roles, "--select", "videos")
-        after = connection.execute("select 'two_tower.videos'::regclass::oid").fetchone()
-    assert after == before
+        before = connection.execute(oid).fetchone()
+        with pytest.raises(InputError, match=WRONG[0][1]):
+            build(built, WRONG[0][0], "--select", "videos")
+        assert connection.execute(oid).fetchone() == before
 
 
 def test_doctor_names_roles_that_are_not_there_and_whose_the_functions_are(

@@ -55,9 +55,10 @@ def test_each_file_makes_the_function_of_its_name(dsn: str) -> None:
             " any (array['public', 'two_tower']::regnamespace[])"
         ).fetchall()
     assert sorted(row[0] for row in rows) == [path.stem for path in FUNCTIONS]
-    # The app's run with their owner's rights (ADR 23); with the empty path pg_temp would come first.
+    # The app's run with their owner's rights (ADR 23). With an empty path pg_temp comes first.
     assert {row[0] for row in rows if row[1]} == set(SEARCHES)
-    assert [row[0] for row in rows if "search_path=pg_catalog, pg_temp" not in (row[2] or [])] == []
+    pinned = "search_path=pg_catalog, pg_temp"
+    assert [row[0] for row in rows if pinned not in (row[2] or [])] == []
 
 
 def test_what_was_made_answers(dsn: str) -> None:

@@ -48,7 +48,7 @@ class RefusalError(Exception):
 
 @contextmanager
 def gateway(dsn: str) -> Iterator[str]:
-    """Serve the database's schema ``public`` to the role of a key inside the block; yields the URL."""
+    """Serve the database's schema ``public`` to a key's role inside the block; yields the URL."""
 
     class Handler(_Handler):
         database = dsn
