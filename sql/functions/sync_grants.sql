@@ -1,4 +1,4 @@
--- Grants what the roles of p_roles ({role: tier}) are to hold and revokes all else of ours from them, and from the roles
+-- Grants what the roles of p_roles ({role: tier}) are to hold and revokes all else of ours from them, and from roles
 -- that were named before. From everybody it revokes what the database's default privileges have given. What was granted
 -- by hand to any other role stays. Without arguments: for the roles and as of the last call.
 

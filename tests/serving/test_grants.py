@@ -582,7 +582,7 @@ def test_a_build_grants_and_revokes_and_keeps_what_a_team_has_set(built: Setting
         before = state(connection)
         # As before there was copy_privileges in a build.
         connection.execute("drop function two_tower.sync_grants, two_tower.app_grants")
-    build(built, {"anon": "visitor"})
+    build(built, {"anon": "visitor"}, "--select", "interactions", "stg_videos")
     with connect(built) as connection:
         assert state(connection) == before
         assert may_read(connection, "anon") == set()
@@ -636,7 +636,7 @@ def tiers(roles: object) -> dict[str, str]:
     found: list[dict[str, str]] = []
     text = (PROJECT_DIR / "macros/release/serving_grants.sql").read_text(encoding="utf-8")
     macro = jinja2.Environment(extensions=["jinja2.ext.do"]).from_string(
-        text[: text.index("{% endmacro %}")] + "{% endmacro %}{{ serving_tiers() }}"
+        text[: text.index("{%- endmacro %}")] + "{% endmacro %}{{ serving_tiers() }}"
     )
 
     def refuse(message: str) -> None:
