@@ -2,6 +2,8 @@
 //
 //   node recommend.ts user USER_ID [LIMIT]
 //   node recommend.ts video VIDEO_ID [LIMIT]
+//
+// The first is for a server alone: the service key asks for anybody.
 
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import type { Database, Recommendation } from "./database.ts";
@@ -49,7 +51,7 @@ async function main([kind, id, limit = "20"]: string[]): Promise<void> {
   if (!run || !id) throw new Error("usage: node recommend.ts user|video ID [LIMIT]");
   const client = createClient<Database>(
     fromEnvironment("SUPABASE_URL"),
-    fromEnvironment("SUPABASE_ANON_KEY"),
+    fromEnvironment(kind === "user" ? "SUPABASE_SERVICE_ROLE_KEY" : "SUPABASE_ANON_KEY"),
   );
   console.log(JSON.stringify(await run(client, id, Number(limit)), null, 2));
 }

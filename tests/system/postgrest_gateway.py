@@ -31,6 +31,8 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 ANON_KEY = "anon-key-of-the-test"
+SERVICE_KEY = "service-key-of-the-test"
+ROLES = {ANON_KEY: "anon", SERVICE_KEY: "service_role"}
 STATEMENT_TIMEOUT_SECONDS = 3
 STATUS_BY_SQLSTATE = {"42501": 401, "42P01": 404, "42883": 404, "25006": 405, "P0001": 400}
 
@@ -46,7 +48,7 @@ class RefusalError(Exception):
 
 @contextmanager
 def gateway(dsn: str) -> Iterator[str]:
-    """Serve the database's schema ``public`` to role ``anon`` inside the block; yields the URL."""
+    """Serve the database's schema ``public`` to a key's role inside the block; yields the URL."""
 
     class Handler(_Handler):
         database = dsn
@@ -91,17 +93,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> str:
         length = int(self.headers.get("Content-Length") or 0)
         sent = self.rfile.read(length)
-        if self.headers.get("apikey") != ANON_KEY:
+        role = ROLES.get(self.headers.get("apikey") or "")
+        if role is None:
             raise RefusalError(401, "", "Invalid API key")
         url = urlsplit(self.path)
         match url.path.removeprefix("/rest/v1/").split("/"), self.command:
             case ["rpc", function], "POST":
-                return self._call(function, json.loads(sent))
+                return self._call(role, function, json.loads(sent))
             case [relation], "GET":
-                return self._select(relation, dict(parse_qsl(url.query)))
+                return self._select(role, relation, dict(parse_qsl(url.query)))
         raise RefusalError(404, "PGRST125", f"Invalid path: {self.command} {url.path}")
 
-    def _call(self, function: str, arguments: dict[str, Any]) -> str:
+    def _call(self, role: str, function: str, arguments: dict[str, Any]) -> str:
         with psycopg.connect(self.database, row_factory=tuple_row) as connection:
             types, is_volatile = _signature(connection, function, arguments)
             named = sql.SQL(", ").join(
@@ -117,9 +120,9 @@ class _Handler(BaseHTTPRequestHandler):
                 " from json_to_record(%s) as arguments({columns}),"
                 " lateral public.{function}({named}) as answer"
             ).format(columns=columns, function=sql.Identifier(function), named=named)
-            return _as_anon(connection, query, [json.dumps(arguments)], not is_volatile)
+            return _as_role(role, connection, query, [json.dumps(arguments)], not is_volatile)
 
-    def _select(self, relation: str, parameters: dict[str, str]) -> str:
+    def _select(self, role: str, relation: str, parameters: dict[str, str]) -> str:
         columns = parameters.pop("select", "").split(",")
         conditions = [
             sql.SQL("{}::text = any(%s)").format(sql.Identifier(column)) for column in parameters
@@ -134,18 +137,22 @@ class _Handler(BaseHTTPRequestHandler):
         )
         values = [_operands(condition) for condition in parameters.values()]
         with psycopg.connect(self.database, row_factory=tuple_row) as connection:
-            return _as_anon(connection, query, values, read_only=True)
+            return _as_role(role, connection, query, values, read_only=True)
 
 
-def _as_anon(
-    connection: psycopg.Connection[Any], query: sql.Composed, values: list[Any], read_only: bool
+def _as_role(
+    role: str,
+    connection: psycopg.Connection[Any],
+    query: sql.Composed,
+    values: list[Any],
+    read_only: bool,
 ) -> str:
     """Run one query as PostgREST does and return its JSON text."""
     connection.rollback()
     with connection.transaction():
         if read_only:
             connection.execute("set transaction read only")
-        connection.execute("set local role anon")
+        connection.execute(sql.SQL("set local role {}").format(sql.Identifier(role)))
         connection.execute(f"set local statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'")
         row = connection.execute(query, values).fetchone()
     assert row is not None

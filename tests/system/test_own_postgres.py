@@ -21,7 +21,7 @@ from two_tower.operations import setup
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("own_postgres")]
 
 PAGE = (PROJECT_DIR / "docs/your-postgres.md").read_text(encoding="utf-8")
-OF_ITS_OWN, OF_ANOTHER = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+OF_ITS_OWN, OF_ANOTHER, API_ROLE = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 
 
 def test_the_readme_lists_what_the_role_needs() -> None:
@@ -77,7 +77,11 @@ def two_tower(settings: Settings, *arguments: str) -> subprocess.CompletedProces
 
 
 def test_what_the_page_asks_of_a_superuser_is_all_that_a_plain_role_needs(
-    prepared: Settings, server: PostgresServer, make_data_dir: MakeDataDir, dbt_target: Path
+    prepared: Settings,
+    server: PostgresServer,
+    make_data_dir: MakeDataDir,
+    dbt_target: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     assert prepared.database_url is not None
     with psycopg.connect(prepared.database_url.get_secret_value()) as connection:
@@ -103,7 +107,15 @@ def test_what_the_page_asks_of_a_superuser_is_all_that_a_plain_role_needs(
     with psycopg.connect(prepared.database_url.get_secret_value()) as connection:
         functions = [name for (name,) in connection.execute(made).fetchall()]
         connection.execute(f"drop function {', '.join(functions)}")
+    given = request.node.callspec.params["prepared"] == "a database of another"
+    if given:
+        type_in(server, API_ROLE, "videos")
     dbt.run(prepared, "run", "--select", "popularity")
+    made += " or proowner = to_regrole('two_tower_api')"
     with psycopg.connect(prepared.database_url.get_secret_value()) as connection:
         again = [name for (name,) in connection.execute(made).fetchall()]
+        owner = connection.execute(
+            "select proowner::regrole::text from pg_proc where proname = 'recommend_videos'"
+        ).fetchone()
     assert any(name.startswith("recommend_videos(") for name in again), again
+    assert owner == ("two_tower_api" if given else "recommender",)
