@@ -1,8 +1,8 @@
 """Alarms: the project's Prefect server calls a webhook when a run goes wrong.
 
-``two-tower alerts URL`` brings the automations of ``automations.yaml`` to the server. It is the
-server that sends them, so it is the server that sends the test message: what stands between it and
-the URL (a firewall, a service that was not started) is found now, and not on a bad night.
+``two-tower alerts URL`` creates the automations of ``automations.yaml`` on the server. The server
+itself sends the test message, as it will send the alarms: a firewall between it and the URL, or a
+service that is not running, shows now and not at the first alarm.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from two_tower.core.settings import Settings
 
 BLOCK, TRIAL = "two-tower", "two-tower-trial"
 PLACE_OF_BLOCK = "WEBHOOK_BLOCK_ID"
-# Seconds for the server's services to see an event, act on it and write down that they did.
+# Time for the server's services to see an event, act on it and record that they did.
 TEST_SECONDS = 60
 REPEAT_SECONDS = 5
 # The server writes its events down every five seconds.
@@ -53,22 +53,22 @@ class Alerts:
 
 
 def create(settings: Settings, url: str) -> Alerts:
-    """Send a test message to a webhook, and if it arrives let the alarms call it.
-
-    Alarms that there are already are brought up to date.
+    """Send a test message to a webhook; if it arrives, create or update the alarms.
 
     Args:
         settings: the project.
         url: takes a POST of ``{"text": "…"}``, as Slack's and Mattermost's do.
 
     Raises:
-        InputError: it is no URL, or what answers there refused the message; no setting names a
+        InputError: it is not a URL, or what answers there refused the message; no setting names a
             server that lasts.
         UnavailableError: the server does not answer, or could not reach the URL.
     """
     place = urlsplit(url)
     if place.scheme not in ("http", "https") or not place.hostname:
-        raise InputError("this is no URL of a webhook", "two-tower alerts https://hooks.example/…")
+        raise InputError(
+            "this is not the URL of a webhook", "two-tower alerts https://hooks.example/…"
+        )
     with prefect_server.connected(settings) as client:
         trial = _save_webhook(TRIAL, url)
         try:
@@ -89,7 +89,7 @@ def _save_webhook(name: str, url: str) -> str:
 
 
 def _send_test(client: Any, block: str, host: str) -> str:
-    """Let an automation that lives as long as the test call the webhook; return the answer."""
+    """Call the webhook through a temporary automation; return its answer."""
     from prefect.events.schemas.automations import AutomationCore
 
     event = f"two-tower.test-message.{uuid4()}"
@@ -99,7 +99,7 @@ def _send_test(client: Any, block: str, host: str) -> str:
         "posture": "Reactive",
         "expect": [event],
         "threshold": 1,
-        "within": 2 * TEST_SECONDS,  # once, however many events come
+        "within": 2 * TEST_SECONDS,  # fires once, for any number of events
     }
     action = {
         "type": "call-webhook",
@@ -117,9 +117,9 @@ def _send_test(client: Any, block: str, host: str) -> str:
 
 
 def _answer(client: Any, automation: UUID, event: str, host: str) -> str:
-    """Let an event happen until the server says what became of the call."""
+    """Emit the event until the server has recorded the call's outcome."""
     begun = datetime.now(UTC)
-    # A server takes notice of a new automation a while after it was made.
+    # A new automation takes effect with a delay.
     for _ in range(TEST_SECONDS // REPEAT_SECONDS):
         _emit(client, event)
         repeat = time.monotonic() + REPEAT_SECONDS
@@ -144,7 +144,7 @@ def _emit(client: Any, event: str) -> None:
 
 
 def _outcomes(client: Any, automation: UUID, since: datetime) -> list[dict[str, Any]]:
-    """Return what the server wrote down of the automation's calls."""
+    """Return the recorded outcomes of the automation's calls."""
     from prefect.events.filters import EventFilter
 
     wanted = {
