@@ -49,6 +49,7 @@ def build_both(server: PostgresServer, folder: Path) -> dict[str, Settings]:
             load(settings, warehouse)
             insert_evaluation(warehouse)
         dbt.run(settings, "build")
+    dbt.run(engines["duckdb"], "parse")  # for its manifest
     return engines
 
 
