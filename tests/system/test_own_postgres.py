@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import psycopg
 import pytest
 
 from conftest import PROJECT_DIR, MakeDataDir, environment, folders, make_settings
+from forked import Ended, Forks
 from postgres_server import PostgresServer, running_postgres
 from two_tower.core.settings import Settings
 from two_tower.database import dbt
@@ -65,15 +64,9 @@ def prepared(
     server.as_superuser("drop database videos with (force)")
 
 
-def two_tower(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [Path(sys.executable).parent / "two-tower", *arguments],
-        env=environment(settings),
-        cwd=settings.path(settings.data_dir).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def two_tower(forks: Forks, settings: Settings, *arguments: str) -> Ended:
+    folder = settings.path(settings.data_dir).parent
+    return forks.end(["two-tower", *arguments], environment(settings), folder)
 
 
 def test_what_the_page_asks_of_a_superuser_is_all_that_a_plain_role_needs(
@@ -82,6 +75,7 @@ def test_what_the_page_asks_of_a_superuser_is_all_that_a_plain_role_needs(
     make_data_dir: MakeDataDir,
     dbt_target: Path,
     request: pytest.FixtureRequest,
+    forks: Forks,
 ) -> None:
     assert prepared.database_url is not None
     with psycopg.connect(prepared.database_url.get_secret_value()) as connection:
@@ -92,8 +86,8 @@ def test_what_the_page_asks_of_a_superuser_is_all_that_a_plain_role_needs(
     assert row == (False,)
     make_data_dir()
 
-    looked = two_tower(prepared, "doctor", "--json")
-    loaded = two_tower(prepared, "load", "--json")
+    looked = two_tower(forks, prepared, "doctor", "--json")
+    loaded = two_tower(forks, prepared, "load", "--json")
     setup.prepare(prepared)
     built = dbt.run(prepared, "build", "--exclude-resource-type", "unit_test")
 
