@@ -1,5 +1,5 @@
 -- Row-level security of ours. The API role sees every row that it may select, also where a team puts policies for
--- others on a table. With p_own_vectors users select their own row of public.user_embeddings and service roles every row;
+-- others on a table. With p_own_vectors users select their own row of public.user_embeddings and service roles all;
 -- without, both policies are gone, and so is the flag if no other policy needs it.
 create or replace function two_tower.sync_policies(p_roles jsonb, p_own_vectors boolean) returns void
 language plpgsql

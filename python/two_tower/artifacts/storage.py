@@ -106,7 +106,7 @@ class Storage:
         except FileNotFoundError as error:
             raise InputError(
                 f"the registry at {self.url} has no such bucket or folder: {error}",
-                "create it, or mend TWO_TOWER_REGISTRY_URL",
+                "create it, or fix TWO_TOWER_REGISTRY_URL",
             ) from error
 
     def remove(self, name: str) -> None:

@@ -1,9 +1,9 @@
-"""What a session on Postgres has, whatever the environment, the role or the database says.
+"""The settings of every session on Postgres, whatever environment, role or database set.
 
-A role may carry a time zone, a timeout, a search path; PGCLIENTENCODING may be anything. Each would
-change what is stored, read or built, and few would say so: in a LATIN1 session UTF-8 bytes are
-stored as other characters. So every connection of ours begins here; those of dbt with the same
-statement, in profiles.yml.
+A role may set a time zone, a timeout or a search path; PGCLIENTENCODING may be anything. Each would
+change what is stored, read or built, mostly without an error: a LATIN1 session stores UTF-8 bytes
+as other characters. So every connection is opened here; dbt's run the same statement, from
+profiles.yml.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from psycopg.conninfo import make_conninfo
 
 from two_tower.core.errors import InputError, UnavailableError
 
-CONNECT_SECONDS = 10
-POOL_SECONDS = 5
-# What a run has open at once beside those of dbt's threads: two locks, and two of its own.
+CONNECT_SECONDS = 10  # libpq's default is to wait for ever
+POOL_SECONDS = 5  # pgbouncer lets a client wait for two minutes (query_wait_timeout)
+# Connections that a run holds at once besides those of dbt's threads: two locks, and two others.
 SESSIONS = 4
 ENCODING = "UTF8"
 
-# Postgres's own defaults but for the time zone, which is the one that every moment is stored in.
-# Not `default_transaction_read_only`: who sets it means it, and the doctor says so.
+# Postgres's defaults, except for the time zone: timestamps are stored in UTC. Not among them is
+# `default_transaction_read_only`: it was set on purpose, and the doctor reports it.
 SETTINGS = {
     "TimeZone": "UTC",
     "DateStyle": "ISO, MDY",
@@ -37,14 +37,14 @@ SETTINGS = {
     "search_path": '"$user", public',
     "row_security": "on",
     "default_transaction_isolation": "read committed",
-    # A build, a search for neighbours or a copy takes as long as it takes.
+    # Builds, searches and copies may take long.
     "statement_timeout": "0",
     "transaction_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
 }
-# One statement for all drivers; a server that is too old for a setting is not asked for it.
+# One statement for all drivers; settings that the server does not know are skipped.
 STATEMENT = (
     "select set_config(name, value, false) from pg_settings join (values "
     + ", ".join(f"('{name}', '{value}')" for name, value in SETTINGS.items())
@@ -52,13 +52,14 @@ STATEMENT = (
 )
 
 
-# Data sources whose pooler was found to hand out sessions: looked at once a process.
+# DSNs whose pooler is known to hand out sessions: checked once per process.
 _session_poolers: set[str] = set()
+# A busy pool may give a transaction pooler's client the same process by chance, rarely three times.
 ROUNDS = 3
 
 
 class TransactionPoolerError(InputError):
-    """A session is wanted, and what is in between hands out transactions."""
+    """The pooler hands out transactions, and a session is needed."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -70,19 +71,19 @@ class TransactionPoolerError(InputError):
 
 
 def connect(dsn: str, *, for_app: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
-    """Open a connection that commits each statement by itself.
+    """Open a connection in autocommit mode.
 
-    No statement is prepared in the server: a pooler that hands out transactions would look for it
-    in another session.
+    No statements are prepared on the server: a transaction pooler would look for them in another
+    session.
 
     Args:
         dsn: a URL or ``key=value``.
-        for_app: leave the session as it is, but for the encoding. An app may read through such a
-            pooler, where a setting outlives its connection and meets somebody else's.
+        for_app: set only the encoding. An app may read through a transaction pooler, where other
+            clients would inherit the settings.
 
     Raises:
         psycopg.OperationalError: there is no connection.
-        TransactionPoolerError: there is no session; nothing was set in it.
+        TransactionPoolerError: a transaction pooler answers; nothing was set.
     """
     connection = psycopg.connect(
         dsn,
@@ -101,8 +102,8 @@ def connect(dsn: str, *, for_app: bool = False) -> psycopg.Connection[tuple[Any,
 
 
 def _prepare(connection: psycopg.Connection[tuple[Any, ...]], dsn: str) -> None:
-    """Set what a session of ours has, if it is one."""
-    # A pooler tells a client another process than the one that does the work.
+    """Apply the settings, after a check that the connection is a session."""
+    # Behind a pooler, the process id that libpq was told is not the server's.
     told = connection.info.backend_pid
     is_direct = connection.execute(f"{STATEMENT} where pg_backend_pid() = {told}").rowcount > 0
     if is_direct:
@@ -115,16 +116,16 @@ def _prepare(connection: psycopg.Connection[tuple[Any, ...]], dsn: str) -> None:
 
 
 def _hands_out_transactions(dsn: str) -> bool:
-    """Return whether two connections that are open at once meet the same process, or one meets two.
+    """Return whether two open connections share a server process, or one uses two.
 
-    Asked some times: others may use the same pool.
+    Tried several times, because other clients use the same pool.
     """
 
     with connect(dsn, for_app=True) as held:
         mine = _process(held)
         for _ in range(ROUNDS):
             with connect(dsn, for_app=True) as other:
-                # Twice: a pool that takes turns would give every second question the same answer.
+                # Twice: a pool that takes turns would answer every second query alike.
                 found = [_process(c) for c in (held, held, other, held)]
             if found[2] == mine or [found[0], found[1], found[3]] != 3 * [mine]:
                 return True
@@ -132,10 +133,10 @@ def _hands_out_transactions(dsn: str) -> bool:
 
 
 def _process(connection: psycopg.Connection[tuple[Any, ...]]) -> int:
-    """Return the process that serves a connection now.
+    """Return the id of the server process that serves a connection now.
 
     Raises:
-        UnavailableError: the pooler has none to give. It would let us wait for minutes.
+        UnavailableError: the pooler has no free session.
     """
     libpq = connection.pgconn
     libpq.send_query(b"select pg_backend_pid()")
