@@ -1,5 +1,5 @@
 -- The app's functions are definers. They belong to two_tower_api, which may do what app_tables says and no more,
--- wherever this role may make it or is a member of it; elsewhere to this role. The API role holds its privileges by then.
+-- wherever this role may make it or is a member of it; elsewhere to this role. The API role holds its grants by then.
 create or replace function two_tower.sync_api_role() returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
