@@ -10,6 +10,9 @@ declare
     indices integer[];
     ones real[];
 begin
+    if serving is null then
+        return null;
+    end if;
     select array_agg(b.feature_id), array_agg(v.index), array_agg(1::real)
     into feature_ids, indices, ones
     from (select distinct l.video_id::text as token from unnest(p_video_ids) as l (video_id)) as liked
