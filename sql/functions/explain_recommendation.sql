@@ -26,12 +26,12 @@ begin
     if score is null then
         return;
     end if;
+    slots := two_tower.user_slots(acting);
     if exists (
         select from two_tower.slot_blocks as b
         where b.version = serving
             and b.layout_hash = (select f.layout_hash from two_tower.feature_layout as f limit 1)
     ) then
-        slots := two_tower.user_slots(acting);
         total := two_tower.slot_sum(serving, slots.feature_ids, slots.indices, slots."values");
     end if;
     return query

@@ -11,6 +11,9 @@ declare
     slots record;
 begin
     select u.embedding into released from public.user_embeddings as u where u.user_id = p_user_id;
+    if serving is null then
+        return released;
+    end if;
     if released is not null and not exists (
         select
         from two_tower.embedded_as_of as embedded

@@ -11,6 +11,9 @@ declare
     ones real[];
 begin
     perform two_tower.check_bounds(null, null, p_video_ids);
+    if serving is null then
+        return null;
+    end if;
     select array_agg(b.feature_id), array_agg(v.index), array_agg(1::real)
     into feature_ids, indices, ones
     from (select distinct l.video_id::text as token from unnest(p_video_ids) as l (video_id)) as liked

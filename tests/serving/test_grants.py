@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,6 +34,7 @@ from two_tower.core.settings import Settings
 from two_tower.data.load import load
 from two_tower.database import dbt, ddl
 from two_tower.database.warehouse import open_warehouse
+from two_tower.interfaces import terminal
 from two_tower.operations import grants, privilege_checks, setup
 
 # The roles are a whole server's, so these tests have one of their own.
@@ -601,7 +603,7 @@ def state(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
     ).fetchall()
 
 
-def test_the_command_applies_and_shows(built: Settings) -> None:
+def test_the_command_applies_and_shows(built: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     """Behind the build of the test before it."""
     with connect(built) as connection:
         connection.execute("grant select on two_tower.videos to analyst")
@@ -614,6 +616,11 @@ def test_the_command_applies_and_shows(built: Settings) -> None:
     assert shown["analyst", "two_tower.videos"].undo == (
         "revoke all on table two_tower.videos from analyst;"
     )
+    terminal.grants(list(shown.values()))
+    printed = capsys.readouterr().out
+    assert re.search(r"public.similar_videos\s+│? ?yes", printed)
+    assert re.search(r"two_tower.videos\s+│? ?yes !", printed)
+    assert "by no tier: revoke all on table two_tower.videos from analyst;" in printed
     # The project's own var names nobody.
     rows = grants.applied(built)
     assert {row.role for row in rows if row.tier} == set()

@@ -339,7 +339,8 @@ def test_of_a_visitor_only_known_likes_count_each_once(connection: Connection) -
 def test_before_a_release_a_visitor_has_no_vector(connection: Connection) -> None:
     connection.execute("delete from two_tower.model_releases")
     assert visitor(connection, [video_id(3)]) is None
-    connection.execute("drop table two_tower.model_releases")
+    for table in ("model_releases", "slot_blocks", "slot_vectors", "embedded_as_of"):
+        connection.execute(f"drop table two_tower.{table}")
     assert visitor(connection, [video_id(3)]) is None
     assert user(connection, "nobody") is None
 
