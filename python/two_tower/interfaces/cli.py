@@ -6,6 +6,7 @@ that ``two-tower --help`` should not cost.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -449,6 +450,16 @@ def alerts(
     _show("Alarms", pipeline.plain(create(_settings(), url)), as_json)
 
 
+Filter = Annotated[
+    str | None,
+    typer.Option("--filter", metavar="JSON", help='As in {"maker": "m1", "price_max": 1000}.'),
+]
+Diversity = Annotated[
+    float,
+    typer.Option("--diversity", min=0, max=1, help="How much videos lose by being alike."),
+]
+
+
 @app.command()
 def recommend(
     user_id: Annotated[str, typer.Argument(help="A reviewer_id, known or new.")],
@@ -456,6 +467,8 @@ def recommend(
     include_seen: Annotated[
         bool, typer.Option("--include-seen", help="Also videos the user has reviewed.")
     ] = False,
+    filter: Filter = None,
+    diversity: Diversity = 0,
     as_json: Json = False,
 ) -> None:
     """Recommend videos for a user: what the app gets from recommend_videos().
@@ -467,25 +480,38 @@ def recommend(
 
     user_id = text_values.typed(user_id, "the id")
     with Recommender(_settings()) as recommender:
-        rows = recommender.recommend(user_id, limit=limit, exclude_seen=not include_seen)
-        _videos(f"Recommended for {user_id}", recommender.with_titles(rows), as_json)
+        rows = recommender.recommend(
+            user_id, limit, not include_seen, filter=_filter(filter), diversity=diversity
+        )
+    _videos(f"Recommended for {user_id}", rows, as_json)
 
 
 @app.command()
 def similar(
     video_id: Annotated[str, typer.Argument(help="The id of a video.")],
     limit: Limit = 20,
+    filter: Filter = None,
+    diversity: Diversity = 0,
     as_json: Json = False,
 ) -> None:
     """List the videos most like one: what the app gets from similar_videos().
 
     Example: `two-tower similar 738a8344-047b-57a7-9ddc-b4fb57351bf8 -k 5`
     """
+    from two_tower.data import text_values
     from two_tower.serving.recommender import Recommender
 
+    video_id = text_values.typed(video_id, "the id")
     with Recommender(_settings()) as recommender:
-        rows = recommender.similar(video_id, limit=limit)
-        _videos(f"Similar to {video_id}", recommender.with_titles(rows), as_json)
+        rows = recommender.similar(video_id, limit, filter=_filter(filter), diversity=diversity)
+    _videos(f"Similar to {video_id}", rows, as_json)
+
+
+def _filter(text: str | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except json.JSONDecodeError as error:
+        raise typer.BadParameter(f"{text!r} is no JSON: {error}", param_hint="--filter") from None
 
 
 def _videos(title: str, rows: list[Any], as_json: bool) -> None:
