@@ -24,9 +24,9 @@ POOL_SECONDS = 5
 # What a run has open at once beside those of dbt's threads: two locks, and two of its own.
 SESSIONS = 4
 ENCODING = "UTF8"
-# What psycopg is told of an app's connection. The session is left as it is but for the encoding: an
-# app may come through a pooler that hands out transactions, where a setting outlives its connection
-# and meets somebody else's. Nothing is prepared: such a pooler would look for it in another session.
+# What psycopg is told of an app's connection. The session is left as it is but for the encoding: it
+# may come through a pooler that hands out transactions, where a setting outlives its connection and
+# meets somebody else's. Nothing is prepared: such a pooler would look for it in another session.
 APP: dict[str, Any] = {
     "autocommit": True,
     "prepare_threshold": None,

@@ -396,7 +396,7 @@ def _list(
     of_popular = ("p_limit", "p_filter", "p_exclude", "p_offset")
     popular = {name: value for name, value in arguments.items() if name in of_popular}
     if named:
-        popular["p_exclude"] = [*popular.get("p_exclude", ()), *named][: check.MAX_IDS]
+        popular["p_exclude"] = [*popular.get("p_exclude", ()), *named]
     instead = (
         None if function == "popular_videos" else Call("popular_videos", popular, answers.videos)
     )
