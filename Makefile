@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 MAKE_VENV := import signal, sys, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); venv.main(sys.argv[1:])
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults lint docs docs-serve prefect bench bench-quality clean
+.PHONY: help setup demo test test-faults lint docs docs-serve prefect bench bench-serving bench-quality clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -91,9 +91,13 @@ prefect: $(VENV)/.installed ## server, work pool, deployments and a worker on th
 bench: $(VENV)/.installed-dev ## seconds, rows per second and peak memory of each stage, beside its limit
 	@$(BIN)/two-tower init
 	@$(BIN)/python -m benchmarks.stages
-	@$(BIN)/python -m benchmarks.retrieval
+	@$(BIN)/python -m benchmarks.serving
 
 # The peers are libraries that the project does not need: they get an environment of their own.
+bench-serving: $(VENV)/.installed-dev ## each call of an app at a million videos and users, beside the bare pgvector query
+	@$(BIN)/two-tower init
+	@$(BIN)/python -m benchmarks.serving
+
 PEERS := benchmarks/quality/requirements.txt
 .venv-peers/.installed: $(PEERS)
 	@rm -rf .venv-peers

@@ -86,8 +86,8 @@ def scratch_environment(folder: Path, target: str) -> dict[str, str]:
     }
 
 
-def report(name: str, figures: list[Figure]) -> Path:
-    """Print the figures as a table and write them as JSON; return the file."""
+def report(name: str, figures: list[Figure], **tables: list[dict[str, object]]) -> Path:
+    """Print the figures and other tables, and write them as JSON; return the file."""
     table = Table(title=name, title_justify="left")
     for column in ("size", "stage", "seconds", "rows/s", "peak MiB", "limit", "limit s", "ratio"):
         table.add_column(column, justify="left" if column in ("stage", "limit") else "right")
@@ -102,12 +102,24 @@ def report(name: str, figures: list[Figure]) -> Path:
             "" if figure.limit_seconds is None else f"{figure.limit_seconds:.4g}",
             "" if figure.ratio is None else f"{figure.ratio:.1f}",
         )
-    Console(width=140).print(table)
+    console = Console(width=140)
+    console.print(table)
+    for title, rows in tables.items():
+        other = Table(*rows[0], title=title, title_justify="left")
+        for row in rows:
+            other.add_row(
+                *(
+                    "" if v is None else f"{v:.4g}" if isinstance(v, float) else str(v)
+                    for v in row.values()
+                )
+            )
+        console.print(other)
     path = result_file(f"{name}.json")
     content = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cores": os.cpu_count(), "python": platform.python_version()},
         "figures": [{**asdict(figure), "ratio": figure.ratio} for figure in figures],
+        **tables,
     }
     path.write_text(json.dumps(content, indent=2) + "\n")
     print(f"written to {path.relative_to(ROOT)}")

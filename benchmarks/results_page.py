@@ -257,7 +257,7 @@ def page() -> str:
     return PROSE.read_text(encoding="utf-8").format(
         **{part.__name__: part() for part in (quality, ablation, index, last_mile, dial)},
         **{part.__name__: part() for part in (ceiling, growth)},
-        **{name: speed(name) for name in ("stages", "retrieval", "scale")},
+        **{name: speed(name) for name in ("stages", "serving", "scale")},
     )
 
 

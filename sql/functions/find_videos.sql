@@ -13,7 +13,7 @@ do $$ begin perform '[1]'::extensions.halfvec; end $$;
 
 create or replace function two_tower.find_videos(
     p_query extensions.halfvec, p_source text, p_limit integer, p_offset integer, p_user_id text, p_exclude_seen boolean,
-    p_exclude uuid[], p_filter jsonb, p_diversity real, p_rotation real
+    p_exclude uuid[], p_filter jsonb, p_diversity double precision, p_rotation double precision
 )
 returns table (
     video_id uuid, score double precision, rank integer, source text, release_id bigint, title text, thumbnail_url text,
@@ -32,6 +32,7 @@ declare
     condition constant text := two_tower.filter_condition(p_filter);
     viewer constant text := case when coalesce(p_exclude_seen, true) then p_user_id end;
     is_shaped constant boolean := two_tower.is_shaped(p_filter, p_diversity, p_rotation);
+    is_capped constant boolean := coalesce(p_filter ?| array['max_per_maker', 'max_per_series'], false);
     -- The probed lists hold the nearest 20 of nearly everybody, but not the nearest 100.
     taken constant integer := 4 * wanted;
     kept constant integer := case when is_shaped then taken else wanted end;
@@ -41,6 +42,7 @@ declare
     ids uuid[] := '{}';
     scores double precision[] := '{}';
     personal uuid[];
+    shaped record;
 begin
     perform two_tower.check_bounds(p_limit, p_offset, p_exclude);
     select r.release_id, r.exact_below into serving from two_tower.serving_release() as r;
@@ -115,14 +117,31 @@ begin
     ids := coalesce(ids, '{}');
     scores := coalesce(scores, '{}');
 
+    personal := ids;
     if is_shaped then
-        select s.ids, s.scores into ids, scores
+        select s.ids, s.scores into shaped
         from two_tower.shape_list(
             ids, scores, wanted, p_query, p_user_id, viewer, excluded, p_filter, p_diversity, p_rotation
         ) as s;
+        personal := personal || shaped.ids;
+        if is_capped and cardinality(shaped.ids) < wanted then
+            -- Popular videos are under the caps too.
+            select s.ids, s.scores into shaped
+            from (
+                select coalesce(array_agg(p.video_id), '{}') as ids, coalesce(array_agg(p.score), '{}') as scores
+                from two_tower.find_popular(
+                    'popular', 1000, excluded || ids, viewer, condition, scores[cardinality(scores)]
+                ) as p
+            ) as more
+            cross join lateral two_tower.shape_list(
+                ids || more.ids, scores || more.scores, wanted, p_query, p_user_id, viewer, excluded, p_filter, p_diversity,
+                p_rotation
+            ) as s;
+        end if;
+        ids := shaped.ids;
+        scores := shaped.scores;
     end if;
-    personal := ids;
-    if cardinality(ids) < wanted then
+    if cardinality(ids) < wanted and not is_capped then
         select ids || coalesce(array_agg(p.video_id), '{}'), scores || coalesce(array_agg(p.score), '{}') into ids, scores
         from two_tower.find_popular(
             'popular', wanted - cardinality(ids), excluded || ids, viewer, condition, scores[cardinality(ids)]
@@ -137,7 +156,7 @@ begin
     return query
     select
         f.video_id, f.score, (f.place - skipped)::integer,
-        case when f.place <= cardinality(personal) then p_source else 'popular' end,
+        case when f.video_id = any (personal) then p_source else 'popular' end,
         serving.release_id::bigint, videos.title, videos.thumbnail_url, videos.product_url
     from unnest(ids, scores) with ordinality as f (video_id, score, place)
     left join two_tower.videos as videos on videos.video_id = f.video_id

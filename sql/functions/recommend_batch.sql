@@ -10,8 +10,7 @@ language sql stable security definer parallel safe rows 1000
 set search_path = pg_catalog, pg_temp
 as $$
 select asked.user_id, f.video_id, f.score, f.rank, f.source, f.release_id, f.title, f.thumbnail_url, f.product_url
-from (select two_tower.check_batch(p_user_ids, p_limit)) as checked
-cross join lateral unnest(p_user_ids) with ordinality as asked (user_id, place)
+from unnest(two_tower.checked_batch(p_user_ids, p_limit)) with ordinality as asked (user_id, place)
 cross join lateral two_tower.recommend(
     two_tower.text_value(asked.user_id), p_limit, true, '{}', '{}', 0, 0, 0
 ) as f

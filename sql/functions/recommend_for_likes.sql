@@ -1,7 +1,7 @@
 -- Videos for a visitor who likes these: their vector is the sum of those of the likes. Nothing is stored.
 create or replace function public.recommend_for_likes(
     p_video_ids uuid[], p_limit integer default 20, p_exclude_seen boolean default true, p_filter jsonb default '{}',
-    p_exclude uuid[] default '{}', p_diversity real default 0, p_offset integer default 0
+    p_exclude uuid[] default '{}', p_diversity double precision default 0, p_offset integer default 0
 )
 returns table (
     video_id uuid, score double precision, rank integer, source text, release_id bigint, title text, thumbnail_url text,
@@ -11,8 +11,7 @@ language sql stable security definer parallel safe rows 20
 set search_path = pg_catalog, pg_temp
 as $$
 select f.video_id, f.score, f.rank, f.source, f.release_id, f.title, f.thumbnail_url, f.product_url
-from (select two_tower.check_bounds(p_limit, p_offset, p_video_ids)) as checked
-cross join lateral two_tower.find_videos(
+from two_tower.find_videos(
     two_tower.visitor_vector(p_video_ids), 'likes', p_limit, p_offset, null, false,
     p_exclude || case when coalesce(p_exclude_seen, true) then p_video_ids end, p_filter, p_diversity, 0
 ) as f

@@ -1,6 +1,6 @@
 -- Adds what a user did to two_tower.events; returns its id. Without p_user_id the user whom the request is from.
 create or replace function public.record_event(
-    p_video_id uuid, p_kind text, p_weight real default null, p_user_id text default null
+    p_video_id uuid, p_kind text, p_weight double precision default null, p_user_id text default null
 )
 returns bigint
 language plpgsql volatile security definer

@@ -5,7 +5,7 @@
 -- Goldstein 1998): the next video is the one with the highest (1 - d) score - d (cosine to the nearest one before it).
 create or replace function two_tower.shape_list(
     p_ids uuid[], p_scores double precision[], p_wanted integer, p_query extensions.halfvec, p_user_id text, p_viewer text,
-    p_exclude uuid[], p_filter jsonb, p_diversity real, p_rotation real, out ids uuid[], out scores double precision[]
+    p_exclude uuid[], p_filter jsonb, p_diversity double precision, p_rotation double precision, out ids uuid[], out scores double precision[]
 )
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -30,6 +30,10 @@ declare
 begin
     if not (diversity >= 0 and diversity <= 1 and rotation >= 0 and rotation <= 1) then
         raise invalid_parameter_value using message = 'p_diversity and p_rotation are 0 to 1';
+    elsif p_wanted > 200 and (diversity > 0 or per_maker is not null or per_series is not null) then
+        -- Each video is compared with all before it.
+        raise invalid_parameter_value using
+            message = format('p_limit and p_offset are %s together: of a list that is made diverse 200 are the most', p_wanted);
     end if;
     execute format('
         with boosts as (
@@ -98,15 +102,15 @@ begin
             from unnest(scores, nearest, makers, series, is_left)
                 with ordinality as c (score, nearest, maker, series, is_left, place)
             where c.is_left
-                and (per_maker is null or coalesce(cardinality(array_positions(chosen_makers, c.maker)), 0) < per_maker or c.maker is null)
-                and (per_series is null or coalesce(cardinality(array_positions(chosen_series, c.series)), 0) < per_series or c.series is null)
+                -- A video of no maker is of none that there are too many of.
+                and coalesce(cardinality(array_positions(chosen_makers, c.maker)) < per_maker or c.maker is null, true)
+                and coalesce(cardinality(array_positions(chosen_series, c.series)) < per_series or c.series is null, true)
             order by 2 desc, 1
             limit 1;
             exit when not found;
             chosen := chosen || ids[best];
             chosen_values := chosen_values || value;
             is_left[best] := false;
-            -- A video of no maker is of none that there are too many of.
             chosen_makers := chosen_makers || makers[best];
             chosen_series := chosen_series || series[best];
             if diversity > 0 then

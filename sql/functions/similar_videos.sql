@@ -1,7 +1,7 @@
 -- Videos like one, without it; for a person also without those that they have seen.
 create or replace function public.similar_videos(
     p_video_id uuid, p_limit integer default 20, p_filter jsonb default '{}', p_exclude uuid[] default '{}',
-    p_diversity real default 0, p_offset integer default 0, p_user_id text default null
+    p_diversity double precision default 0, p_offset integer default 0, p_user_id text default null
 )
 returns table (
     video_id uuid, score double precision, rank integer, source text, release_id bigint, title text, thumbnail_url text,

@@ -10,6 +10,7 @@ declare
     indices integer[];
     ones real[];
 begin
+    perform two_tower.check_bounds(null, null, p_video_ids);
     serving := two_tower.served_version();
     select array_agg(b.feature_id), array_agg(v.index), array_agg(1::real)
     into feature_ids, indices, ones

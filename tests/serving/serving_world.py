@@ -140,7 +140,10 @@ def make_world(settings: Settings, users: int = 50, videos: int = 300) -> World:
         for statement in MARTS.split(";")[:-1]:
             warehouse.execute(statement)
         for sql, rows in (
-            ("videos (video_id, title, product_url) select id, 'Title ' || n, 'https://e/' || n", videos),
+            (
+                "videos (video_id, title, product_url) select id, 'Title ' || n, 'https://e/' || n",
+                videos,
+            ),
             (f"popularity select id, ({videos} - n) / {videos}.0, n + 1", videos),
             ("interactions (user_id, item_id) select 'user_0', id", 5),
         ):

@@ -168,9 +168,7 @@ def make_world(warehouse: Warehouse) -> None:
     )
     warehouse.execute("insert into two_tower.int_moment values (?)", (AS_OF.replace(tzinfo=None),))
     for number in range(5):
-        warehouse.execute(
-            "insert into two_tower.vocab_tag values (?, ?)", (f"t{number}", number)
-        )
+        warehouse.execute("insert into two_tower.vocab_tag values (?, ?)", (f"t{number}", number))
         warehouse.execute(
             "insert into two_tower.stg_tags values (?, ?)", (f"t{number}", f"Tag {number}")
         )
@@ -212,8 +210,7 @@ def serve(warehouse: Warehouse, version: str) -> None:
         )
         warehouse.execute(f"alter table public.{base} add primary key ({key})")
     warehouse.execute(
-        "insert into two_tower.model_releases"
-        " select count(*) + 1, ? from two_tower.model_releases",
+        "insert into two_tower.model_releases select count(*) + 1, ? from two_tower.model_releases",
         (version,),
     )
 
@@ -425,11 +422,7 @@ def test_newer_events_enter_as_the_next_build_numbers_them(
             moment = AS_OF + timedelta(minutes=minute)
             reviews[video] = (video, as_weighed(kind, weight), moment)
     ids, indices, values = stored_slots(connection, user_id)
-    others = [
-        slot
-        for slot in zip(ids, indices, values, strict=True)
-        if slot[0] not in MADE_OF
-    ]
+    others = [slot for slot in zip(ids, indices, values, strict=True) if slot[0] not in MADE_OF]
     past = history_slots(list(reviews.values()), AS_OF)
     expected = sorted([*others, *zip(*past, strict=True)])
     row = connection.execute(
@@ -451,7 +444,7 @@ def test_a_view_gives_way_to_what_was_said_and_a_former_view_to_a_newer(
     def place(video: int) -> int:
         row = connection.execute(
             "select s.value from two_tower.user_slots('u1') as found, lateral"
-            " unnest(found.feature_ids, found.indices, found.\"values\") as s (feature_id, index, value)"
+            ' unnest(found.feature_ids, found.indices, found."values") as s (feature_id, index, value)'
             " where s.feature_id = 9 and s.index = %s",
             [video],
         ).fetchone()
@@ -537,7 +530,10 @@ def test_the_shares_add_up_to_the_score(connection: Connection, video: int) -> N
 def test_each_slot_is_named(connection: Connection) -> None:
     rows = explained(connection, "u4", 33)
     ids, indices, _ = stored_slots(connection, "u4")
-    expected: list[tuple[Any, ...]] = [("base", None, None, None), ("like_count_30d",) + (None,) * 3]
+    expected: list[tuple[Any, ...]] = [
+        ("base", None, None, None),
+        ("like_count_30d",) + (None,) * 3,
+    ]
     features = {row[0]: row[2] for row in LAYOUT_ROWS}
     for feature_id, index in zip(ids, indices, strict=True):
         if feature_id == 1:

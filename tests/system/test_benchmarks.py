@@ -39,11 +39,11 @@ COMMANDS = {
     "growth": "--reviews 1000 --runs 1",
     "last_mile": "--sizes 200",
     "quality": "--datasets small --protocols random --seeds 1 --peers",
-    "retrieval": "--sizes 1500",
+    "serving": "--videos 1500 --users 1500 --seconds 0.1",
     "scale": "--users 500 --videos 300",
     "stages": "--sizes 1000",
 }
-PROCESSES = {"retrieval", "scale"}
+PROCESSES = {"serving", "scale"}
 NO_COMMANDS = {"__init__", "harness", "posterior", "results_page"}
 
 

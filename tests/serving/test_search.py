@@ -1,0 +1,426 @@
+"""What an app's functions find: filters, exclusions, the order that is asked for, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+from numpy.typing import NDArray
+from psycopg import errors
+
+from conftest import PROJECT_DIR
+from postgres_server import PostgresServer
+from serving.serving_world import clustered
+
+SQL = PROJECT_DIR / "sql"
+USERS, VIDEOS = 20, 2000
+# What dbt makes of a catalogue and its reviews, as far as the functions read it.
+WORLD = """
+create schema raw; create schema two_tower;
+create table two_tower.videos (video_id uuid primary key, title text, thumbnail_url text, product_url text,
+    source text, maker text, label text, series text, price double precision, released_on date,
+    tag_ids text[] not null, performer_ids text[] not null);
+insert into two_tower.videos
+select lpad(to_hex(n), 32, '0')::uuid, 'Title ' || n, 'https://e/' || n || '.jpg', 'https://e/' || n,
+    'source ' || n % 2, 'maker ' || n % 10, 'label ' || n % 7, case when n % 5 = 0 then 'series ' || n % 3 end,
+    n, date '2025-01-01' + n,
+    array['every', 'mod3_' || n % 3] || case when n % 400 = 0 then array['rare'] else '{}' end,
+    array['p' || n % 4]
+from generate_series(1, 2000) as n;
+create view two_tower.video_sample as select * from two_tower.videos;
+create view two_tower.stg_videos as select video_id from two_tower.videos;
+create table two_tower.popularity as
+    select video_id, (2001 - price) / 2000 as score, price::integer as popularity_rank from two_tower.videos;
+create table two_tower.video_rankings as
+    select w.ranking, p.video_id, 1.0::double precision / p.popularity_rank as score, p.popularity_rank as rank
+    from two_tower.popularity as p cross join (values ('week'), ('month'), ('new'), ('trending')) as w (ranking)
+    where p.popularity_rank <= 30;
+create table two_tower.interactions (user_id text, item_id uuid, label smallint, "timestamp" timestamp,
+    unique (user_id, item_id));
+create table two_tower.int_moment as select timestamp '2026-01-01' as as_of;
+create table two_tower.embedded_as_of (version text primary key, as_of timestamp);
+create table two_tower.model_releases (release_id bigint, version text, video_count bigint, probes integer);
+insert into two_tower.model_releases values (7, '20260101_000000', 2000, null);
+create table two_tower.feature_layout (layout_hash text);
+create table two_tower.slot_blocks (version text, layout_hash text);
+create function two_tower.event_stars(kind text, weight real) returns double precision language sql
+    return case kind when 'like' then 5 when 'view' then 5 * coalesce(weight, 1) when 'dislike' then 0 end;
+"""
+
+Connection = psycopg.Connection[Any]
+
+
+def video(number: int) -> uuid.UUID:
+    return uuid.UUID(int=number)
+
+
+def number(row: Any) -> int:
+    return int(row[0].int)
+
+
+@pytest.fixture(scope="module")
+def vectors() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    return clustered(USERS, 1), clustered(VIDEOS, 2)
+
+
+@pytest.fixture(scope="module")
+def dsn(
+    postgres_server: PostgresServer, vectors: tuple[NDArray[np.float32], NDArray[np.float32]]
+) -> str:
+    dsn = postgres_server.prepare("search")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(WORLD)
+        # In no order: that of the project is the release's to get right.
+        connection.execute("set check_function_bodies = off")
+        files = {path.stem: path.read_text() for path in SQL.glob("functions/*.sql")}
+        for name in ("text_value", "refuse_event_changes", "check_experiment"):
+            connection.execute(files[name])  # type: ignore[arg-type]
+        for name in ("make_events", "make_served_tables"):
+            connection.execute((SQL / f"statements/{name}.sql").read_bytes())
+        for text in files.values():
+            connection.execute(text)  # type: ignore[arg-type]
+        for name in ("find_videos", "shape_list"):
+            connection.execute(previous(files[name]))  # type: ignore[arg-type]
+        users, videos = vectors
+        for table, ids, rows in (
+            ("user_embeddings", [f"user_{n}" for n in range(USERS)], users),
+            ("video_embeddings", [video(n + 1) for n in range(VIDEOS)], videos),
+        ):
+            with connection.cursor() as cursor, cursor.copy(f"copy {table} from stdin") as copy:
+                for key, vector in zip(ids, rows, strict=True):
+                    copy.write_row((key, str(vector.tolist())))
+        connection.execute(
+            "create index idx_video_embeddings_cosine on video_embeddings"
+            " using ivfflat (embedding extensions.halfvec_cosine_ops) with (lists = 40)"
+        )
+        connection.execute("analyze; select two_tower.tune_search(null)")
+    return dsn
+
+
+def previous(text: str) -> str:
+    """As macro of_previous_release has it."""
+    for name in ("two_tower.find_videos", "two_tower.shape_list"):
+        schema, function = name.split(".")
+        text = text.replace(name, f"{schema}.{function.replace('_', '_previous_')}")
+    text = text.replace("serving_release()", "serving_release(true)")
+    return text.replace("public.video_embeddings", "public.video_embeddings_previous")
+
+
+@pytest.fixture
+def owner(dsn: str) -> Iterator[Connection]:
+    """A connection of the plain role; what a test writes is rolled back."""
+    with psycopg.connect(dsn) as connection:
+        yield connection
+        connection.rollback()
+
+
+def ask(connection: Connection, function: str, *params: Any, **named: Any) -> list[Any]:
+    marks = ["%s"] * len(params) + [f"{name} => %s" for name in named]
+    values = [json.dumps(v) if isinstance(v, dict) else v for v in (*params, *named.values())]
+    return connection.execute(
+        f"select * from public.{function}({', '.join(marks)})",  # type: ignore[arg-type]
+        values,
+    ).fetchall()
+
+
+FILTERS = {
+    "source": ({"source": "source 1"}, "source = 'source 1'"),
+    "several makers": ({"maker": ["maker 1", "maker 2"]}, "maker in ('maker 1', 'maker 2')"),
+    "label": ({"label": "label 3"}, "label = 'label 3'"),
+    "series": ({"series": ["series 0"]}, "series = 'series 0'"),
+    "tags any": ({"tags_any": ["rare", "mod3_1"]}, "tag_ids && '{rare,mod3_1}'"),
+    "tags all": ({"tags_all": ["rare", "mod3_1"]}, "tag_ids @> '{rare,mod3_1}'"),
+    "tags none": ({"tags_none": ["mod3_1", "mod3_2"]}, "not tag_ids && '{mod3_1,mod3_2}'"),
+    "performers any": ({"performers_any": "p1"}, "'p1' = any (performer_ids)"),
+    "performers all": ({"performers_all": ["p1", "p2"]}, "false"),
+    "performers none": ({"performers_none": ["p1"]}, "not 'p1' = any (performer_ids)"),
+    "price": ({"price_min": 10.5, "price_max": 40}, "price between 10.5 and 40"),
+    "days": (
+        {"released_from": "2025-02-01", "released_to": "2025-02-28"},
+        "released_on between '2025-02-01' and '2025-02-28'",
+    ),
+    "ids": (
+        {"ids": [str(video(3)), str(video(900))]},
+        f"video_id in ('{video(3)}', '{video(900)}')",
+    ),
+    "several keys": ({"maker": "maker 1", "price_max": 500}, "maker = 'maker 1' and price <= 500"),
+    "an empty list": ({"maker": []}, "false"),
+    "a value that is SQL": ({"maker": "x'); drop table two_tower.videos; --%s"}, "false"),
+    "a value with a backslash": ({"tags_any": ["\\", "{a,b}", '"', "\\'"]}, "false"),
+    "an index that few pass": ({"tags_any": "rare"}, "'rare' = any (tag_ids)"),
+}
+
+
+@pytest.mark.parametrize("probes", [None, 40], ids=["exact", "index"])
+@pytest.mark.parametrize("wanted", FILTERS)
+def test_a_filter_gives_the_nearest_of_those_that_pass(
+    owner: Connection, wanted: str, probes: int | None
+) -> None:
+    bounds, condition = FILTERS[wanted]
+    owner.execute("select two_tower.tune_search(%s)", [probes])
+    nearest = owner.execute(
+        "select v.video_id, 1 - (v.embedding operator(extensions.<=>) u.embedding) as score"
+        " from video_embeddings v cross join user_embeddings u"
+        f" join two_tower.videos using (video_id) where u.user_id = 'user_3' and {condition}"  # type: ignore[arg-type]
+        " order by score desc, video_id limit 20"
+    ).fetchall()
+
+    rows = ask(owner, "recommend_videos", "user_3", p_filter=bounds)
+
+    assert [row[:2] for row in rows] == nearest
+    assert {row[3] for row in rows} <= {"model"}
+
+
+def test_a_stranger_gets_what_is_popular_within_the_filter(owner: Connection) -> None:
+    rows = ask(owner, "recommend_videos", "nobody", 3, p_filter={"maker": "maker 1"})
+    rare = ask(owner, "recommend_videos", "nobody", 9, p_filter={"tags_any": "rare"})
+    assert [number(row) for row in rows] == [1, 11, 21]
+    assert {row[3] for row in rows} == {"popular"}
+    assert [number(row) for row in rare] == [400, 800, 1200, 1600, 2000]
+
+
+def test_rows_say_where_they_come_from_and_what_a_page_shows(owner: Connection) -> None:
+    (row,) = ask(owner, "recommend_videos", "user_1", 1)
+    n = number(row)
+    assert row[2:] == (1, "model", 7, f"Title {n}", f"https://e/{n}.jpg", f"https://e/{n}")
+
+
+def test_what_is_hidden_or_named_never_comes(owner: Connection) -> None:
+    first = ask(owner, "recommend_videos", "user_1", 6)
+    owner.execute("insert into two_tower.hidden_videos values (%s)", [first[0][0]])
+    rest = ask(owner, "recommend_videos", "user_1", 4, p_exclude=[first[1][0], None])
+    assert [row[0] for row in rest] == [row[0] for row in first[2:]]
+    popular = ask(owner, "popular_videos", p_limit=1000)
+    owner.execute("insert into two_tower.hidden_videos values (%s)", [video(1)])
+    assert popular[0][0] == video(1)
+    assert video(1) not in [row[0] for row in ask(owner, "popular_videos", p_limit=1000)]
+    assert video(1) not in [row[0] for row in ask(owner, "recommend_videos", "nobody")]
+
+
+def test_what_was_seen_a_moment_ago_is_left_out(owner: Connection) -> None:
+    first = ask(owner, "recommend_videos", "user_1", 3)
+    owner.execute(
+        "insert into two_tower.events (user_id, video_id, kind) values ('user_1', %s, 'view')",
+        [first[0][0]],
+    )
+    assert ask(owner, "recommend_videos", "user_1", 2)[0][0] == first[1][0]
+    assert ask(owner, "recommend_videos", "user_1", 2, False)[0][0] == first[0][0]
+
+
+def test_pages_of_a_list_are_the_list(owner: Connection) -> None:
+    whole = ask(owner, "recommend_videos", "user_2", 60)
+    pages = [
+        row
+        for page in range(3)
+        for row in ask(owner, "recommend_videos", "user_2", 20, p_offset=20 * page)
+    ]
+    assert [row[:2] for row in pages] == [row[:2] for row in whole]
+    assert [row[2] for row in pages] == [*range(1, 21)] * 3
+
+
+def test_a_boost_multiplies_and_reaches_the_farthest_video(owner: Connection) -> None:
+    last = ask(owner, "recommend_videos", "user_4", 1000, p_offset=1000)[-1]
+    first = ask(owner, "recommend_videos", "user_4", 1)[0]
+    owner.execute(
+        "insert into two_tower.boosts values (%s, 100, now() - interval '1 day', null),"
+        " (%s, 3, now() - interval '2 days', now() - interval '1 day')",
+        [last[0], video(5)],
+    )
+    boosted = ask(owner, "recommend_videos", "user_4", 2)
+    assert [row[0] for row in boosted] == [last[0], first[0]]
+    assert boosted[0][1] == pytest.approx((1 + last[1]) * 100 - 1, abs=1e-3)
+    assert boosted[1][1] == first[1]
+    # It is no way around a filter.
+    kept = ask(owner, "recommend_videos", "user_4", 2, p_filter={"tags_none": ["every"]})
+    assert kept == []
+
+
+def test_diversity_is_maximal_marginal_relevance(
+    owner: Connection, vectors: tuple[NDArray[np.float32], NDArray[np.float32]]
+) -> None:
+    users, videos = (rows.astype(np.float16).astype(np.float64) for rows in vectors)
+    scores = videos @ users[5] / np.linalg.norm(videos, axis=1) / np.linalg.norm(users[5])
+    left = list(np.argsort(-scores)[:40])  # four for each that is wanted
+    chosen: list[int] = []
+    unit = videos / np.linalg.norm(videos, axis=1, keepdims=True)
+    for _ in range(10):
+        near = [max([0.0, *(unit[c] @ unit[n] for n in chosen)]) for c in left]
+        best = max(range(len(left)), key=lambda i: 0.6 * scores[left[i]] - 0.4 * near[i])
+        chosen.append(left.pop(best))
+
+    rows = ask(owner, "recommend_videos", "user_5", 10, p_diversity=0.4)
+
+    assert [number(row) - 1 for row in rows] == chosen
+    assert [row[1] for row in rows] == sorted((row[1] for row in rows), reverse=True)
+
+
+def test_caps_hold_over_the_whole_list(owner: Connection) -> None:
+    rows = ask(owner, "recommend_videos", "user_6", 20, p_filter={"max_per_maker": 2})
+    makers = [number(row) % 10 for row in rows]
+    assert len(rows) == 20
+    assert max(makers.count(maker) for maker in makers) == 2
+
+
+def test_what_was_shown_and_not_chosen_sinks(owner: Connection) -> None:
+    first = ask(owner, "recommend_videos", "user_7", 10)
+    shown, chosen = first[0][0], first[1][0]
+    owner.execute(
+        "insert into two_tower.events (user_id, video_id, kind, happened_at)"
+        " select 'user_7', v, 'impression', now() - interval '1 hour' from unnest(%s::uuid[]) v",
+        [[shown, chosen]],
+    )
+    owner.execute(
+        "insert into two_tower.events (user_id, video_id, kind) values ('user_7', %s, 'click')",
+        [chosen],
+    )
+    rotated = [row[0] for row in ask(owner, "recommend_videos", "user_7", 10, p_rotation=1.0)]
+    assert rotated[0] == chosen
+    assert shown not in rotated
+    assert [row[0] for row in ask(owner, "recommend_videos", "user_7", 10)][0] == shown
+
+
+def test_videos_like_one(owner: Connection) -> None:
+    rows = ask(owner, "similar_videos", video(9), 5, p_filter={"source": "source 0"})
+    assert len(rows) == 5
+    assert all(number(row) % 2 == 0 for row in rows)
+    assert video(9) not in [row[0] for row in ask(owner, "similar_videos", video(9), 50)]
+    # An unknown one: what is popular.
+    assert {row[3] for row in ask(owner, "similar_videos", uuid.UUID(int=99999), 5)} == {"popular"}
+
+
+def test_given_videos_in_the_order_of_a_taste(owner: Connection) -> None:
+    asked = [video(n) for n in (4, 900, 17)] + [uuid.UUID(int=99999)]
+    rows = ask(owner, "rank_videos", "user_8", asked)
+    assert {row[0] for row in rows} == set(asked[:3])
+    assert [row[1] for row in rows] == sorted((row[1] for row in rows), reverse=True)
+    assert [number(r) for r in ask(owner, "rank_videos", "nobody", asked)] == [4, 17, 900]
+
+
+def test_a_batch_is_the_lists_one_by_one(owner: Connection) -> None:
+    people = ["user_1", "nobody", "user_2"]
+    rows = ask(owner, "recommend_batch", people, 4)
+    assert rows == [(p, *row) for p in people for row in ask(owner, "recommend_videos", p, 4)]
+
+
+def test_rows_because_of_what_was_liked(owner: Connection) -> None:
+    owner.execute(
+        "insert into two_tower.interactions values ('user_9', %s, 1, '2025-12-01'),"
+        " ('user_9', %s, 0, '2025-12-31'), ('user_9', %s, 1, '2025-12-30')",
+        [video(10), video(11), video(12)],
+    )
+    rows = ask(owner, "because_you_watched", "user_9", 2, 3)
+    assert [(row[8].int, row[9], row[10]) for row in rows] == [(12, "Title 12", 1)] * 3 + [
+        (10, "Title 10", 2)
+    ] * 3
+    assert not {row[0].int for row in rows} & {10, 11, 12}
+
+
+def test_people_of_a_taste(owner: Connection) -> None:
+    rows = ask(owner, "similar_users", "user_3", 5)
+    assert len(rows) == 5
+    assert "user_3" not in [row[0] for row in rows]
+    assert [row[2] for row in rows] == [1, 2, 3, 4, 5]
+    assert ask(owner, "similar_users", "nobody", 5) == []
+
+
+def test_rankings_go_on_where_they_end(owner: Connection) -> None:
+    rows = ask(owner, "popular_videos", "week", 40)
+    assert [number(row) for row in rows] == list(range(1, 41))
+    assert [row[1] for row in rows] == sorted((row[1] for row in rows), reverse=True)
+    assert [number(r) for r in ask(owner, "trending_videos", 2, p_filter={"maker": "maker 3"})] == [
+        3,
+        13,
+    ]
+    assert [number(r) for r in ask(owner, "new_videos", 2, p_offset=1)] == [2, 3]
+
+
+def test_whoever_asks_for_themselves_is_who_the_request_is_from(owner: Connection) -> None:
+    owner.execute("insert into two_tower.app_users values ('account', 'user_3')")
+    owner.execute("select set_config('request.jwt.claims', %s, true)", ['{"sub": "account"}'])
+    mine = ask(owner, "recommend_for_me", 5)
+    assert mine == ask(owner, "recommend_videos", "user_3", 5)
+    owner.execute("select set_config('request.jwt.claims', '', true)")
+    with pytest.raises(errors.InsufficientPrivilege, match="from nobody"):
+        ask(owner, "recommend_for_me", 5)
+
+
+def test_a_vector_of_zeros_gets_what_is_popular(owner: Connection) -> None:
+    rows = ask(owner, "recommend_for_vector", str([0.0] * 128), 3)
+    assert [number(row) for row in rows] == [1, 2, 3]
+
+
+REFUSED: dict[str, tuple[str, list[Any], dict[str, Any], str]] = {
+    "limit": ("recommend_videos", ["user_1", 1001], {}, "p_limit is 1001"),
+    "negative limit": ("recommend_videos", ["user_1", -1], {}, "p_limit is -1"),
+    "offset": ("popular_videos", [], {"p_offset": 10001}, "p_offset is 10001"),
+    "excluded": ("recommend_videos", ["user_1"], {"p_exclude": [video(1)] * 10001}, "10001 video"),
+    "likes": ("recommend_for_likes", [[video(1)] * 10001], {}, "10001 video"),
+    "ranked": ("rank_videos", ["user_1", [video(1)] * 1001], {}, "1001"),
+    "people": ("recommend_batch", [["a"] * 10001], {}, "10001 users"),
+    "long batch": ("recommend_batch", [["a"], 101], {}, "p_limit is 101"),
+    "rows": ("because_you_watched", ["user_1", 21], {}, "p_rows is 21"),
+    "window": ("popular_videos", ["decade"], {}, "day, week, month, year or all"),
+    "diversity": ("recommend_videos", ["user_1"], {"p_diversity": 1.5}, "p_diversity"),
+    "NaN": ("recommend_videos", ["user_1"], {"p_rotation": float("nan")}, "p_rotation"),
+    "long diverse list": ("recommend_videos", ["user_1", 201], {"p_diversity": 0.1}, "200"),
+    "unknown key": ("recommend_videos", ["user_1"], {"p_filter": {"tag": "a"}}, "no key tag"),
+    "no text": ("recommend_videos", ["user_1"], {"p_filter": {"maker": 3}}, "maker in p_filter"),
+    "null in a list": ("new_videos", [], {"p_filter": {"maker": ["a", None]}}, "maker in p_filter"),
+    "no number": ("new_videos", [], {"p_filter": {"price_min": "9"}}, "price_min in p_filter"),
+    "no day": ("new_videos", [], {"p_filter": {"released_to": "2025-02-30"}}, "released_to in"),
+    "no id": ("new_videos", [], {"p_filter": {"ids": ["x"]}}, "ids in p_filter"),
+    "no cap": ("new_videos", [], {"p_filter": {"max_per_maker": 0}}, "max_per_maker in p_filter"),
+    "huge number": ("new_videos", [], {"p_filter": {"max_per_maker": 1e300}}, "max_per_maker"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_would_cost_too_much_or_means_nothing_is_refused(owner: Connection, what: str) -> None:
+    function, params, named, message = REFUSED[what]
+    with pytest.raises(errors.InvalidParameterValue, match=message):
+        ask(owner, function, *params, **named)
+
+
+def test_a_filter_that_is_no_object_is_refused(owner: Connection) -> None:
+    for text in ("[]", "3", '"maker"', "null"):
+        with pytest.raises(errors.InvalidParameterValue), owner.transaction():
+            owner.execute("select * from recommend_videos('user_1', p_filter => %s::jsonb)", [text])
+    assert (
+        len(owner.execute("select * from recommend_videos('user_1', p_filter => null)").fetchall())
+        == 20
+    )
+
+
+def test_nulls_are_the_defaults(owner: Connection) -> None:
+    every = ask(owner, "recommend_videos", "user_1", None, None, None, None, None, None, None)
+    assert every == ask(owner, "recommend_videos", "user_1")
+
+
+def test_an_experiments_other_release_is_the_one_before(
+    owner: Connection, vectors: tuple[NDArray[np.float32], NDArray[np.float32]]
+) -> None:
+    owner.execute(
+        "create table public.video_embeddings_previous (like public.video_embeddings including all);"
+        "create table public.user_embeddings_previous (like public.user_embeddings including all);"
+        "insert into public.user_embeddings_previous select * from public.user_embeddings;"
+        "insert into public.video_embeddings_previous select * from public.video_embeddings limit 1;"
+        "insert into two_tower.model_releases values (8, '20260102_000000', 2000, null);"
+        "insert into two_tower.experiments (name, version, control, share, salt)"
+        " values ('older', '20260101_000000', '20260102_000000', 0.5, 'salt')"
+    )
+    groups = {True: 0, False: 0}
+    for n in range(USERS):
+        rows = ask(owner, "recommend_videos", f"user_{n}", 5, False)
+        (is_treated,) = owner.execute(
+            "select variant = 'treatment' from two_tower.variant_of(%s)", [f"user_{n}"]
+        ).fetchone()  # type: ignore[misc]
+        groups[is_treated] += 1
+        # There is one video in the former release; popularity fills up.
+        assert [row[3] for row in rows].count("model") == (1 if is_treated else 5)
+        assert {row[4] for row in rows} == {7 if is_treated else 8}
+    assert min(groups.values()) > 0
