@@ -17,6 +17,7 @@ from postgres_server import PostgresServer
 from serving.app_world import USERS, VIDEOS, Connection, make_app, video
 from serving.serving_world import clustered
 
+
 def number(row: Any) -> int:
     return int(row[0].int)
 

@@ -343,8 +343,8 @@ def record_event(
 
     Raises:
         InputError: an argument is wrong.
-        UnavailableError: the database did not answer. Whether the event was stored is said where
-            it is known; it is not sent again.
+        UnavailableError: the database did not answer. An event that may have been stored is not
+            sent again.
     """
     arguments: dict[str, Any] = {
         "p_video_id": check.video_id("video_id", video_id),

@@ -82,9 +82,9 @@ class Recommender:
             for video in recommender.recommend("r00364274", limit=5, filter={"maker": "m1"}):
                 print(video.rank, video.title, video.source)
 
-    Make one a process, after it has forked, and keep it. Connections are opened as they are needed
-    and looked at before each call; a read whose connection breaks all the same is made once more,
-    a ``record_…`` is not. It works through a pooler that hands out transactions too. What the role
+    Make one a process, after it has forked, and keep it. Connections are opened as they are needed.
+    A call whose connection is lost is made once more, but for a ``record_…`` that may have been
+    done. It works through a pooler that hands out transactions too. What the role
     has to be granted: docs/app.md.
 
     Where a function is missing or may not be called, popular videos answer, marked
@@ -138,10 +138,12 @@ class Recommender:
         self._pool = ConnectionPool[psycopg.Connection[DictRow]](
             self._dsn,
             kwargs={**sessions.APP, "row_factory": dict_row},
-            check=ConnectionPool.check_connection,
             min_size=1,
             max_size=max_connections,
             timeout=sessions.CONNECT_SECONDS,
+            # What comes later begins anew: an attempt that waits longer each time would sleep on
+            # while the database is back.
+            reconnect_timeout=sessions.CONNECT_SECONDS,
             open=True,
         )
 
@@ -177,13 +179,19 @@ class Recommender:
             try:
                 return self._try(call)
             except psycopg.OperationalError as error:
-                if call.writes or not _is_lost(error):
+                if not _is_lost(error):
                     raise
-                return self._try(call)
+            self._pool.check()  # the others are most likely lost too
+            return self._try(call)
 
     def _try(self, call: Call[Any]) -> list[DictRow]:
         with self._pool.connection() as connection:
-            return connection.execute(call.sql.encode(), call.arguments).fetchall()
+            if not call.writes:
+                return connection.execute(call.sql.encode(), call.arguments).fetchall()
+            # A connection that is lost already is found before anything is written.
+            connection.execute(b"")
+            with _explained(call):
+                return connection.execute(call.sql.encode(), call.arguments).fetchall()
 
 
 class AsyncRecommender:
@@ -226,10 +234,10 @@ class AsyncRecommender:
         self._pool = AsyncConnectionPool[psycopg.AsyncConnection[DictRow]](
             self._dsn,
             kwargs={**sessions.APP, "row_factory": dict_row},
-            check=AsyncConnectionPool.check_connection,
             min_size=1,
             max_size=max_connections,
             timeout=sessions.CONNECT_SECONDS,
+            reconnect_timeout=sessions.CONNECT_SECONDS,
             open=False,
         )
 
@@ -265,14 +273,20 @@ class AsyncRecommender:
             try:
                 return await self._try(call)
             except psycopg.OperationalError as error:
-                if call.writes or not _is_lost(error):
+                if not _is_lost(error):
                     raise
-                return await self._try(call)
+            await self._pool.check()
+            return await self._try(call)
 
     async def _try(self, call: Call[Any]) -> list[DictRow]:
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(call.sql.encode(), call.arguments)
-            return await cursor.fetchall()
+            if not call.writes:
+                cursor = await connection.execute(call.sql.encode(), call.arguments)
+                return await cursor.fetchall()
+            await connection.execute(b"")
+            with _explained(call):
+                cursor = await connection.execute(call.sql.encode(), call.arguments)
+                return await cursor.fetchall()
 
 
 class _Missing:
