@@ -49,13 +49,13 @@ EPOCHS = 40
 ALL = Choice({"towers": 0.8, "session_ease": 0.15})
 CHOICES = {
     "all of it": ALL,
-    "without sittings": Choice({"towers": 0.8}),
+    "without sessions": Choice({"towers": 0.8}),
     "without the trained towers": Choice({"towers": 0.0, "session_ease": 0.15}),
-    "without the closed form": Choice({"towers": 1.0, "session_ease": 0.15}),
-    "closed form alone": Choice({"towers": 0.0}),
+    "without EASE": Choice({"towers": 1.0, "session_ease": 0.15}),
+    "EASE alone": Choice({"towers": 0.0}),
     "trained towers, as a map": Choice({"towers": 1.0}),
 }
-METRICS = ("recall@20", "recall@50", "ndcg@10", "ndcg@100", "mrr", "coverage")
+MEASURED = ("recall@20", "recall@50", "ndcg@10", "ndcg@100", "mrr", "coverage")
 RANKS = (32, 64, 96, 127)
 SCANNED = 0.2
 
@@ -79,7 +79,7 @@ def measure(project: Scratch, towers: Towers) -> dict[str, float]:
         "two_tower.evaluation.evaluate.write_report"
     ):  # a third of the time, and nobody reads it
         found = evaluate(project.settings, run.name).metrics["two_tower"]["overall"]
-    return {name: float(found[name] or 0.0) for name in METRICS}
+    return {name: float(found[name] or 0.0) for name in MEASURED}
 
 
 def filled_up(factors: LinearMap, known: NDArray[np.bool_]) -> LinearMap:
@@ -105,7 +105,7 @@ def found_by_lists(ensemble: Ensemble, factors: LinearMap) -> float:
 
 
 def train(config: TrainConfig, data: Data, epochs: int) -> tuple[Towers, Ensemble]:
-    """Return trained towers, and what joins them with the closed form."""
+    """Return trained towers, and their ensemble with EASE."""
     fit = Fit(config, data, epochs)
     for _ in range(epochs):
         fit.epoch(lambda _: None)
@@ -133,7 +133,7 @@ def parts(project: Scratch, data: Data, epochs: int) -> dict[str, dict[str, floa
     # As with catalogues that are too large for either: the steps of the recipe that go by counts.
     half = len(data.items) // 2
     for name, steps in {
-        "closed form of half": {"closed_form_items": half},
+        "EASE of half": {"closed_form_items": half},
         "softmax over half": {"max_full_softmax_items": 0, "sampled_items": half},
         "both of half": {
             "closed_form_items": half,

@@ -13,7 +13,7 @@ model that has the reviews alone can hardly be expected to find more; the mean o
 a little.
 
 Bayes' rule is not linear in the reviews, and nobody tells a model the catalogue's structure. What
-one linear map has without either, and what more users would give it, says the closed form of
+one linear map has without either, and what more users would give it, says EASE of
 `two_tower.training.experts.ease` at full rank, fitted on as many users as are sampled and on 64
 times as many of the same catalogue; of its penalties the best on the held-out likes.
 
@@ -142,7 +142,7 @@ def histories(seen: Seen, users: int, videos: int) -> sparse.csr_array:
 
 
 def linear(world: World, histories_of: sparse.csr_array, users: int) -> list[Floats]:
-    """Return scores of these histories by the closed form of so many other users, by penalty."""
+    """Return scores of these histories by EASE fitted on so many other users, by penalty."""
     rng = np.random.default_rng([SEED, users])
     videos = world.size.videos
     gram, done = np.zeros((videos, videos)), 0

@@ -15,17 +15,13 @@ import numpy as np
 
 from benchmarks.harness import RESULTS, ROOT
 from benchmarks.quality.table import OURS, TITLES
+from two_tower.core import metric_names
+from two_tower.core.metric_names import ACCURACY
 
 PAGE = ROOT / "docs" / "results.md"
 PROSE = Path(__file__).with_suffix(".md")
 NUMBER = re.compile(r"[*+−±\d.,%\s]*( of \d+)?")
-METRICS = {
-    "recall@20": "Recall@20",
-    "recall@50": "Recall@50",
-    "ndcg@10": "NDCG@10",
-    "ndcg@100": "NDCG@100",
-    "mrr": "MRR",
-}
+ACCURACY_TITLES = [metric_names.TITLES[metric] for metric in ACCURACY]
 WHOLE = "whole catalogue"
 KNOWN = "but for videos that nobody has reviewed"
 DATA = {
@@ -47,13 +43,13 @@ PROTOCOLS = {
 PARTS = {
     "all of it": "all of it, fixed shares",
     "fitted to find likes alone": "fitted to find likes alone",
-    "without sittings": "without EASE over sessions",
+    "without sessions": "without EASE over sessions",
     "without the trained towers": "without the trained towers",
-    "without the closed form": "without EASE over users",
-    "closed form alone": "EASE over users alone",
+    "without EASE": "without EASE over users",
+    "EASE alone": "EASE over users alone",
     "trained towers, as a map": "trained towers alone, on the sphere",
     "trained towers alone": "trained towers as they are",
-    "closed form of half": "all of it, EASE over users for half of the videos",
+    "EASE of half": "all of it, EASE over users for half of the videos",
     "softmax over half": "all of it, the softmax over a sampled half",
     "both of half": "all of it, both by halves",
 }
@@ -121,7 +117,7 @@ def beside(figures: list[dict[str, Any]], known: list[dict[str, Any]]) -> str:
     for figure in figures:
         models.setdefault(figure["model"], []).append(figure)
     means = {
-        name: {metric: float(np.mean([f["metrics"][metric] for f in rows])) for metric in METRICS}
+        name: {metric: float(np.mean([f["metrics"][metric] for f in rows])) for metric in ACCURACY}
         for name, rows in models.items()
     }
     splits = max(len(rows) for name, rows in models.items() if name != OURS)
@@ -130,7 +126,7 @@ def beside(figures: list[dict[str, Any]], known: list[dict[str, Any]]) -> str:
 
     def row(title: str, name: str, rows: list[dict[str, Any]]) -> list[str]:
         cells = []
-        for metric in METRICS:
+        for metric in ACCURACY:
             values = [figure["metrics"][metric] for figure in rows]
             is_best = name in whole and means[name][metric] == max(means[n][metric] for n in whole)
             cell = share(float(np.mean(values)))
@@ -145,11 +141,11 @@ def beside(figures: list[dict[str, Any]], known: list[dict[str, Any]]) -> str:
         if name == OURS and known:
             rows.append(row("… without videos that nobody has reviewed", "", known))
     if peers:
-        gains = (means[OURS][m] / max(means[peer][m] for peer in peers) - 1 for m in METRICS)
+        gains = (means[OURS][m] / max(means[peer][m] for peer in peers) - 1 for m in ACCURACY)
         rows.append(["*ahead*", "", *(percent(gain, 1, "+") for gain in gains), "", ""])
     users = sorted({figure["users"] for figure in models[OURS]})
     people = " to ".join(f"{n:,}" for n in sorted({users[0], users[-1]}))
-    columns = [f"{people} people", "splits", *METRICS.values(), "train s", "search s"]
+    columns = [f"{people} people", "splits", *ACCURACY_TITLES, "train s", "search s"]
     return table(columns, rows)
 
 
@@ -157,10 +153,10 @@ def ablation() -> str:
     """Return what each part of the recipe gives."""
     found = read("ablation")
     rows = (
-        [title, *(share(found[name][m]) for m in METRICS), share(found[name]["coverage"], 2)]
+        [title, *(share(found[name][m]) for m in ACCURACY), share(found[name]["coverage"], 2)]
         for name, title in PARTS.items()
     )
-    return table(["model", *METRICS.values(), "coverage"], rows)
+    return table(["model", *ACCURACY_TITLES, "coverage"], rows)
 
 
 def index() -> str:
@@ -197,16 +193,16 @@ def last_mile() -> str:
     return table([*columns, "read"], rows)
 
 
-def dial() -> str:
+def novelty() -> str:
     """Return what novelty costs."""
     rows = (
         [
-            f"{row['dial']:g}",
+            f"{row['power']:g}",
             *(share(row[name]) for name in ("ndcg@10", "recall@20")),
             f"{row['novelty']:.2f}",
             *(share(row[name], 2) for name in ("coverage", "popularity_lift", "diversity")),
         ]
-        for row in read("dial")
+        for row in read("novelty")
     )
     columns = ["`--novelty`", "NDCG@10", "Recall@20", "novelty", "coverage"]
     return table([*columns, "popularity lift", "diversity"], rows)
@@ -219,12 +215,12 @@ def ceiling() -> str:
     rows = (
         [
             title,
-            *(share(found[name][metric]) for metric in METRICS),
+            *(share(found[name][metric]) for metric in ACCURACY),
             percent(found[name]["ndcg@100"] / best, 1),
         ]
         for name, title in RANKERS.items()
     )
-    return table(["who ranks", *METRICS.values(), "of the oracle's NDCG@100"], rows)
+    return table(["who ranks", *ACCURACY_TITLES, "of the oracle's NDCG@100"], rows)
 
 
 def speed(name: str) -> str:
@@ -255,7 +251,7 @@ def growth() -> str:
 def page() -> str:
     """Return the whole page."""
     return PROSE.read_text(encoding="utf-8").format(
-        **{part.__name__: part() for part in (quality, ablation, index, last_mile, dial)},
+        **{part.__name__: part() for part in (quality, ablation, index, last_mile, novelty)},
         **{part.__name__: part() for part in (ceiling, growth)},
         **{name: speed(name) for name in ("stages", "serving", "scale")},
     )

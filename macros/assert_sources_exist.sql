@@ -1,4 +1,4 @@
-{# On Postgres the sources are made by `two-tower load`; say so, where dbt would only say "relation does not exist". #}
+{# On run start: raises with the command to run, because dbt would only say "relation does not exist". #}
 {% macro assert_sources_exist() %}
     {% set reviews = source('raw', 'reviews') %}
     {% if execute and flags.WHICH in ('build', 'run', 'test') %}

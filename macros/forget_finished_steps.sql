@@ -1,6 +1,6 @@
 {#
-    On run start: a run begins where its finished steps end (python/two_tower/operations/step_cache.py). What this command builds
-    may be other than what they were finished on; the run that called it notes it down again when it is done.
+    On run start: deletes the record of finished steps, from which a run skips steps (python/two_tower/operations/step_cache.py).
+    They may have read other tables than this command builds. A run that called dbt records its own build again afterwards.
 #}
 {% macro forget_finished_steps() -%}
     {%- set ledger = source('runs', 'finished_steps') -%}
@@ -10,7 +10,7 @@
             {%- do rebuilt.append(name) -%}
         {%- endfor -%}
         {%- if rebuilt and load_relation(ledger) is not none -%}
-            {#- Committed here: dbt rolls back what its hooks leave open on run start. -#}
+            {#- dbt rolls back a transaction that a hook on run start leaves open. -#}
             {%- do run_query('delete from ' ~ ledger) -%}
             {%- do adapter.commit() -%}
         {%- endif -%}

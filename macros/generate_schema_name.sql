@@ -1,4 +1,4 @@
-{# Schemas are named as configured, without the target's schema in front: the contract names `two_tower` and `public`. #}
+{# Schema names as configured, without the target's schema as prefix: other programs rely on `two_tower` and `public`. #}
 {% macro generate_schema_name(custom_schema_name, node) -%}
     {{ (custom_schema_name or target.schema) | trim }}
 {%- endmacro %}

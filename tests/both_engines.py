@@ -1,6 +1,9 @@
 """One small sample in both engines, built by dbt: what the tests of the models' rows share."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import conftest
 from postgres_server import PostgresServer
@@ -48,8 +51,68 @@ def build_both(server: PostgresServer, folder: Path) -> dict[str, Settings]:
             ddl.ensure_all(warehouse)
             load(settings, warehouse)
             insert_evaluation(warehouse)
+        # The first command makes the tables that the app writes to.
+        dbt.run(settings, "run", "--select", "stg_tags")
+        with open_warehouse(settings) as warehouse:
+            insert_events(warehouse)
         dbt.run(settings, "build")
     return engines
+
+
+def insert_events(warehouse: Warehouse) -> None:
+    """Insert what an app would have recorded, and the view of what it had before."""
+    videos = [
+        row["id"] for row in warehouse.fetch("select id from raw.videos order by id limit 40")
+    ]
+    users = [
+        row["reviewer_id"]
+        for row in warehouse.fetch(
+            "select distinct reviewer_id from raw.reviews order by 1 limit 5"
+        )
+    ]
+    users += ["app_user_1", "app_user_2", "app_user_3"]
+    rows = warehouse.fetch("select max(reviewed_at) as latest from raw.reviews")
+    now: datetime = rows[0]["latest"]
+    events: list[tuple[Any, ...]] = []
+
+    def add(user: int, video: Any, kind: str, ago: timedelta, *said: Any) -> None:
+        said = said or (None, None, None)
+        variant = ("treatment", "control")[user % 2]
+        events.append((users[user], str(video), kind, *said, "e", variant, now - ago))
+
+    for user in range(len(users)):
+        for days in (2, 12):
+            shown = videos[user : user + 5]
+            at = timedelta(days=days, minutes=user)
+            for rank, video in enumerate(shown, 1):
+                add(user, video, "impression", at, None, rank, ("model", "popular")[user % 3 // 2])
+            add(user, shown[user % 5], "click", at - timedelta(minutes=1))
+        add(user, videos[user], "like", timedelta(days=1, hours=23))
+        add(user, videos[user + 1], "dislike", timedelta(days=1))
+        add(user, videos[user + 2], "view", timedelta(days=1), 0.3, None, None)
+        add(user, videos[user + 3], "view", timedelta(days=1))
+    add(0, UUID(int=1), "like", timedelta(days=1))
+    numbered = [(number, *event) for number, event in enumerate(events, 1)]
+    # Numbered by hand: both engines hold the same.
+    override = " overriding system value" if warehouse.dialect == "postgres" else ""
+    for event in numbered:
+        warehouse.execute(
+            "insert into two_tower.events (event_id, user_id, video_id, kind, weight, rank, source,"
+            f" experiment, variant, happened_at){override}"
+            " values (?, ?, cast(? as uuid), ?, ?, ?, ?, ?, ?, cast(? as timestamp))",
+            event,
+        )
+    warehouse.execute(
+        "create table raw.likes as select * from (values"
+        f" (' old_user', cast('{videos[20]}' as uuid), timestamp '2024-01-01 00:00:00'),"
+        f" ('old_user', cast('{videos[21]}' as uuid), null)) as l (user_id, video_id, created_at)"
+    )
+    warehouse.execute(
+        "create view raw.app_events as"
+        " select user_id, video_id, 'like' as kind, cast(null as real) as weight, created_at as"
+        " happened_at from raw.likes union all"
+        " select user_id, video_id, 'wish', cast(null as real), created_at from raw.likes"
+    )
 
 
 def insert_evaluation(warehouse: Warehouse) -> None:

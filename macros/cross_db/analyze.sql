@@ -1,5 +1,5 @@
 {#
-    Post-hook: counts a new table's rows for the planner. Autovacuum comes a minute later, and until then Postgres takes
+    Post-hook: updates the planner's statistics of a new table. Autovacuum comes a minute later, and until then Postgres takes
     every new table for a small one and joins it in nested loops: a build of 100,000 reviews took minutes.
     DuckDB counts as it writes.
 #}

@@ -1,4 +1,4 @@
-{# Elements of an array; 0 for an empty one, where Postgres' array_length says null. #}
+{# Number of elements of an array: 0 for an empty one, for which array_length of Postgres is null. #}
 {% macro array_size(column) -%}
     {{ return(adapter.dispatch('array_size')(column)) }}
 {%- endmacro %}

@@ -1,7 +1,7 @@
 {#
-    Indexes for lookups, on Postgres only: DuckDB scans a column faster than it keeps an index.
-    Each argument is one index: a list of its columns. The first is unique: the key of the table. `arrays` are columns whose
-    elements are looked up.
+    Config `indexes` for lookups, on Postgres only: DuckDB scans a column faster than it maintains an index.
+    Each argument is one index, a list of its columns. The first is unique: the table's key. `arrays` are
+    columns of which single elements are looked up.
 #}
 {% macro lookup_indexes(key) -%}
     {%- set indexes = [{'columns': key, 'unique': true}] -%}

@@ -1,4 +1,4 @@
-{# A source that a project may lack: its table, or no rows with these columns (name: type). #}
+{# The table of a source, or no rows with these columns (name: type) if the table does not exist yet. #}
 {% macro source_or_empty(source_name, table_name, columns) -%}
     {%- set relation = source(source_name, table_name) -%}
     {%- if execute and load_relation(relation) is none -%}

@@ -1,4 +1,4 @@
-{# Text ordered by its bytes, whatever the database's locale: use it in every `order by` of text. #}
+{# Text ordered by its bytes whatever the database's locale, for every `order by` of text. #}
 {% macro byte_order(column) -%}
     {{ return(adapter.dispatch('byte_order')(column)) }}
 {%- endmacro %}

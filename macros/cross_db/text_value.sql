@@ -1,7 +1,6 @@
 {#
-    The value that a text stands for, so that two spellings which nobody can tell apart are one: in NFC, without what
-    cannot be seen at its ends. Files are loaded so (text_values.py, with the same ranges); the app's own tables and what
-    the app asks for come through here.
+    A text in NFC, without invisible characters at its ends, so that spellings that look the same are one value. The loader
+    does the same to files (text_values.py, with the same ranges); this is for the app's tables and the app's questions.
 #}
 {% macro text_value(text) -%}
     {{ return(adapter.dispatch('text_value')(text)) }}

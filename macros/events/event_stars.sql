@@ -4,9 +4,9 @@
 #}
 {% macro event_stars(kind, weight) -%}
     {%- set weights = var('event_weights') -%}
-    {%- for name in weights if name not in counting_kinds() -%}
+    {%- for name in weights if "'" ~ name ~ "'" not in counting_kinds() -%}
         {{ exceptions.raise_compiler_error(
-            "var event_weights names '" ~ name ~ "'; what may count is " ~ counting_kinds() | join(', ')
+            "var event_weights names '" ~ name ~ "'; what may count is " ~ counting_kinds()
         ) }}
     {%- endfor -%}
     case {{ kind }}
@@ -16,7 +16,7 @@
     end::double precision
 {%- endmacro %}
 
-{# What a user does. That something was shown is nothing that its user did. #}
+{# What a user does, as a list of SQL. That something was shown is nothing that its user did. #}
 {% macro counting_kinds() -%}
-    {{ return(('click', 'view', 'like', 'dislike', 'purchase')) }}
+    'click', 'view', 'like', 'dislike', 'purchase'
 {%- endmacro %}

@@ -1,9 +1,9 @@
 {#
-    The rows to append to a vocabulary: tokens that it does not hold yet, with the next free indices.
+    The rows to append to a vocabulary: new tokens, with the next free indices.
 
-    tokens: the name of a CTE with a column `token`, one row an occurrence. The most frequent token comes first,
-    ties by code point, so both engines number alike. Without an entry in vocabulary_min_count and
-    vocabulary_max_size a token needs 2 occurrences and there is room for 5,000.
+    tokens: name of a CTE with a column `token`, one row per occurrence. The most frequent token comes first, ties by code
+    point, so that both engines number the same. Without entries in vars vocabulary_min_count and vocabulary_max_size, a
+    token needs 2 occurrences and the vocabulary has room for 5,000.
 #}
 {% macro append_to_vocabulary(vocabulary, tokens) %}
     {%- set min_count = var('vocabulary_min_count').get(vocabulary, 2) -%}
@@ -27,7 +27,7 @@ size as (
 candidates as (
     select token, count(*) as occurrence_count
     from {{ tokens }}
-    -- A longer one, as the app's own tables may have, is no token: Postgres could not index it. Files have none.
+    -- Postgres cannot index much longer tokens. The loader refuses them in files; the app's own tables may have some.
     where length(token) <= 500
     group by token
     having count(*) >= {{ min_count }}

@@ -1,4 +1,4 @@
-{# Var feature_layout as rows, a dict a feature: tower and position are where it stands. #}
+{# Var feature_layout as rows: one dict per feature, with its tower and its position in it. #}
 {% macro feature_layout_rows() %}
     {% set rows = [] %}
     {% for tower, features in var('feature_layout').items() %}
@@ -9,7 +9,7 @@
     {{ return(rows) }}
 {% endmacro %}
 
-{# The vocabularies that the layout names, each once, in order of their first use. #}
+{# The vocabularies of the layout, each once, in the order of first use. #}
 {% macro layout_vocabularies() %}
     {% set rows = feature_layout_rows() | selectattr('vocabulary', 'defined') %}
     {{ return(rows | map(attribute='vocabulary') | unique | list) }}

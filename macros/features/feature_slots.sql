@@ -1,8 +1,8 @@
 {#
     The features of one tower as slots: parallel arrays feature_ids, indices, values, ordered by feature_id and index.
 
-    features: the relation with a column a feature; key: its id. A token without an index has no slot, nor has a null;
-    an entity without any slot has empty arrays. Numbers are there even when they are 0.
+    features: the relation, with one column per feature; key: its id. Nulls and tokens without an index have no slot, numbers
+    have one even if they are 0. A row without slots has empty arrays.
 #}
 {% macro feature_slots(features, tower, key) %}
 with features as (

@@ -102,14 +102,14 @@ left join activity on activity.user_id = accounts.user_id
 left join preferred on preferred.user_id = accounts.user_id
 {% endmacro %}
 
-{# What the liked videos have in common: the kind of token, and the feature that lists a user's most liked ones. #}
+{# Vocabularies of which a user's most liked tokens are a feature, and the name of that feature. #}
 {% macro preferred_features() %}
     {{ return({
         'tag': 'preferred_tag_ids', 'maker': 'preferred_makers', 'release_year': 'preferred_release_years',
     }) }}
 {% endmacro %}
 
-{# The year as a token: 2025 is not a little more than 2024. #}
+{# The year of release as a token: its order means nothing to the model. #}
 {% macro release_year(released_on) -%}
     cast(cast(extract(year from {{ released_on }}) as integer) as text)
 {%- endmacro %}

@@ -20,14 +20,14 @@
     {{ strategies[strategy](reviews) }}
 {% endmacro %}
 
-{# A hash of the seed and a text, in 0..1. #}
+{# A hash of the split's seed and a text, in [0, 1). #}
 {% macro split_draw(text) -%}
     {{ hash_fraction("'" ~ var('split_seed') | string | replace("'", "''") ~ ":' || " ~ text) }}
 {%- endmacro %}
 
 {#
-    A share of each user's reviews. Rounded up or down by the user's own draw, so that the share holds on average at any
-    number of reviews. At least one review stays in train.
+    Holds out a share of each user's reviews. The number is rounded up or down by a hash of the user, so that the share is
+    right on average for any number of reviews. At least one review stays in train.
 #}
 {% macro split_at_random(reviews) %}
     select
@@ -48,7 +48,7 @@
     from {{ reviews }}
 {% endmacro %}
 
-{# All reviews after one moment. Without a timestamp a review counts as made at as_of, which is after it. #}
+{# Holds out all reviews after one moment. A review without a timestamp counts as made at as_of, which is after it. #}
 {% macro split_after_a_moment(reviews) %}
     select
         reviews.user_id,

@@ -28,7 +28,7 @@ slots as (
     select unnest(feature_ids) as feature_id, unnest(indices) as index, unnest("values") as value from items
 ),
 
--- Who a video is says nothing of how videos are distributed.
+-- The id of a video has no distribution.
 layout as (
     select
         feature_id,
@@ -48,7 +48,8 @@ known as (
     group by feature
 ),
 
--- Numbers are logarithms or shares: a quarter is a bin. Of the tokens the first fifty are, and the rest together.
+-- Bins of a number: a quarter, which is a factor of 1.28 of a logarithm and a quarter of a share. Of tokens: the first
+-- 50, which were the most frequent when the vocabulary was begun, and one bin for the rest.
 binned as (
     select
         layout.tower,

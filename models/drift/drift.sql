@@ -12,7 +12,7 @@ today as (
     select * from {{ ref('distributions') }}
 ),
 
--- Half a row in each bin, or one that is new would be infinitely far.
+-- Half a row more in each bin: an empty bin would make the index infinite.
 bins as (
     select
         coalesce(today.tower, released.tower) as tower,
@@ -57,7 +57,7 @@ measured as (
         {{ var('drift_psi_ceiling') }} as threshold
     from shares
     group by tower, feature
-    -- A feature that the serving model does not have, or that is gone, has nothing to be compared with.
+    -- A feature that only one of the two has cannot be compared.
     having max(is_now) = 1 and max(is_then) = 1
     union all
     select
@@ -80,7 +80,7 @@ measured as (
     where tower = 'reviews'
     group by tower, feature
     union all
-    -- What chance may have taken is not counted as lost: the highest rate that now may have against the lowest of before.
+    -- What chance may have taken is not lost: the highest rate that now may have against the lowest of before.
     select
         'online' as tower,
         'click_through_rate' as feature,

@@ -27,7 +27,7 @@ select
     events.stars,
     events.happened_at,
     case
-        when events.kind not in ('{{ counting_kinds() | join("', '") }}') then 'unknown kind'
+        when events.kind not in ({{ counting_kinds() }}) then 'unknown kind'
         when events.stars is null then 'kind does not count'
         when pages.video_id is null then 'unknown video'
         when coalesce(events.user_id, '') = '' then 'nobody'

@@ -52,7 +52,7 @@ select
     user_id,
     video_id,
     kind,
-    least(greatest(weight::double precision, 0), 1) as weight,
+    case when weight < 0 then 0 when weight > 1 then 1 else weight end::double precision as weight,
     null::bigint as release_id,
     null::integer as rank,
     null::text as source,

@@ -1,8 +1,9 @@
-"""A dbt plugin (dbt imports ``dbt_*`` by name): a dbt typed by hand is on the project's database.
+"""A dbt plugin that keeps a dbt typed by hand on the project's database.
 
-Before dbt connects, it compares where the profile leads with what the settings say; where the two
-differ, dbt ends with the mend. It also does what a profile cannot: it starts the embedded server,
-and hands on what DATABASE_URL says beyond host, user and password.
+dbt imports every package named ``dbt_*``. Before dbt connects, the plugin compares the profile with
+the settings; where they name different databases, dbt ends with a message that says what to type.
+It also does what a profile cannot: start the embedded server, and pass on what DATABASE_URL says
+beyond host, user and password.
 """
 
 import os
@@ -16,9 +17,9 @@ from dbt.plugins.manager import dbtPlugin
 
 from two_tower.core import output
 
-# These connect to nothing, or (debug) load no plugin.
+# Commands that do not connect; ``debug`` connects, and loads no plugins.
 OFFLINE = {"parse", "list", "ls", "deps", "clean", "init", "serve", "debug"}
-# By target: what dbt calls a part of the place, and the variable that says where it has to be.
+# For each target: dbt's name of a part of the address -> the variable that holds its right value.
 PLACES = {
     "embedded": {"host": "TWO_TOWER_SOCKET_DIR"},
     "postgres": {
@@ -59,7 +60,7 @@ class ProjectDatabase(dbtPlugin):
 
 
 def _settings(flags: Any, profile: Any) -> Mapping[str, str]:
-    """Return the environment that two-tower would start this dbt in; the server is up then."""
+    """Return the environment in which two-tower would run this dbt; starts the embedded server."""
     from two_tower.core.errors import TwoTowerError
     from two_tower.core.settings import read_settings, unknown_names
     from two_tower.database import dbt_profile, sessions
@@ -84,7 +85,7 @@ def _settings(flags: Any, profile: Any) -> Mapping[str, str]:
 
 
 def _differences(profile: Any, expected: Mapping[str, str]) -> list[str]:
-    """Return what of the place differs, without the password."""
+    """Return the parts of the address that differ, the password's value left out."""
     found = []
     for part, name in PLACES.get(profile.target_name, {}).items():
         has = str(getattr(profile.credentials, part, None) or "")
@@ -109,7 +110,7 @@ def _refuse(flags: Any, difference: str) -> None:
     path = Path(flags.PROFILES_DIR).resolve() / "profiles.yml"
     raise InputError(
         f"{path} does not lead to the project's database: {difference}.\n"
-        + dbt_profile.mend(path, project_dir)
+        + dbt_profile.what_to_do(path, project_dir)
     )
 
 

@@ -1,5 +1,6 @@
--- Trigger of two_tower.experiments: the version is the one that serves or the one before, the control is the other of the
--- two. `insert into two_tower.experiments (name, version, share) values ('cosine', '20260105_040000', 0.2)` starts one.
+-- Trigger of two_tower.experiments: the version is the one that serves or the one before, the control is the other of
+-- the two. `insert into two_tower.experiments (name, version, share) values ('cosine', '20260105_040000', 0.2)` starts
+-- one.
 create or replace function two_tower.check_experiment() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp

@@ -13,7 +13,7 @@ declare
     asked extensions.halfvec;
     shown extensions.vector;
     score double precision;
-    serving text;
+    serving constant text := two_tower.served_version();
     slots record;
     total extensions.vector;
 begin
@@ -25,7 +25,6 @@ begin
     if score is null then
         return;
     end if;
-    serving := two_tower.served_version();
     if exists (
         select from two_tower.slot_blocks as b
         where b.version = serving

@@ -1,6 +1,6 @@
--- Makes the partitions of two_tower.events for this month and so many ahead, and for the past months of rows that wait in
--- events_default, and moves those rows; returns how many partitions it made. Months are in UTC. With `kept_months` the
--- partitions of months that ended longer ago are dropped.
+-- Makes the partitions of two_tower.events for this month and so many ahead, and for the past months of rows that wait
+-- in events_default, and moves those rows; returns how many partitions it made. Months are in UTC. With `kept_months`
+-- the partitions of months that ended longer ago are dropped.
 create or replace function two_tower.make_event_partitions(months_ahead integer, kept_months integer default null)
 returns integer
 language plpgsql

@@ -1,5 +1,6 @@
--- Whether the caller may ask and record for a user: for anybody who may call recommend_videos, else for oneself. The caller
--- is the role of `set role`, as PostgREST does it, else of the session: in a definer function current_user is its owner.
+-- Whether the caller may ask and record for a user: for anybody who may call recommend_videos, else for oneself. The
+-- caller is the role of `set role`, as PostgREST does it, else of the session: in a definer function current_user is
+-- its owner.
 create or replace function two_tower.may_act_for(p_user_id text) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

@@ -1,5 +1,5 @@
--- Adds a list that a user was shown to two_tower.events, its videos in order; returns how many. p_release_id and p_source are
--- what the list's rows say of themselves.
+-- Adds a list that a user was shown to two_tower.events, its videos in order; returns how many. p_release_id and
+-- p_source are what the list's rows say of themselves.
 create or replace function public.record_impressions(
     p_video_ids uuid[], p_user_id text default null, p_release_id bigint default null, p_source text default null
 )

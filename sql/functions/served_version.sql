@@ -1,5 +1,6 @@
 -- The version of the vectors that are served, as their table says (macro index_embeddings). From here to the end of the
--- transaction no release can change them: the table is locked for reading first. Null before the first release.
+-- transaction no release can change them: both tables are locked for reading first, in the order in which a release locks them.
+-- Null before the first release.
 create or replace function two_tower.served_version() returns text
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -7,6 +8,7 @@ as $$
 declare
     version text;
 begin
+    perform from public.user_embeddings limit 0;
     perform from public.video_embeddings limit 0;
     version := substring(obj_description('public.video_embeddings'::regclass, 'pg_class') from 'version (\S+)');
     if version is null and to_regclass('two_tower.model_releases') is not null then

@@ -41,7 +41,8 @@ begin
         where e.user_id = p_user_id and e.happened_at > built_as_of
             and two_tower.event_stars(e.kind, e.weight) is not null
         union all
-        select i.item_id, i.weight, coalesce(i.timestamp at time zone 'utc', built_as_of), null, not exists (
+        -- Without a timestamp it is of the moment of the build, which is to come.
+        select i.item_id, i.weight, coalesce(i.timestamp at time zone 'utc', 'infinity'), null, not exists (
             select from two_tower.events as done
             where done.user_id = p_user_id and done.video_id = i.item_id and done.kind in ('click', 'view')
                 and done.happened_at = i.timestamp at time zone 'utc'

@@ -7,11 +7,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     released extensions.halfvec;
-    serving text;
+    serving constant text := two_tower.served_version();
     slots record;
 begin
     select u.embedding into released from public.user_embeddings as u where u.user_id = p_user_id;
-    serving := two_tower.served_version();
     if released is not null and not exists (
         select
         from two_tower.embedded_as_of as embedded

@@ -5,13 +5,12 @@ language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    serving text;
+    serving constant text := two_tower.served_version();
     feature_ids smallint[];
     indices integer[];
     ones real[];
 begin
     perform two_tower.check_bounds(null, null, p_video_ids);
-    serving := two_tower.served_version();
     select array_agg(b.feature_id), array_agg(v.index), array_agg(1::real)
     into feature_ids, indices, ones
     from (select distinct l.video_id::text as token from unnest(p_video_ids) as l (video_id)) as liked

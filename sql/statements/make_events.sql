@@ -1,5 +1,6 @@
--- What the app tells us and what a team decides: events, who a signed-in account is, hidden and boosted videos, experiments.
--- Made before the first model is built. What is there stays as it is, and is not locked: the app writes all the while.
+-- What the app tells us and what a team decides: events, who a signed-in account is, hidden and boosted videos,
+-- experiments. Made before the first model is built. What is there stays as it is, and is not locked: the app writes
+-- all the while.
 do $$
 begin
     if to_regclass('two_tower.events') is null then

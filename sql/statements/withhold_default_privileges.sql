@@ -7,7 +7,9 @@ begin
         select 'function ' || p.oid::regprocedure as target, a.grantee
         from pg_proc as p cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a
         where p.pronamespace = 'public'::regnamespace and a.grantee <> p.proowner
-            and p.proname in ('recommend_videos', 'similar_videos', 'recommend_for_vector')
+            and p.proname in (
+                'recommend_videos', 'similar_videos', 'recommend_for_vector', 'record_event', 'record_impressions'
+            )
         union
         select 'table ' || c.oid::regclass, a.grantee
         from pg_class as c cross join lateral aclexplode(c.relacl) as a

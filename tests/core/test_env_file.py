@@ -57,7 +57,7 @@ UTF_16 = "TWO_TOWER_TARGET=postgres\n".encode("utf-16")
     ],
     ids=["status", "init", "db url", "dbt", "utf-16 without a mark", "cp932", "neither"],
 )
-def test_a_file_in_another_encoding_is_named_with_the_mend(
+def test_a_file_in_another_encoding_is_named_with_the_fix(
     project: Path,
     content: bytes,
     named: str,
@@ -163,7 +163,7 @@ def test_a_name_that_is_no_setting_is_found_with_the_nearest(
 
     (sentence,) = unknown_names(project)
 
-    assert sentence == f"{name} is no setting and does nothing; is {meant} meant?"
+    assert sentence == f"{name} is not a setting and has no effect; did you mean {meant}?"
 
 
 def test_a_command_warns_of_it(project: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_command_warns_of_it(project: Path) -> None:
     done = run("status", TWO_TOWER_TARGET="duckdb")
 
     assert done.returncode == ExitCode.OK
-    assert done.stderr.startswith("WARNING: TWO_TOWER_TRAGET is no setting")
+    assert done.stderr.startswith("WARNING: TWO_TOWER_TRAGET is not a setting")
 
 
 def test_a_training_setting_that_is_none_is_refused_with_the_nearest(
@@ -180,7 +180,7 @@ def test_a_training_setting_that_is_none_is_refused_with_the_nearest(
 ) -> None:
     monkeypatch.setenv("TWO_TOWER_TRAIN__EPOCS", "3")
 
-    with pytest.raises(InputError, match=r"EPOCS is no setting .* is TWO_TOWER_TRAIN__EPOCHS"):
+    with pytest.raises(InputError, match=r"EPOCS is not a setting .* mean TWO_TOWER_TRAIN__EPOCHS"):
         read_settings(project)
 
 

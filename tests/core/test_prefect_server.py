@@ -81,7 +81,7 @@ def test_a_prefect_server_is_known_by_its_health() -> None:
 def test_what_answers_and_is_no_prefect_is_said_to_be_that(status: int, content: str) -> None:
     with answering(status, content) as api, pytest.raises(InputError) as refused:
         prefect_server.answers(api)
-    assert f"what answers at {api} is no Prefect server (HTTP {status}" in str(refused.value)
+    assert f"what answers at {api} is not a Prefect server (HTTP {status}" in str(refused.value)
     assert "make prefect PORT=" in refused.value.hint
 
 
@@ -95,7 +95,7 @@ def test_what_speaks_no_http_is_no_prefect_either() -> None:
 
         threading.Thread(target=greet, daemon=True).start()
         api = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
-        with pytest.raises(InputError, match="is no Prefect server"):
+        with pytest.raises(InputError, match="is not a Prefect server"):
             prefect_server.answers(api)
 
 
@@ -158,13 +158,13 @@ def test_the_help_of_a_command_needs_no_server(project: Path) -> None:
 
 @pytest.mark.parametrize("url", ["hooks.example/x", "ftp://hooks.example/x", "https://"])
 def test_alarms_are_for_a_url(url: str) -> None:
-    with pytest.raises(InputError, match="no URL of a webhook"):
+    with pytest.raises(InputError, match="not the URL of a webhook"):
         prefect_alerts.create(make_settings("duckdb"), url)
 
 
 @pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", ""])
 def test_a_port_is_a_number_that_there_is(project: Path, port: str) -> None:
-    with pytest.raises(InputError, match="is no port"):
+    with pytest.raises(InputError, match="is not a port"):
         choose_port(project, port)
     assert not (project / "prefect.toml").exists()
 

@@ -161,11 +161,11 @@ def test_a_folder_of_no_layout_says_what_was_looked_for(tmp_path: Path) -> None:
             "1,1,4,1\n1,2\n1,2,3\n",
             r"ratings\.csv: 2 malformed lines; the first, line 3, has 2 fields",
         ),
-        ("1,1,4,1\n1,2,good,5\n", r"ratings\.csv, line 3, column rating: 'good' is no number"),
+        ("1,1,4,1\n1,2,good,5\n", r"ratings\.csv, line 3, column rating: 'good' is not a number"),
         ("1,1,4,1\n1,2,6,5\n", r"line 3, column rating: '6' is not between 0\.5 and 5"),
         ("1,1,4,1\n1,2,,5\n", r"line 3, column rating: '' is not between"),
-        ("1,1,4,1\n1,2,nan,5\n", r"line 3, column rating: 'nan' is no finite number"),
-        ("1,1,4,soon\n", r"line 2, column timestamp: 'soon' is no number"),
+        ("1,1,4,1\n1,2,nan,5\n", r"line 3, column rating: 'nan' is not a finite number"),
+        ("1,1,4,soon\n", r"line 2, column timestamp: 'soon' is not a number"),
     ],
 )
 def test_a_malformed_line_is_named(tmp_path: Path, ratings: str, message: str) -> None:
@@ -211,6 +211,12 @@ def test_a_rated_item_without_description_gets_an_entry(tmp_path: Path) -> None:
     summary = import_dataset("movielens", folder, tmp_path / "raw")
     assert "1 rated items are not described: their id is their title" in summary.notes
     assert rows_of(tmp_path / "raw/catalogue/videos.csv")[-1]["title"] == "777"
+
+
+def test_review_files_are_named_as_the_setting_says(tmp_path: Path) -> None:
+    import_dataset("movielens", ml_small(tmp_path / "ml"), tmp_path / "raw", "ratings-*.csv")
+    (file,) = (tmp_path / "raw/reviews").iterdir()
+    assert file.name == "ratings-movielens_0001.csv"
 
 
 def test_unknown_format_and_missing_folder(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What `load` takes, what it refuses and why: the same on both engines."""
 
 import codecs
+import json
 import random
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from conftest import CATALOGUE, PAGE, PROJECT_DIR, REVIEWS, VIDEOS, MakeDataDir,
 from two_tower.core.errors import BuildError, InputError
 from two_tower.core.settings import Settings
 from two_tower.data.load import LoadSummary, load
-from two_tower.database import dbt
+from two_tower.data.sample_data import generate
+from two_tower.database import dbt, dbt_profile
 from two_tower.database.warehouse import open_warehouse
+from two_tower.operations import doctor
 
 HEADER = "product_url,reviewer_id,stars,reviewed_at\n"
 REVIEW_COLUMNS = "file, line, product_url, reviewer_id, stars, reviewed_at"
@@ -213,12 +216,37 @@ def test_warnings_about_the_folder(either_settings: Settings, make_data_dir: Mak
     assert any("dmm_reviews_*.csv" in w and "two-tower sample-data" in w for w in summary.warnings)
     assert any("catalogue_schema" in text for text in summary.warnings)
     make_data_dir({"dmm_reviews_sample_1.csv": REVIEWS, "dmm_reviews_0.csv": ""})
+    marker = {"origin": "sample-data", "files": ["reviews/dmm_reviews_sample_1.csv"]}
+    (folder / "origin.json").write_text(json.dumps(marker))
     summary = run(either_settings)
-    assert any("SAMPLE DATA IS MIXED" in text for text in summary.warnings)
+    (warning,) = (text for text in summary.warnings if "TWO DATA SETS ARE MIXED" in text)
+    assert "`two-tower sample-data` wrote, reviews/dmm_reviews_sample_1.csv." in warning
     assert any("dmm_reviews_0.csv is empty" in text for text in summary.warnings)
     assert summary.rows_loaded == 3
     (folder / "reviews/dmm_reviews_0.csv").unlink()
-    assert any("SAMPLE DATA IS MIXED" in text for text in run(either_settings).warnings)
+    assert any("TWO DATA SETS ARE MIXED" in text for text in run(either_settings).warnings)
+    (folder / "origin.json").write_text("{}")  # not ours
+    assert not any("MIXED" in text for text in run(either_settings).warnings)
+
+
+def test_review_files_have_the_names_that_the_setting_says(
+    either_settings: Settings, tmp_path: Path
+) -> None:
+    settings = either_settings.model_copy(update={"review_files": "ratings-*.csv"})
+    summary = run(settings)
+    assert any("no file matches" in w and "ratings-*.csv" in w for w in summary.warnings)
+    folder = settings.path(settings.data_dir)
+    generate(folder, 400, review_files=settings.review_files)
+    (folder / "reviews/dmm_reviews_1.csv").write_text(REVIEWS)
+
+    summary = run(settings)
+
+    assert summary.files == len(list((folder / "reviews").glob("ratings-sample_*.csv"))) == 6
+    assert summary.rows_loaded > 300
+    assert any("the names that are read are ratings-*.csv" in w for w in summary.warnings)
+    (data,) = (check for check in doctor.examine(settings) if check.name == "data")
+    assert data.found == f"6 review files in {folder}/reviews"
+    assert dbt_profile.environment(settings)["TWO_TOWER_REVIEW_FILES"] == "ratings-*.csv"
 
 
 WRONG_CATALOGUES = {
@@ -234,8 +262,8 @@ WRONG_CATALOGUES = {
     ],
     "tags": [("1,again", "line 5, column id: 1 is on line 2 already")],
     "video_tags": [
-        (f"{VIDEOS[0][:-1]}9,1", "is no id in videos.csv"),
-        (f"{VIDEOS[0]},77", "line 5, column tag_id: '77' is no id in tags.csv"),
+        (f"{VIDEOS[0][:-1]}9,1", "is not an id in videos.csv"),
+        (f"{VIDEOS[0]},77", "line 5, column tag_id: '77' is not an id in tags.csv"),
     ],
     "users": [("u3,soon", "line 4, column signed_up_at: 'soon' is not a time")],
 }

@@ -416,3 +416,20 @@ def test_an_id_that_lost_what_told_it_from_others_is_rejected(
     batch = read_text(tmp_path / "x.csv", data)
     assert batch.reviews.column("reviewer_id").to_pylist() == others
     assert [row["reason"] for row in batch.rejected.to_pylist()] == [review_files.LOST_REVIEWER]
+
+
+def test_a_row_that_is_one_quoted_field_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / "wrapped.csv"
+    rows = ['"https://x/1,u1,5"', '"https://x/2,""u2"",4"', "https://x/3,u3"]
+    path.write_text("\n".join(["product_url,reviewer_id,stars", *rows, ""]))
+
+    batch = next(review_files.read(path, "utf-8", lambda _: None))
+
+    reasons = [csv_reader.WRAPPED, csv_reader.WRAPPED, review_files.TOO_FEW]
+    assert [row["reason"] for row in batch.rejected.to_pylist()] == reasons
+    assert batch.reviews.num_rows == 0
+
+    path.write_text("\n".join(['"product_url,reviewer_id,stars"', *rows]))
+    with pytest.raises(InputError, match='line 1: each row is one quoted field: "prod') as caught:
+        next(review_files.read(path, "utf-8", lambda _: None))
+    assert "as in product_url,reviewer_id,stars" in caught.value.hint

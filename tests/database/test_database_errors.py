@@ -84,6 +84,29 @@ def test_an_error_in_reading_arrow_is_told_the_same(
     assert type(database_errors.explained(caught.value)) is (type(None) if kind is None else kind)
 
 
+def test_a_missing_library_of_pgvector_is_no_failing_machine(url: str) -> None:
+    for text, code in (
+        # As a server says them whose vector.so was moved away (58P01), or is of another version.
+        ('could not access file "$libdir/vector": No such file or directory', "58P01"),
+        ('could not load library "/usr/lib/vector.so": cannot open shared object file', "XX000"),
+    ):
+        with psycopg.connect(url) as connection, pytest.raises(psycopg.Error) as caught:
+            connection.execute(
+                f"do $$ begin raise exception '{text}' using errcode = '{code}'; end $$"
+            )
+        assert caught.value.sqlstate == code
+
+        told = database_errors.explained(caught.value, "release")
+
+        assert isinstance(told, InputError)
+        assert "the server's pgvector library is missing" in str(told)
+        assert text in str(told)
+        assert "install pgvector" in told.hint
+        shown = database_errors.shown_by_dbt(f"  Database Error\n  {text}\n")
+        assert shown is not None
+        assert shown[0].error(text, "").hint == told.hint
+
+
 @pytest.mark.parametrize(
     ("query", "password", "kind", "code"),
     [

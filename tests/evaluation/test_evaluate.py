@@ -18,8 +18,8 @@ from two_tower.evaluation.compare_runs import compare
 from two_tower.evaluation.evaluate import evaluate
 from two_tower.evaluation.serving_baseline import UNRECORDED
 from two_tower.evaluation.user_metrics import FILE
+from two_tower.operations import run_page
 from two_tower.operations.pipeline import STEPS
-from two_tower.operations.run_page import model_card
 
 ACCURACY = ("recall@20", "recall@50", "ndcg@10", "ndcg@100", "mrr")
 
@@ -290,7 +290,7 @@ def test_a_new_model_is_shown_beside_the_one_that_serves(either_settings: Settin
     section = text.split("Beside 20260102_000000, which is serving")[1].split("</section>")[0]
     assert all(figure in section for figure in figures)
     assert UNRECORDED in section
-    card = model_card(
+    card = run_page.page(
         either_settings, {"train": {"version": planted.VERSION, "seconds": 1.0}}, STEPS, "Completed"
     )
     beside = card.split("### Beside 20260102_000000, which was serving")[1].split("##")[0]

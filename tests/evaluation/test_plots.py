@@ -5,9 +5,9 @@ import re
 from two_tower.evaluation import plots
 
 ROWS = [
-    {"dial": 0, "ndcg@10": 0.40, "novelty": 2.0, "coverage": 0.2, "popularity_lift": 0.9},
-    {"dial": 0.25, "ndcg@10": 0.38, "novelty": 2.8, "coverage": 0.4, "popularity_lift": 0.5},
-    {"dial": 1, "ndcg@10": 0.30, "novelty": 4.1, "coverage": 0.6, "popularity_lift": 0.1},
+    {"power": 0, "ndcg@10": 0.40, "novelty": 2.0, "coverage": 0.2, "popularity_lift": 0.9},
+    {"power": 0.25, "ndcg@10": 0.38, "novelty": 2.8, "coverage": 0.4, "popularity_lift": 0.5},
+    {"power": 1, "ndcg@10": 0.30, "novelty": 4.1, "coverage": 0.6, "popularity_lift": 0.1},
 ]
 
 
@@ -15,8 +15,8 @@ def texts(svg: str) -> list[str]:
     return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
 
 
-def test_a_dial_names_its_points_beside_what_it_trades() -> None:
-    found = texts(plots.dial("dial", ROWS))
+def test_a_trade_off_names_its_points() -> None:
+    found = texts(plots.trade_off("novelty", ROWS))
     for label in ("0", "0.25", "1"):
         assert found.count(label) >= 3, label
     for label in ("NDCG@10", "Novelty (bits)", "Coverage", "Popularity lift"):

@@ -222,6 +222,8 @@ def test_a_log_in_json_holds_the_error_as_its_last_line_and_nothing_but_json(
         ("TWO_TOWER_THREADS", "0"),
         ("TWO_TOWER_TARGET", "mysql"),
         ("TWO_TOWER_SCHEMA", "two_tower; drop schema public"),
+        ("TWO_TOWER_REVIEW_FILES", "*/reviews.csv"),
+        ("TWO_TOWER_REVIEW_FILES", "reviews.csv"),
         ("TWO_TOWER_TRAIN__EPOCHS", "many"),
         ("TWO_TOWER_REGISTRY_OPTIONS", '{"secret": "' + SECRET),
         ("DATABASE_URL", SECRET),
@@ -293,7 +295,7 @@ def test_a_missing_column_names_the_file_and_the_columns(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "mend"),
+    ("arguments", "fix"),
     [
         (("train",), "dbt build"),
         (("evaluate",), "two-tower train"),
@@ -306,13 +308,13 @@ def test_a_missing_column_names_the_file_and_the_columns(
     ],
 )
 def test_a_step_before_its_time_says_which_comes_first(
-    two_tower: Shell, arguments: tuple[str, ...], mend: str
+    two_tower: Shell, arguments: tuple[str, ...], fix: str
 ) -> None:
     done = two_tower(*arguments, "--json")
 
     assert done.returncode == ExitCode.NOT_ENOUGH_DATA
-    assert mend in done.stderr
-    assert mend in told(done)["hint"]
+    assert fix in done.stderr
+    assert fix in told(done)["hint"]
 
 
 def test_a_run_says_what_a_step_warned_of_that_it_need_not_do_again(
@@ -324,9 +326,17 @@ def test_a_run_says_what_a_step_warned_of_that_it_need_not_do_again(
     assert "warning: assert_x: 1 row\n  [b] c\n" in two_tower("run").stderr
 
 
+def test_sample_data_have_the_names_that_the_setting_says(two_tower: Shell) -> None:
+    done = two_tower("sample-data", "--reviews", "400", TWO_TOWER_REVIEW_FILES="ratings-*.csv")
+    assert done.returncode == ExitCode.OK
+    names = [path.name for path in (two_tower.folder / "raw/reviews").iterdir()]
+    assert min(names) == "ratings-sample_0001.csv"
+    assert all(name.startswith("ratings-sample_") for name in names)
+
+
 @pytest.mark.parametrize("command", ["recommend", "forget-user"])
 @pytest.mark.parametrize(
-    ("typed", "message"), [("\u200b ", "the id is empty"), ("\udcff", "the id is no UTF-8 text")]
+    ("typed", "message"), [("\u200b ", "the id is empty"), ("\udcff", "the id is not UTF-8 text")]
 )
 def test_an_id_that_is_no_id_exits_3(
     two_tower: Shell, command: str, typed: str, message: str

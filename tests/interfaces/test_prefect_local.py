@@ -322,7 +322,7 @@ def test_ctrl_c_and_sigterm_mark_the_run_that_they_stop_and_the_next_does_not_wa
     assert made.process.returncode == 2
     assert "interrupted" in said
     assert made.kept_state(stopped) == ("CRASHED", "Crashed")
-    assert _comes(webhook[1], "is Crashed: It was stopped together with its worker", seconds=1)
+    assert _comes(webhook[1], "is Crashed: It was stopped together with its worker", seconds=0)
 
     with _moved(made.shell):  # where its deployments name a folder that has gone
         made.begin()  # the port is remembered

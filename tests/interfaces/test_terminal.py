@@ -38,8 +38,8 @@ def test_a_value_is_on_one_line_to_be_copied(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.usefixtures("narrow")
 def test_no_table_cuts_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
-    figures = dict.fromkeys(terminal.METRICS, 0.1234)
-    bounds = dict.fromkeys(terminal.METRICS, (0.1111, 0.2222))
+    figures = dict.fromkeys(terminal.METRIC_LABELS, 0.1234)
+    bounds = dict.fromkeys(terminal.METRIC_LABELS, (0.1111, 0.2222))
     terminal.evaluation(
         EvaluationResult(
             version="20260101_000000",

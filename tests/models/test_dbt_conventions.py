@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
-PUBLIC_FOLDERS = ("marts", "features", "serving", "evaluation", "drift")
+PUBLIC_FOLDERS = ("marts", "features", "serving", "evaluation", "online", "drift")
 # What the models of a folder may read beside their own and the sources.
 MAY_READ = {
     "staging": "",
@@ -22,7 +22,8 @@ MAY_READ = {
     "marts": "staging intermediate",
     "features": "staging intermediate marts",
     "evaluation": "staging intermediate features",
-    "drift": "intermediate features",
+    "online": "staging intermediate",
+    "drift": "intermediate features online",
     "serving": "intermediate marts features drift",
 }
 MAX_MODEL_LINES = 120

@@ -103,6 +103,32 @@ def test_both_engines_hold_the_same_rows(
 
 
 @pytest.mark.parametrize("engine", ["duckdb", "postgres"])
+def test_events_are_interactions_beside_the_reviews(
+    engine: str, both_engines: dict[str, Settings]
+) -> None:
+    """Each kind by its weight; the app's own likes by a view; and of the others is said why."""
+    with open_warehouse(both_engines[engine]) as warehouse:
+        rows = warehouse.fetch(
+            "select user_id, label, weight from two_tower.interactions"
+            " where user_id in ('app_user_1', 'old_user') order by user_id, weight"
+        )
+        kinds = warehouse.fetch("select * from two_tower.event_reconciliation order by kind")
+    weights = [(row["user_id"], row["label"], round(row["weight"], 6)) for row in rows]
+    assert weights == [
+        *[("app_user_1", 0, 0.0), ("app_user_1", 0, 0.3)],
+        *[("app_user_1", 1, 1.0), ("app_user_1", 1, 1.0)],
+        *[("old_user", 1, 1.0), ("old_user", 1, 1.0)],
+    ]
+    assert [tuple(row.values()) for row in kinds] == [
+        ("click", 16, 0, 16, 0, 0, 0),
+        ("dislike", 8, 8, 0, 0, 0, 0),
+        ("like", 11, 10, 0, 1, 0, 0),
+        ("view", 16, 16, 0, 0, 0, 0),
+        ("wish", 2, 0, 0, 0, 2, 0),
+    ]
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "postgres"])
 def test_the_app_has_its_functions_from_the_first_build_on(
     engine: str, both_engines: dict[str, Settings]
 ) -> None:

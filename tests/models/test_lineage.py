@@ -70,6 +70,23 @@ def hidden(manifest: dict[str, Any]) -> Iterator[tuple[str, Name]]:
             yield node["name"], relation
 
 
+def hidden_in_hooks(manifest: dict[str, Any]) -> set[Name]:
+    """Return what the files of sql/ read, as hooks of a release, and nothing of it depends on."""
+    known: dict[str, Node] = manifest["nodes"] | manifest["sources"]
+    release = [node for node in manifest["nodes"].values() if "release" in node["tags"]]
+    declared = {
+        (known[name]["schema"], known[name].get("identifier") or known[name]["alias"])
+        for node in release
+        for name in (node["unique_id"], *node["depends_on"]["nodes"])
+    }
+    files = [node for node in manifest["nodes"].values() if node["resource_type"] == "analysis"]
+    read = {relation for file in files for relation in relations(file["raw_code"])}
+    assert ("two_tower", "popularity") in read
+    served = {("public", "user_embeddings"), ("public", "video_embeddings")}
+    temporary = {relation for relation in read if relation[0] in ("pg_catalog", "pg_temp")}
+    return read - declared - served - temporary
+
+
 @pytest.mark.slow
 def test_nothing_reads_what_is_no_ref_or_source(
     either_settings: Settings, dbt_target: Path
@@ -84,6 +101,7 @@ def test_nothing_reads_what_is_no_ref_or_source(
     assert len(compiled) > 100
     assert any(("public", "user_embeddings") in relations(n["compiled_code"]) for n in compiled)
     assert list(hidden(manifest)) == []
+    assert hidden_in_hooks(manifest) == set()
 
 
 def test_relations_are_named_by_ref_and_source_alone() -> None:

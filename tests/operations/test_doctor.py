@@ -391,7 +391,7 @@ def test_what_others_have_beside_ours_is_theirs(
     assert (code, failures(out)) == (ExitCode.OK, {})
 
 
-def test_what_is_to_be_typed_mends_what_is_wrong(
+def test_what_is_to_be_typed_fixes_what_is_wrong(
     shell: Shell, postgres_server: PostgresServer
 ) -> None:
     url = of_another(postgres_server, "to_be_mended")

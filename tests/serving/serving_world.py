@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from serving import tiny_model
 from two_tower.artifacts.registry import Registry
+from two_tower.core.metric_names import COMPARED
 from two_tower.core.settings import Settings
 from two_tower.core.train_config import DIM
 from two_tower.database import ddl
 from two_tower.database.warehouse import Warehouse, open_warehouse
-from two_tower.evaluation.paired_differences import METRICS
 from two_tower.evaluation.serving_baseline import SLICES
 from two_tower.serving import landing
 
@@ -124,7 +124,7 @@ class World:
             if serving is not None:
                 pairs += [("serving", serving, s, changed.get(s, alike)) for s in SLICES]
             for baseline, of, name, (value, *bounds) in pairs:
-                for metric in METRICS:
+                for metric in COMPARED:
                     figures = (value, value - 0.2, *bounds, users)
                     warehouse.execute(
                         "insert into two_tower.evaluation_comparisons values"

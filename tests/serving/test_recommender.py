@@ -286,7 +286,7 @@ def test_a_database_that_is_not_there_is_told_when_the_recommender_is_made(dsn: 
             assert secret not in str(refused.value)
             with pytest.raises(UnavailableError, match=r"127\.0\.0\.1/app"):
                 opened(away)
-    with pytest.raises(InputError, match="is no Postgres URL"):
+    with pytest.raises(InputError, match="is not a Postgres URL"):
         Recommender(database_url="mysql:app")
 
 

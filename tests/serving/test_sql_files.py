@@ -15,6 +15,8 @@ from two_tower.data.text_values import INVISIBLE
 
 FOLDER = PROJECT_DIR / "sql"
 FUNCTIONS = sorted((FOLDER / "functions").glob("*.sql"))
+# Whom the caller records for they say themselves.
+DEFINERS = {"record_event", "record_impressions", "explain_recommendation"}
 SEARCHES = ("recommend_videos", "similar_videos", "recommend_for_vector")
 # What a function of the app reads: the least of what dbt makes.
 READ = """
@@ -55,8 +57,8 @@ def test_each_file_makes_the_function_of_its_name(dsn: str) -> None:
             " any (array['public', 'two_tower']::regnamespace[])"
         ).fetchall()
     assert sorted(row[0] for row in rows) == [path.stem for path in FUNCTIONS]
-    # As the caller, who may do no more than before.
-    assert [row[0] for row in rows if row[1]] == []
+    # The others run as the caller, who may do no more than before.
+    assert {row[0] for row in rows if row[1]} == DEFINERS
     in_empty = {row[0] for row in rows if 'search_path=""' in (row[2] or [])}
     assert in_empty == {*SEARCHES, "assert_nothing_follows_old_tables"}
 

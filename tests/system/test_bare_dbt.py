@@ -315,7 +315,7 @@ def test_a_misspelt_setting_is_warned_of(project: Path) -> None:
     done = typed(project, "dbt", *show("select 1 as one"), "--target", "duckdb")
 
     assert done.returncode == 0
-    assert "TWO_TOWER_TRAGET is no setting" in done.stderr
+    assert "TWO_TOWER_TRAGET is not a setting" in done.stderr
 
 
 def test_nobody_elses_dbt_project_is_touched(project: Path) -> None:

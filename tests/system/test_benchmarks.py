@@ -35,7 +35,7 @@ QUICK = {
 COMMANDS = {
     "ablation": "--dataset small --epochs 1",
     "ceiling": "--reviews 1000 --sweeps 5 --samples 1",
-    "dial": "--dataset small --values 0.1",
+    "novelty": "--dataset small --values 0.1",
     "growth": "--reviews 1000 --runs 1",
     "last_mile": "--sizes 200",
     "quality": "--datasets small --protocols random --seeds 1 --peers",

@@ -131,7 +131,7 @@ def test_a_link_that_is_somebody_elses_is_not_followed(tmp_path: Path) -> None:
     link = embedded.socket_dir(settings)
     link.symlink_to("/somewhere/else")
     try:
-        with pytest.raises(InputError, match="no link of this user's"):
+        with pytest.raises(InputError, match="not this user's link"):
             embedded.start(settings)
     finally:
         link.unlink()

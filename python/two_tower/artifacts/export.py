@@ -29,10 +29,10 @@ from two_tower.model.layout import TOWERS, Layout, Tower
 from two_tower.model.onnx import CHECKED_BATCHES, check_parity, write_onnx
 from two_tower.model.towers import Towers, load_towers
 
-# Numbers in one feature file at most: at 50,000 features, 4,000 rows and 800 MB before compression.
-# Above it the first rows by id are written, and model_meta.json says that the file is not complete.
+# Largest number of cells of a feature file: 800 MB before compression, or 4,000 rows of 50,000
+# features. Of more rows the first by id are written, and model_meta.json says so.
 FEATURE_FILE_CELLS = 200_000_000
-# Numbers in one row group, which is what is in memory at once: 16 MB.
+# Cells of a row group, which is what is in memory at once: 16 MB.
 ROW_GROUP_CELLS = 4_000_000
 
 ID = {"user": "user_id", "item": "video_id"}
@@ -43,17 +43,17 @@ class ExportResult:
     """What was published.
 
     Attributes:
-        version: the model's.
-        registry: where it was published.
-        files: names in the registry.
-        sha256s: of each file, by name.
+        version: version of the model.
+        registry: URL of the registry.
+        files: names of the files in the registry.
+        sha256s: sha256 of each file, by name.
         user_feature_dim: width of ``user_features``.
         item_feature_dim: width of ``item_features``.
         user_rows: rows of user_features.parquet.
         item_rows: rows of item_features.parquet.
         is_complete: whether the feature files hold every user and video.
-        largest_difference: between ONNX Runtime and PyTorch.
-        seconds: how long it took.
+        largest_difference: of the vectors by ONNX Runtime and by PyTorch.
+        seconds: wall time.
     """
 
     version: str
@@ -139,12 +139,12 @@ def describe(version: str, towers: Towers) -> dict[str, Any]:
 def write_features(
     warehouse: Warehouse, layout: Layout, tower: Tower, path: Path
 ) -> tuple[int, int]:
-    """Write the flat vectors that the ONNX model takes: an id and float32 ``[feature_dim]`` a row.
+    """Write today's features as the ONNX model takes them, in the order of the ids.
 
-    They are today's features, those that are served. Rows are ordered by id.
+    A row is an id and a vector, float32 ``[feature_dim]``.
 
     Returns:
-        rows written, and rows there are: fewer are written above ``FEATURE_FILE_CELLS``.
+        the numbers of rows written and of rows in all; see ``FEATURE_FILE_CELLS``.
 
     Raises:
         NotEnoughDataError: there are no features.
@@ -187,7 +187,7 @@ def _slices(reader: pa.RecordBatchReader, step: int) -> Iterator[pa.RecordBatch]
 
 
 def _sample(path: Path) -> NDArray[np.float32]:
-    """Return the first rows of a feature file, as many as the parity check can use."""
+    """Return the first rows of a feature file, as many as the parity check uses."""
     with pq.ParquetFile(path) as file:
         batch = next(file.iter_batches(max(CHECKED_BATCHES), columns=["vector"]))
     vectors = batch["vector"]

@@ -29,7 +29,7 @@ class Model(ABC):
     """Two encoders into one space: the cosine of a user's and a video's vector is the score.
 
     Attributes:
-        layout: which place of the flat feature vectors means what.
+        layout: the meaning of each place of the flat feature vectors.
         meta: version, dim, input_schema_version, the ``*_vocab_size`` and more, as in
             ``model_meta.json``.
     """
@@ -72,7 +72,7 @@ class Model(ABC):
 
 
 class TorchModel(Model):
-    """A model from its pickle, which holds tensors and primitives only."""
+    """A model from its pickle, which has tensors and primitives only."""
 
     def __init__(self, payload: Mapping[str, Any]) -> None:
         super().__init__({key: value for key, value in payload.items() if key != "state"})
@@ -111,11 +111,11 @@ def load_model(source: str | Path, options: Mapping[str, Any] | None = None) -> 
         options: fsspec storage options, such as key, secret and endpoint_url.
 
     Raises:
-        InputError: there is no such file, or it is not a model; nothing but tensors and primitives
-            is ever unpickled.
+        InputError: there is no such file, or it is not a model. Only tensors and primitives are
+            unpickled.
         NotEnoughDataError: the registry is empty.
         CorruptFileError: the file is not the one that the JSON beside it describes, or no model in
-            the registry can be trusted.
+            the registry is intact.
         UnavailableError: the storage did not answer.
     """
     name = str(source)
@@ -155,7 +155,7 @@ def _read(name: str, options: dict[str, Any]) -> bytes:
     try:
         expected = json.loads(storage.read(f"{file.split('.')[0]}.json"))["sha256"][file]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return content  # a file by itself: nothing beside it says what it should be
+        return content  # a single file: there is no description to compare it with
     if sha256_of(content) != expected:
         raise CorruptFileError(
             f"{name} is not the file that the JSON beside it describes: {look(content[:64])}",

@@ -1,4 +1,4 @@
-"""A published model ready to encode: ONNX Runtime and the layout frozen with it."""
+"""Encodes with a published model: ONNX Runtime, and the layout stored with the model."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from two_tower.model.layout import Layout, Tower
 INPUTS: dict[Tower, str] = {"user": "user_features", "item": "item_features"}
 OUTPUTS: dict[Tower, str] = {"user": "user_embedding", "item": "item_embedding"}
 OTHER: dict[Tower, Tower] = {"user": "item", "item": "user"}
-DENSE_FLOATS = 1 << 24  # of one dense batch: 64 MB
+DENSE_FLOATS = 1 << 24  # in one dense batch: 64 MB
 
 
 class Encoder:
     """Encodes rows of ``(feature_id, index, value)`` with one version of the model.
 
     Args:
-        artifact: the ONNX file and its description, as :meth:`Registry.fetch` returns them.
+        artifact: the ONNX file and its description, from :meth:`Registry.fetch`.
     """
 
     def __init__(self, artifact: Artifact) -> None:
@@ -55,7 +55,7 @@ class Encoder:
             offsets: integers ``[rows + 1]``: row ``r`` is ``[offsets[r], offsets[r + 1])``.
         """
         size = max(1, DENSE_FLOATS // self.layout.feature_dim(tower))
-        # Every declared input has to be fed: the other tower gets a batch of none.
+        # ONNX Runtime wants every declared input: the other tower gets an empty batch.
         other = OTHER[tower]
         none = np.zeros((0, self.layout.feature_dim(other)), dtype=np.float32)
         parts = []

@@ -1,13 +1,13 @@
-"""The registry of models: immutable versions, ``latest`` beside them, every read verified.
+"""The registry: publishes models as immutable versions, and names one of them the latest.
 
-Files below ``REGISTRY_URL/models``, in the order they are written:
+Files in ``REGISTRY_URL/models``, in the order in which they are written:
 
-- ``two_tower_VERSION.onnx``, ``.pt.gz`` (the pickle, compressed), ``.json``: never changed;
+- ``two_tower_VERSION.onnx``, ``.pt.gz`` (the compressed pickle), ``.json``: never changed;
 - ``two_tower_latest.pkl``, ``.onnx``, ``model_meta.json``, the feature files;
-- ``two_tower_latest.json``: last, so that it only ever describes what is there; and once before the
-  files beside it change, naming none of those.
+- ``two_tower_latest.json``: last, so that it describes only files that exist. Before those files
+  change, it is written once without the ones that will.
 
-A JSON names the sha256 of every file and carries a checksum of its own.
+A JSON has the sha256 of every file, and a checksum of its own.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ class Registry(RegistryReader):
     ) -> dict[str, str]:
         """Store a model as a version and make it the latest.
 
-        Publishing a version again leaves its versioned files as they are and renews ``latest``.
+        Publishing a version again writes only ``latest``, and versioned files that are damaged.
 
         Args:
             version: ``YYYYMMDD_HHMMSS``.
-            files: ``onnx`` and ``pkl``, and any of the feature files by its name.
-            meta: trained_at, dim, loss, metrics, input_schema_version, layout_hash and model_meta
-                (the content of model_meta.json, the layout in it).
+            files: paths of ``onnx``, ``pkl`` and, by their names, of feature files.
+            meta: trained_at, dim, loss, metrics, input_schema_version, layout_hash and model_meta,
+                which is the content of model_meta.json and has the layout.
 
         Returns:
             the sha256 of every file, by its name in the registry.
 
         Raises:
-            InputError: the version is there already with other weights.
+            InputError: the version is in the registry with other weights.
         """
         with tempfile.TemporaryDirectory() as folder:
             compressed = Path(folder) / "pt.gz"
@@ -71,17 +71,17 @@ class Registry(RegistryReader):
         return self._set_latest(version, {**meta, "version": version}, features, {})
 
     def set_latest(self, version: str) -> dict[str, str]:
-        """Make a published version the latest again, from its versioned files alone.
+        """Make a published version the latest again, from its versioned files.
 
-        Feature files made under another layout are removed: their vectors do not fit this model.
-        Exporting the version again writes them anew.
+        Feature files of another layout are removed: their vectors do not fit this model. Exporting
+        the version again writes new ones.
 
         Returns:
             the sha256 of every latest file, by its name.
 
         Raises:
             InputError: there is no such version.
-            CorruptFileError: its files do not hold what its JSON says; ``latest`` is untouched.
+            CorruptFileError: its files are not those of its JSON; ``latest`` is unchanged.
         """
         meta = self.describe(version)
         kept, rows = self._fitting_features(meta)
@@ -89,7 +89,7 @@ class Registry(RegistryReader):
         return self._set_latest(version, {**meta, "model_meta": model_meta}, {}, kept)
 
     def replace_feature_file(self, name: str, path: Path, rows: int) -> None:
-        """Publish a feature file of the latest anew, with other rows."""
+        """Replace a feature file of the latest by one with other rows."""
         meta = self._describe(LATEST_JSON)
         described = meta["model_meta"].get("feature_files", {})
         described = {**described, name: {**described.get(name, {}), "rows": rows, "of": rows}}
@@ -98,7 +98,7 @@ class Registry(RegistryReader):
         self._set_latest(meta["version"], meta, {name: path}, kept)
 
     def remove(self, version: str) -> None:
-        """Remove the files of a version, its JSON first: what is not described is not there."""
+        """Remove the files of a version, its JSON first: without it the version does not exist."""
         for name in (json_of(version), *(file_of(version, kind) for kind in LATEST)):
             self.storage.remove(name)
 
@@ -127,9 +127,9 @@ class Registry(RegistryReader):
         return sha256
 
     def _name_no_longer(self, changed: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-        """Let latest.json name none of the files that are about to be others, or to go.
+        """Remove from latest.json the files that are about to change or to be removed.
 
-        Whoever reads it meanwhile, or after a kill, finds the versioned files, which stay.
+        A reader in the meantime, or after a kill, finds the versioned files instead.
         """
         try:
             current = self._describe(LATEST_JSON)
@@ -145,14 +145,14 @@ class Registry(RegistryReader):
             self.storage.write(LATEST_JSON, sealed({**current, "sha256": stays}))
 
     def _fitting_features(self, meta: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
-        """Return sha256 and row counts of the feature files that have the model's layout."""
+        """Return sha256 and row counts of the latest feature files, if they have this layout."""
         try:
             current = self._describe(LATEST_JSON)
             model = sha256_of(self.storage.read(LATEST["onnx"]))
         except (FileNotFoundError, CorruptFileError):
             return {}, {}
         if model != current["sha256"].get(LATEST["onnx"]):
-            return {}, {}  # a description of other files: what it says of these may not hold either
+            return {}, {}  # it describes another model file, so maybe other feature files too
         if current["model_meta"]["layout"] != meta["model_meta"]["layout"]:
             return {}, {}
         kept = {name: sha for name, sha in current["sha256"].items() if name in FEATURE_FILES}
@@ -172,12 +172,12 @@ class Registry(RegistryReader):
         try:
             self.read_version(version)
         except CorruptFileError:
-            return False  # written again: a repair
+            return False  # so that publishing writes the files again
         return True
 
 
 def _compress(source: Path, target: Path) -> None:
-    # No name and no time in the header: the same weights make the same file.
+    # Without a name and a time in the header, the same weights make the same file.
     with (
         source.open("rb") as content,
         target.open("wb") as file,

@@ -39,14 +39,14 @@ logger = logging.getLogger("two_tower")
 
 @dataclass(frozen=True)
 class Artifact:
-    """A verified local copy of a model file and the description that confirms it.
+    """A verified local copy of a model file, and its description.
 
     Attributes:
         version: ``YYYYMMDD_HHMMSS``.
         meta: the JSON beside the file: version, trained_at, dim, loss, metrics,
             input_schema_version, layout_hash, model_meta (layout, vocabulary sizes) and sha256
             (of each file).
-        path: the file, named after its content: it never changes.
+        path: the file. It is named after its sha256 and never changes.
     """
 
     version: str
@@ -89,19 +89,19 @@ class RegistryReader:
         return sorted(match[1] for match in matches if match)
 
     def stored_versions(self) -> list[str]:
-        """Return the versions of which there is any file, whole or not, the oldest first."""
+        """Return the versions with at least one file, complete or not, the oldest first."""
         matches = (VERSIONED.fullmatch(name) for name in self.storage.names())
         return sorted({match[1] for match in matches if match})
 
     def latest_version(self) -> str | None:
-        """Return the version of ``latest``, None where there is none or it is damaged."""
+        """Return the version of ``latest``; None if there is none or it is damaged."""
         try:
             return str(self._describe(LATEST_JSON)["version"])
         except (FileNotFoundError, CorruptFileError):
             return None
 
     def latest_is_whole(self) -> bool:
-        """Return whether the storage has every file that latest.json names, as it names it."""
+        """Return whether all files that latest.json names exist with the sha256 that it has."""
         try:
             named: dict[str, str] = self._describe(LATEST_JSON)["sha256"]
             return all(sha256_of(self.storage.read(name)) == sha for name, sha in named.items())
@@ -109,7 +109,7 @@ class RegistryReader:
             return False
 
     def feature_file(self, name: str) -> Path | None:
-        """Return a verified copy of a feature file of the latest, None where there is none."""
+        """Return a verified copy of a feature file of the latest; None if there is none."""
         try:
             return self.storage.fetch(name, self._describe(LATEST_JSON)["sha256"][name])
         except (FileNotFoundError, KeyError):
@@ -118,7 +118,7 @@ class RegistryReader:
     def latest(self) -> dict[str, Any]:
         """Return the description of the latest model.
 
-        Where ``two_tower_latest.json`` is damaged, that of the newest version whose own holds.
+        If ``two_tower_latest.json`` is damaged: that of the newest version with an intact one.
 
         Raises:
             NotEnoughDataError: nothing has been published yet.
@@ -148,9 +148,9 @@ class RegistryReader:
     def fetch(self, version: str | None = None, kind: Kind = "onnx") -> Artifact:
         """Return a verified local copy of a model, by default of the latest.
 
-        Without a version a damaged ``latest`` is replaced by the versioned files of the same
-        version, then by older versions, then by newer ones (those were rolled back): the first
-        whose sha256 holds, with a warning that names what was wrong.
+        Without a version, ``latest`` is tried first, then the versioned files of the same version,
+        then older versions, then newer ones, which were rolled back. The first with the right
+        sha256 is returned, with a warning that says what was wrong.
 
         Raises:
             NotEnoughDataError: nothing has been published yet.
@@ -176,7 +176,7 @@ class RegistryReader:
         raise self._unusable(reasons)
 
     def read_version(self, version: str) -> dict[Kind, bytes]:
-        """Return the files of a version as the storage has them now, verified: no cached copy.
+        """Return the verified files of a version, read from the storage and not from the cache.
 
         Raises:
             InputError: there is no such version.
@@ -200,7 +200,7 @@ class RegistryReader:
         return files
 
     def _candidates(self, reasons: list[str]) -> Iterator[tuple[dict[str, Any], bool]]:
-        """Yield descriptions to try, best first, and whether each is that of ``latest``."""
+        """Yield descriptions in the order to try them, and whether each is that of ``latest``."""
         current = None
         try:
             meta = self._describe(LATEST_JSON)

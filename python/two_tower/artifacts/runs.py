@@ -41,7 +41,7 @@ def find_run(settings: Settings, version: str | None = None) -> Path:
 
 @cache
 def package_checksum() -> str:
-    """Return a checksum of this package: another version makes another model of the same data."""
+    """Return a checksum of this package's code, which may train another model on the same data."""
     digest = hashlib.sha256()
     for file in sorted(Path(__file__).parent.parent.rglob("*.py")):
         digest.update(file.read_bytes())
@@ -49,11 +49,11 @@ def package_checksum() -> str:
 
 
 def new_version(runs_dir: Path, now: datetime | None = None) -> str:
-    """Return the version of a run that begins now: a UTC second, later than any there is.
+    """Return the version of a run that begins now: a UTC second, later than all versions.
 
     Args:
         runs_dir: the folder of all runs.
-        now: an aware moment; the clock's by default.
+        now: a timezone-aware time; by default the clock's.
     """
     moment = (now or datetime.now(UTC)).astimezone(UTC)
     taken = [path.name for path in runs_dir.glob("*") if VERSION.fullmatch(path.name)]
@@ -67,7 +67,7 @@ def make_run(runs_dir: Path, version: str | None) -> Path:
     """Create the folder of a new run.
 
     Raises:
-        InputError: the version is no version, or is taken.
+        InputError: the version is not written as one, or is taken.
     """
     if version is not None and not VERSION.fullmatch(version):
         raise InputError(f"{version!r} is no version", "write YYYYMMDD_HHMMSS, or leave it out")
@@ -80,7 +80,7 @@ def make_run(runs_dir: Path, version: str | None) -> Path:
 
 
 def interrupted_run(runs_dir: Path, version: str | None) -> Path:
-    """Return the run to go on with: one that began training and did not finish it.
+    """Return the newest run that began training and did not finish, which can be resumed.
 
     Raises:
         InputError: there is none.
@@ -97,7 +97,7 @@ def interrupted_run(runs_dir: Path, version: str | None) -> Path:
 
 
 def begun_run(runs_dir: Path, inputs: str) -> Path | None:
-    """Return the newest run on inputs of this checksum that was cut short, if there is one."""
+    """Return the newest unfinished run on inputs of this checksum, if there is one."""
     for path in sorted(runs_dir.glob("*/inputs.json"), reverse=True):
         is_open = not path.with_name("towers.pt").exists() and path.with_name("dataset").exists()
         if is_open and json.loads(path.read_text(encoding="utf-8"))["sha256"] == inputs:
@@ -106,7 +106,7 @@ def begun_run(runs_dir: Path, inputs: str) -> Path | None:
 
 
 def sha256_of(run: Path, names: Iterable[str]) -> str:
-    """Return one checksum of some files of a run."""
+    """Return one checksum over some files of a run."""
     digest = hashlib.sha256()
     for name in names:
         with (run / name).open("rb") as file:

@@ -1,4 +1,4 @@
-"""A folder or a bucket behind one interface: whole files in, whole verified files out."""
+"""One interface to a folder or a bucket: writes whole files, returns whole verified files."""
 
 import errno
 import hashlib
@@ -16,7 +16,7 @@ import fsspec
 from two_tower.core.errors import FullError, InputError, TwoTowerError, UnavailableError
 
 CHUNK_BYTES = 1 << 20
-# Copies of earlier models that stay in the cache: enough for a rollback without a download.
+# Cached copies: two files of each of four versions, so that a rollback needs no download.
 CACHED_FILES = 8
 
 
@@ -33,7 +33,7 @@ def sha256_of(source: Path | bytes) -> str:
 
 
 def look(head: bytes) -> str:
-    """Say what a file that is not the expected one seems to be, from its first bytes."""
+    """Guess from the first bytes what a file is that is not the expected one."""
     if not head:
         return "it is empty"
     if head.lstrip()[:1] == b"<":
@@ -44,7 +44,7 @@ def look(head: bytes) -> str:
 class Storage:
     """The files below one URL, read and written whole.
 
-    A write is seen either not at all or in full: a rename in a folder, one upload in a bucket.
+    Readers see a write in full or not at all: it is a rename in a folder, one upload in a bucket.
 
     Args:
         url: an absolute folder or any fsspec URL.
@@ -106,11 +106,11 @@ class Storage:
         except FileNotFoundError as error:
             raise InputError(
                 f"the registry at {self.url} has no such bucket or folder: {error}",
-                "create it, or mend TWO_TOWER_REGISTRY_URL",
+                "create it, or fix TWO_TOWER_REGISTRY_URL",
             ) from error
 
     def remove(self, name: str) -> None:
-        """Remove a file; nothing happens where there is none."""
+        """Remove a file if it exists."""
         with self._access(name):
             try:
                 self.fs.rm_file(self.path(name))
@@ -152,7 +152,7 @@ class Storage:
         return cached
 
     def _prune(self) -> None:
-        """Remove the oldest copies. A user's cache folder holds other things too: they stay."""
+        """Remove the oldest copies, and nothing else: a cache folder may hold other things."""
         copies = []
         for file in self.cache_dir.glob("[0-9a-f]" * 64 + "*"):
             with suppress(FileNotFoundError):  # another process removes them as well
@@ -176,7 +176,7 @@ class Storage:
 
     @contextmanager
     def _access(self, what: str) -> Iterator[None]:
-        """Turn the many errors of the drivers into one that says where and what."""
+        """Turn the errors of the drivers into ours, which say where and what."""
         try:
             yield
         except FileNotFoundError:
@@ -204,15 +204,15 @@ class Storage:
 
 
 def _is_refused(error: BaseException | None) -> bool:
-    """Return whether a server said by its status that the same request will fare no better.
+    """Return whether the status of a response says that the same request would fail again.
 
-    Only causes are looked at: the context of a lost connection may be a file that was not there.
+    Follows ``__cause__`` only: the ``__context__`` of a lost connection may be a missing file.
     """
     while error is not None:
         response = getattr(error, "response", None)  # botocore's
         if isinstance(response, dict):
             status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            # S3 gives a request that it waited for in vain the status 400.
+            # S3 answers 400 to a request whose body came too late: that is worth a retry.
             is_late = response.get("Error", {}).get("Code") == "RequestTimeout"
             return 400 <= status < 500 and status not in (408, 409, 425, 429) and not is_late
         error = error.__cause__
@@ -221,11 +221,11 @@ def _is_refused(error: BaseException | None) -> bool:
 
 @contextmanager
 def temporary_beside(target: Path) -> Iterator[Path]:
-    """Yield a path beside ``target`` to write to and rename; what is left of it is removed."""
+    """Yield a path beside ``target`` to write to and rename; it is removed if it still exists."""
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(handle)
     part = Path(name)
-    part.chmod(0o644)  # mkstemp makes it private, the files here are for other readers too
+    part.chmod(0o644)  # mkstemp makes it private; other users read these files too
     try:
         yield part
     finally:

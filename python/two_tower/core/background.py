@@ -1,4 +1,4 @@
-"""Calls beside their caller, each on a thread of its own."""
+"""Calls in the background, each on a thread of its own."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Seconds that cancelled threads are waited for, all of them together.
-PATIENCE = 3.0
+# How long :func:`cancel_all` waits for all threads together: a person has pressed Ctrl-C.
+CANCEL_SECONDS = 3.0
 
 
 class StoppedError(Exception):
@@ -20,13 +20,13 @@ class StoppedError(Exception):
 
 class _Thread(threading.Thread):
     def __init__(self, run: Callable[[], None]) -> None:
-        # Ctrl-C need not wait for a matrix that is being inverted.
+        # A daemon: Ctrl-C must not wait for a matrix inversion.
         super().__init__(target=run, name="background", daemon=True)
         self.cancelled = threading.Event()
 
 
 def background(call: Callable[[], T]) -> Future[T]:
-    """Begin a call on a thread of its own, and return its future."""
+    """Start a call on a thread of its own and return its future."""
     future: Future[T] = Future()
 
     def run() -> None:
@@ -47,14 +47,14 @@ def raise_if_cancelled() -> None:
 
 
 def cancel_all() -> None:
-    """Cancel all background calls, and wait for those that ask.
+    """Cancel all background calls, and wait for those that call :func:`raise_if_cancelled`.
 
-    A thread that is inside torch when the interpreter ends takes the whole process down with an
-    abort: a background call asks :func:`raise_if_cancelled` before it goes there.
+    If a thread is inside torch when the interpreter exits, the process aborts. So a background call
+    calls :func:`raise_if_cancelled` before it calls torch.
     """
     threads = [each for each in threading.enumerate() if isinstance(each, _Thread)]
     for thread in threads:
         thread.cancelled.set()
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + CANCEL_SECONDS
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))

@@ -1,4 +1,4 @@
-"""A check of the doctor: what was looked at, how it is, and what to type where it is wrong."""
+"""A check of the doctor: its name, its state, what was found, and how to fix it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Check:
     """One check.
 
     Attributes:
-        name: what was looked at.
-        state: a warning is to be known; what failed keeps a run from its end.
-        found: how it is.
-        fix: what to type or to set, where something is wrong.
-        kind: the error of a run that meets it: what its owner has to mend, or what may pass.
+        name: what was checked.
+        state: a run would stop at ``failed``, and not at ``warning``.
+        found: what was found.
+        fix: what to type or to set; empty if nothing is wrong.
+        kind: the error that a run raises: InputError must be fixed, UnavailableError may pass.
     """
 
     name: str
@@ -35,30 +35,30 @@ class Check:
 
 
 def ok(name: str, found: str) -> Check:
-    """Return a check of what is as it should be."""
+    """Return a check that passed."""
     return Check(name, "ok", found)
 
 
 def warning(name: str, found: str, fix: str) -> Check:
-    """Return a check of what works, and not for ever or not for all."""
+    """Return a check of something that works now, and may not later or for everybody."""
     return Check(name, "warning", found, fix)
 
 
 def failed(name: str, found: str, fix: str) -> Check:
-    """Return a check of what its owner has to mend first."""
+    """Return a failed check: a run needs this to be fixed."""
     return Check(name, "failed", found, fix)
 
 
 def of_error(name: str, error: TwoTowerError) -> Check:
-    """Return the check that ended in an error."""
+    """Return the failed check of an error."""
     passes = isinstance(error, UnavailableError | FullError)
     return Check(name, "failed", str(error), error.hint, type(error) if passes else InputError)
 
 
 def refusal(found: Sequence[Check]) -> TwoTowerError | None:
-    """Return the error that names every check that failed with its fix; None where none did.
+    """Return one error for all failed checks, each with its fix; None if none failed.
 
-    It is worth another try only where all that failed may pass by itself.
+    The error is an UnavailableError, which is retried, only if every failure may pass by itself.
     """
     wrong = [check for check in found if check.state == "failed"]
     if not wrong:
@@ -67,6 +67,8 @@ def refusal(found: Sequence[Check]) -> TwoTowerError | None:
     kind = next((k for k in (InputError, FullError) if k in kinds), UnavailableError)
     if len(wrong) == 1:
         return kind(wrong[0].found, wrong[0].fix)
-    lines = [f"{len(wrong)} things are in the way:"]
+    lines = [f"{len(wrong)} things have to be fixed:"]
     lines += [f"{check.name}: {check.found}\n  → {check.fix}" for check in wrong]
-    return kind("\n".join(lines), "mend them and run this again; two-tower doctor looks again")
+    return kind(
+        "\n".join(lines), "fix them and run this again; two-tower doctor repeats the checks"
+    )

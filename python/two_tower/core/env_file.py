@@ -1,6 +1,6 @@
-"""The project's ``.env``: which settings it names, and whether it can be read at all.
+"""The project's ``.env``: the names it sets, and errors that pydantic-settings ignores.
 
-pydantic-settings reads the values; what it would pass over in silence is found here.
+pydantic-settings reads the values. It skips misspelt names and malformed lines without a word.
 """
 
 import codecs
@@ -19,10 +19,10 @@ WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BO
 
 
 def names(path: Path) -> list[str]:
-    """Return the names that a ``.env`` gives a value; none where there is no such file.
+    """Return the names that a ``.env`` sets; an empty list if there is no such file.
 
     Raises:
-        InputError: the file is no UTF-8, or a line with a setting of ours is no NAME=value.
+        InputError: the file is not UTF-8, or a line with one of our settings is not NAME=value.
     """
     if not path.is_file():
         return []
@@ -32,18 +32,18 @@ def names(path: Path) -> list[str]:
             start = binding.original.string
             line = binding.original.line + start[: len(start) - len(start.lstrip())].count("\n")
             raise InputError(
-                f"{path}, line {line}: no NAME=value",
+                f"{path}, line {line}: not NAME=value",
                 "write NAME=value, one a line; a quote that opens a value has to close it",
             )
     return [binding.key for binding in bindings if binding.key is not None]
 
 
 def unknown(given: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Return a sentence for each name that looks like a setting of ours and is none.
+    """Return a warning for each name that looks like a setting of this project and is none.
 
     Args:
-        given: names as they are written.
-        known: the settings' names; one that ends in ``__`` is known with whatever follows.
+        given: names as written.
+        known: names of settings; one that ends in ``__`` is a prefix.
     """
     known = sorted(known)
     begun = tuple(name for name in known if name.endswith("__"))
@@ -53,12 +53,12 @@ def unknown(given: Iterable[str], known: Iterable[str]) -> list[str]:
         is_ours = re.sub("[^A-Z]", "", upper).startswith("TWOTOWER")
         if is_ours and upper not in known and not upper.startswith(begun):
             near = difflib.get_close_matches(upper, known, n=1, cutoff=0)
-            found.append(f"{name} is no setting and does nothing; is {near[0]} meant?")
+            found.append(f"{name} is not a setting and has no effect; did you mean {near[0]}?")
     return found
 
 
 def _text(path: Path) -> str:
-    """Return what a file says, without a byte order mark."""
+    """Return the text of a file, without a byte order mark."""
     try:
         data = path.read_bytes()
     except OSError as error:

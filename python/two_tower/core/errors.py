@@ -1,4 +1,4 @@
-"""Errors a person can act on, and the exit codes a scheduler can read."""
+"""Errors that a person can act on, and exit codes that a scheduler can act on."""
 
 from enum import IntEnum
 
@@ -7,20 +7,20 @@ class ExitCode(IntEnum):
     """Exit codes of the command line."""
 
     OK = 0
-    UNEXPECTED = 1  # a defect in this project: a traceback is printed
+    UNEXPECTED = 1  # a defect in this project, with a traceback
     USAGE = 2  # wrong arguments
-    BAD_INPUT = 3  # a file, a row or a setting that its owner can mend
+    BAD_INPUT = 3  # a file, a row or a setting that its owner can fix
     UNAVAILABLE = 4  # a server, a bucket or a disk did not answer: worth retrying
-    GATE_FAILED = 5  # an audit refused the release; serving is untouched
+    GATE_FAILED = 5  # an audit refused the release; what serves is unchanged
     NOT_ENOUGH_DATA = 6  # nothing to train on or to recommend yet
-    BUSY = 7  # another run is at work; this one has written nothing
+    BUSY = 7  # another run holds the lock; this one has written nothing
     DATA_FAILED = 8  # a test of the data failed; nothing was trained on them
     WARNING = 9  # of `status --check`: somebody should look
     CRITICAL = 10  # of `status --check`: somebody should look now
 
 
 class TwoTowerError(Exception):
-    """An error with a mend. The message says what and where, ``hint`` what to do about it."""
+    """An error a person can act on: the message says what and where, ``hint`` what to do."""
 
     exit_code = ExitCode.BAD_INPUT
 
@@ -40,7 +40,7 @@ class UnavailableError(TwoTowerError):
 
 
 class FullError(TwoTowerError):
-    """A disk is full: of this machine, of the database's or of the storage's. It stays full."""
+    """A disk of this machine, the database or the storage is full: a retry would not help."""
 
     exit_code = ExitCode.UNAVAILABLE
 
@@ -52,7 +52,7 @@ class GateError(TwoTowerError):
 
 
 class DataError(GateError):
-    """A test of the data refused what was delivered or built of it."""
+    """A data test failed, on delivered files or on what was built from them."""
 
     exit_code = ExitCode.DATA_FAILED
 
@@ -70,6 +70,6 @@ class NotEnoughDataError(TwoTowerError):
 
 
 class BusyError(TwoTowerError):
-    """Another process is doing what must not be done twice at once. Nothing was written."""
+    """Another process holds the lock. Nothing was written."""
 
     exit_code = ExitCode.BUSY

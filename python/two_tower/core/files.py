@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whenever a process is killed."""
+"""Atomic writes: a killed process leaves the old file or the new one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from two_tower.core.errors import InputError
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file under another name and rename it: a kill leaves the old one or the new one."""
+    """Write a file atomically: to a temporary name, synced, then renamed."""
     beside = path.with_name(path.name + ".tmp")
     write(beside)
     with beside.open("rb") as file:
@@ -21,7 +21,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole."""
+    """Write a JSON file atomically."""
 
     def write(beside: Path) -> None:
         text = json.dumps(value, ensure_ascii=False, indent=2)
@@ -31,14 +31,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Return the content of a JSON file, or None where there is no such file.
+    """Return the content of a JSON file, or None if there is no such file.
 
     Raises:
-        InputError: it is not JSON.
+        InputError: the file is not JSON.
     """
     if not path.exists():
         return None
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}", "remove it, or make it anew") from error
+        raise InputError(f"{path} is not JSON: {error}", "remove it, or create it again") from error

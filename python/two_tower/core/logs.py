@@ -1,7 +1,7 @@
-"""Where the package's log goes: stderr, as lines for people or as JSON for programs.
+"""The package's log on stderr, as text for people or as JSON lines for programs.
 
-In JSON nothing else is on stderr: what dbt, a library or a progress line writes there becomes the
-``message`` of a record of its own.
+With JSON, stderr holds nothing else: each line that dbt, a library or a progress bar writes becomes
+the ``message`` of a record.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LogFormat = Literal["text", "json"]
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, message; whatever ``extra`` held."""
+    """One JSON object per line: time (UTC), level, logger, message, and the fields of ``extra``."""
 
     OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -39,7 +39,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class Handler(logging.Handler):
-    """Writes each record to stderr as it is now, beneath what :class:`Wrapped` makes of it."""
+    """Writes each record to the current stderr, bypassing :class:`Wrapped`."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
@@ -52,7 +52,7 @@ class Handler(logging.Handler):
 
 
 class Wrapped(io.TextIOBase):
-    """A stderr whose lines are records: they are written to ``beneath``, one JSON object each."""
+    """A stderr that logs each line written to it as a record on ``beneath``."""
 
     def __init__(self, beneath: TextIO) -> None:
         self.beneath = beneath
@@ -64,7 +64,7 @@ class Wrapped(io.TextIOBase):
         return self.beneath.encoding
 
     def write(self, text: str) -> int:
-        """Log the lines that ``text`` ends; keep the rest until its own end comes."""
+        """Log the complete lines; keep the rest until its newline comes."""
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
             if line.strip():
@@ -77,7 +77,7 @@ class Wrapped(io.TextIOBase):
 
 
 def configure(log_format: LogFormat) -> None:
-    """Send the log of the package to stderr, in this format."""
+    """Send the package's log to stderr in this format."""
     logger = logging.getLogger("two_tower")
     for handler in [h for h in logger.handlers if isinstance(h, Handler)]:
         logger.removeHandler(handler)
@@ -95,6 +95,6 @@ def configure(log_format: LogFormat) -> None:
 
 
 def warn_of(sentences: Iterable[str]) -> None:
-    """Warn of each of these: what looks like a setting and is none, say."""
+    """Log each sentence as a warning."""
     for sentence in sentences:
         logging.getLogger(__name__).warning(sentence)

@@ -1,4 +1,4 @@
-"""What listens on this machine is asked directly: a proxy of the environment is for other ones."""
+"""Servers on this machine: they are called without the environment's proxy."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def is_loopback(url: str) -> bool:
 
 
 def without_proxy(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that keep the environment's proxy from being used for this machine.
+    """Return the ``no_proxy`` variables that exclude this machine from the environment's proxy.
 
-    Empty where no proxy is set, or the variables say so already.
+    Empty if no proxy is set, or this machine is excluded already.
     """
     proxies = ("http_proxy", "https_proxy", "all_proxy")
     if not any(environment.get(name) for name in environment if name.lower() in proxies):
@@ -29,7 +29,7 @@ def without_proxy(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Return whether a server could listen there."""
+    """Return whether a server could listen on the port."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -40,5 +40,5 @@ def is_free(host: str, port: int) -> bool:
 
 
 def free_port(after: int) -> int:
-    """Return the next port of this machine that nobody listens on."""
+    """Return the next free port of this machine."""
     return next(port for port in range(after + 1, 65536) if is_free("127.0.0.1", port))

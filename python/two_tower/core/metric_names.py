@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# How well lists find held-out likes; all other metrics are of the lists themselves.
+ACCURACY = ("recall@20", "recall@50", "ndcg@10", "ndcg@100", "mrr")
 # In the order in which pages show them.
 TITLES = {
     "recall@20": "Recall@20",
@@ -12,7 +14,7 @@ TITLES = {
     "coverage": "coverage",
     "gini": "Gini",
     "novelty": "novelty",
-    "popularity_lift": "lift",
+    "popularity_lift": "popularity lift",
     "diversity": "diversity",
     "calibration": "calibration",
 }

@@ -1,4 +1,4 @@
-"""Output for whatever reads it: what a terminal cannot show is replaced, and JSON stays whole."""
+"""Output in any encoding: a terminal gets ``?`` for what it cannot show, JSON gets escapes."""
 
 import io
 import json
@@ -20,6 +20,6 @@ def as_json(
     indent: int | None = None,
     default: Callable[[Any], Any] | None = None,
 ) -> str:
-    """Return a value as JSON for a stream, in escapes where the stream does not write Unicode."""
+    """Return a value as JSON for a stream, with escapes if its encoding is not Unicode."""
     is_unicode = (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
     return json.dumps(value, ensure_ascii=not is_unicode, indent=indent, default=default)

@@ -1,8 +1,8 @@
-"""The project's Prefect server: where it is, and what answers there.
+"""The project's Prefect server: its URL, and whether it answers.
 
-Prefect's own settings say where: the environment, ``.env``, ``prefect.toml`` (which ``make prefect
-PORT=…`` writes), ``pyproject.toml``, in this order. Prefect looks for these files in the current
-folder alone, so a command that is typed below the project goes to its folder first.
+Prefect's settings name the URL: the environment, then ``.env``, ``prefect.toml`` (written by ``make
+prefect PORT=…``) and ``pyproject.toml``. Prefect reads these files in the current folder only, so a
+command that is typed below the project first changes to the project's folder.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from two_tower.core import loopback
 from two_tower.core.errors import InputError, UnavailableError
 from two_tower.core.settings import Settings
 
-# A server that is busy takes its time, one that is not there takes none.
-PATIENCE = httpx.Timeout(30, connect=5)
-# What a reverse proxy says for a server that is away.
+# Seconds: a busy server may take long to answer, and not to accept a connection.
+TIMEOUT = httpx.Timeout(30, connect=5)
+# What a reverse proxy answers for a server that is down.
 GATEWAY = (502, 503, 504)
 OTHER = "name one of this version, or install the version that it has"
 LOGIN = "set PREFECT_API_AUTH_STRING=user:password in the environment or in .env"
 
 
 def find(settings: Settings) -> str:
-    """Return the URL of the API, and leave the process in the project's folder.
+    """Return the URL of the API, and change to the project's folder.
 
     Raises:
-        InputError: no setting names a server that would last.
+        InputError: no setting names a server; Prefect would start a temporary one.
     """
     os.chdir(settings.project_dir)
     os.environ.update(loopback.without_proxy(os.environ))
@@ -55,19 +55,21 @@ def answers(api: str) -> bool:
     """Return whether a Prefect server answers.
 
     Raises:
-        InputError: what answers there is no Prefect server, or the URL is none.
+        InputError: what answers is not a Prefect server, or the URL is malformed.
     """
     try:
-        answer = httpx.get(f"{api}/health", timeout=PATIENCE)
+        answer = httpx.get(f"{api}/health", timeout=TIMEOUT)
     except (httpx.ConnectError, httpx.ConnectTimeout):
         return False
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise InputError(f"{api} is no URL of a server: {error}", f"mend {named_by()}") from error
+        raise InputError(
+            f"{api} is not the URL of a server: {error}", f"fix {named_by()}"
+        ) from error
     except httpx.HTTPError as error:
         raise _stranger(api, str(error) or type(error).__name__) from error
     if answer.status_code in GATEWAY:
         return False
-    # Where a login stands before all of it, the client says so.
+    # 401 and 403: a login is wanted, which the client reports.
     if answer.status_code in (401, 403) or answer.text.strip() == "true":
         return True
     kind = answer.headers.get("content-type", "an answer of no type")
@@ -75,7 +77,7 @@ def answers(api: str) -> bool:
 
 
 def require(api: str) -> None:
-    """See to it that a Prefect server answers.
+    """Check that a Prefect server answers.
 
     Raises:
         UnavailableError: nothing answers.
@@ -92,7 +94,7 @@ def require(api: str) -> None:
 
 
 def named_by() -> str:
-    """Return what names the server, in the project's folder: a variable or a file."""
+    """Return the variable or file that names the server; call it in the project's folder."""
     if os.environ.get("PREFECT_API_URL"):
         return "PREFECT_API_URL of the environment"
     if dotenv_values(".env").get("PREFECT_API_URL"):
@@ -109,8 +111,8 @@ def connected(settings: Settings) -> Iterator[Any]:
         Prefect's ``SyncPrefectClient``.
 
     Raises:
-        UnavailableError: the server does not answer, or not any more.
-        InputError: no setting names one, what answers is no Prefect 3, or it wants a login.
+        UnavailableError: the server does not answer, or stopped answering.
+        InputError: no setting names one, what answers is not Prefect 3, or it wants a login.
     """
     api = find(settings)
     require(api)
@@ -138,13 +140,13 @@ def connected(settings: Settings) -> Iterator[Any]:
 
 def _stranger(api: str, what: str) -> InputError:
     if not api.endswith("/api"):
-        hint = f"the API of a Prefect server ends in /api: mend {named_by()}"
+        hint = f"the API of a Prefect server ends in /api: fix {named_by()}"
     elif loopback.is_loopback(api):
         free = loopback.free_port(port(api))
         hint = f"give this project's server a port of its own: make prefect PORT={free}"
     else:
         hint = f"is the address right? {named_by()} says so"
-    return InputError(f"what answers at {api} is no Prefect server ({what})", hint)
+    return InputError(f"what answers at {api} is not a Prefect server ({what})", hint)
 
 
 def port(api: str) -> int:

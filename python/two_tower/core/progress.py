@@ -1,4 +1,4 @@
-"""Progress bars: on a terminal they move, in a log each step is one line."""
+"""Progress bars on a terminal, and warnings, all on stderr."""
 
 import sys
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ console = Console(stderr=True)
 
 
 def warn(text: str) -> None:
-    """Print a warning on stderr, as soon as it is known."""
+    """Print a warning on stderr at once."""
     console.print(f"warning: {text}", soft_wrap=True, markup=False, highlight=False)
 
 

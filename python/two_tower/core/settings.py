@@ -25,7 +25,8 @@ from two_tower.core.train_config import TrainConfig
 __all__ = ["Settings", "Target", "find_project_dir", "read_log_format", "read_settings"]
 
 PREFIX = "TWO_TOWER_"
-# What two-tower tells the dbt that it starts, by profiles.yml.example.
+REVIEW_FILES = "dmm_reviews_*.csv"
+# No settings: two-tower sets them for dbt, and profiles.yml.example reads them.
 TOLD_TO_DBT = (
     *("TWO_TOWER_SOCKET_DIR", "TWO_TOWER_PGHOST", "TWO_TOWER_PGPORT", "TWO_TOWER_PGUSER"),
     *("TWO_TOWER_PGDATABASE", "TWO_TOWER_PGSSLMODE", "TWO_TOWER_STARTED_DBT"),
@@ -33,10 +34,10 @@ TOLD_TO_DBT = (
 
 
 def find_project_dir(start: Path | None = None) -> Path:
-    """Return the nearest folder at or above ``start`` that holds a ``dbt_project.yml``.
+    """Return the nearest folder with a ``dbt_project.yml``, at or above ``start``.
 
     Raises:
-        InputError: no such folder.
+        InputError: there is no such folder.
     """
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
@@ -49,7 +50,7 @@ def find_project_dir(start: Path | None = None) -> Path:
 
 
 def _env_file(project_dir: Path | None = None) -> Path | None:
-    """Return the project's ``.env``, wherever below the project the command is typed."""
+    """Return the path of the project's ``.env``; None outside a project."""
     start = project_dir or Path(os.environ.get("TWO_TOWER_PROJECT_DIR", "."))
     try:
         return find_project_dir(start) / ".env"
@@ -58,7 +59,7 @@ def _env_file(project_dir: Path | None = None) -> Path | None:
 
 
 class Settings(BaseSettings):
-    """One typed object for everything that differs between machines.
+    """Everything that differs between machines.
 
     Each field is read from ``TWO_TOWER_<FIELD>`` (``DATABASE_URL`` for the database). Relative
     paths are relative to the project folder.
@@ -86,7 +87,13 @@ class Settings(BaseSettings):
         description="target postgres: its DSN (otherwise the PG* variables)",
     )
     data_dir: Path = Field(
-        default=Path("data/raw"), description="reviews/dmm_reviews_*.csv and catalogue/*.csv"
+        default=Path("data/raw"), description="the folder of reviews/ and catalogue/"
+    )
+    review_files: str = Field(
+        default=REVIEW_FILES,
+        # One * and no other wildcard: what sample-data and import write is named by it too.
+        pattern=r"^[^/*?\[\]]*\*[^/*?\[\]]*\.csv$",
+        description="names of the files in reviews/: one *, and .csv at the end",
     )
     postgres_dir: Path = Field(
         default=Path("data/postgres"), description="data of the embedded Postgres"
@@ -126,20 +133,20 @@ class Settings(BaseSettings):
     memory_limit: str = Field(default="4GB", description="DuckDB's memory limit")
     monitor: Thresholds = Field(
         default_factory=Thresholds,
-        description="from where on `status --check` warns: TWO_TOWER_MONITOR__FIELD",
+        description="thresholds of `status --check`: TWO_TOWER_MONITOR__FIELD",
     )
     log_format: LogFormat = Field(
-        default="text", description="of what is logged on stderr: for people, or a JSON line each"
+        default="text", description="of the log on stderr: text for people, or JSON lines"
     )
     reindex_share: float = Field(
         default=0.1,
         gt=0,
-        description="share of rows newer than an index from which on `refresh` builds it anew",
+        description="`refresh` rebuilds an index once this share of its rows is newer than it",
     )
     retry_seconds: float = Field(
         default=300,
         ge=0,
-        description="how long a step is tried again while a server does not answer",
+        description="how long a step is retried while a server does not answer",
     )
 
     def path(self, value: Path) -> Path:
@@ -149,7 +156,7 @@ class Settings(BaseSettings):
     @cached_property
     def reviews_glob(self) -> str:
         """The CSV glob of the raw reviews."""
-        return str(self.path(self.data_dir) / "reviews" / "dmm_reviews_*.csv")
+        return str(self.path(self.data_dir) / "reviews" / self.review_files)
 
     @cached_property
     def catalogue_dir(self) -> Path:
@@ -158,7 +165,7 @@ class Settings(BaseSettings):
 
 
 class _FileSettings(Settings):
-    """What ``.env`` says, whatever is exported in this shell."""
+    """The settings of ``.env``, without the variables of this shell."""
 
     @classmethod
     def settings_customise_sources(
@@ -178,16 +185,16 @@ def read_settings(project_dir: Path | None = None, **values: Any) -> Settings:
 
     Args:
         project_dir: the project; by default the one that this process is in.
-        values: fields that are settled already.
+        values: fields to set instead of reading them.
 
     Raises:
-        InputError: a setting is wrong: its name, and what is wrong with it, never its value.
+        InputError: a setting is wrong. The message names it, and never its value.
     """
     return _read(Settings, project_dir, values)
 
 
 def read_file_settings(project_dir: Path) -> Settings:
-    """Return the settings as ``.env`` alone has them, and the defaults.
+    """Return the settings of ``.env`` and the defaults, without the environment.
 
     Raises:
         InputError: as :func:`read_settings`.
@@ -196,7 +203,7 @@ def read_file_settings(project_dir: Path) -> Settings:
 
 
 def unknown_names(project_dir: Path) -> list[str]:
-    """Return a sentence for each ``TWO_TOWER_…``, of ``.env`` or exported, that is no setting."""
+    """Return a warning for each ``TWO_TOWER_…`` that is set and is not a setting."""
     return env_file.unknown((*env_file.names(project_dir / ".env"), *os.environ), _known_names())
 
 
@@ -204,7 +211,7 @@ def _read(kind: type[Settings], project_dir: Path | None, values: dict[str, Any]
     hint = "see .env.example; two-tower train --help names those of training"
     path = _env_file(project_dir)
     if path is not None:
-        env_file.names(path)  # raises where pydantic would have a traceback, or no word
+        env_file.names(path)  # raises where pydantic would fail with a traceback, or silently
     if project_dir is not None:
         values = {**values, "project_dir": project_dir}
     try:
@@ -224,7 +231,7 @@ class _LogFormat(BaseSettings):
 
 
 def read_log_format() -> LogFormat:
-    """Return how to log, also where another setting is wrong: its error is to be logged so."""
+    """Return the log format even if another setting is wrong: its error is logged in it."""
     try:
         return _LogFormat().log_format
     except (ValueError, OSError):  # a .env that cannot be read among them
@@ -232,7 +239,7 @@ def read_log_format() -> LogFormat:
 
 
 def _problem(problem: Any) -> str:
-    """Return what is wrong with a setting, by the name it has outside."""
+    """Return what is wrong with a setting, by the name of its variable."""
     name = PREFIX + "__".join(map(str, problem["loc"])).upper().removeprefix(PREFIX)
     if problem["type"] == "extra_forbidden":
         return f"setting {env_file.unknown([name], _known_names())[0]}"

@@ -1,4 +1,4 @@
-"""Where the data lives: the targets of profiles.yml. Apart from the settings, which load slowly."""
+"""The targets of profiles.yml. Not in ``settings``, which imports slowly."""
 
 from typing import Literal
 

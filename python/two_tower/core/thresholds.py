@@ -1,4 +1,4 @@
-"""From where on a monitor is told: TWO_TOWER_MONITOR__FIELD, as JSON."""
+"""Thresholds of ``two-tower status --check``: TWO_TOWER_MONITOR__FIELD, as JSON."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -6,7 +6,11 @@ Pair = tuple[float, float]
 
 
 class Thresholds(BaseModel):
-    """What is a warning, and what is critical: pairs of numbers in this order."""
+    """Pairs are [warning, critical].
+
+    The ages are one and two missed weekly runs, with two days and one day of grace. A recall of .95
+    and a rejected share of .3 are the vars ``index_recall_floor`` and ``rejected_share_ceiling``.
+    """
 
     model_config = ConfigDict(extra="forbid")
 

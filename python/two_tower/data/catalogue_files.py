@@ -1,7 +1,7 @@
-"""Catalogue files: all of them right, or none of them loaded.
+"""Catalogue files: loaded together, or not at all.
 
-A review that is wrong is one row less; a catalogue that is wrong would take videos out of the
-recommendations, so the first faults are named and the tables stay as they were.
+A wrong review costs one row. A wrong catalogue would remove videos from the recommendations, so the
+error names its first faults, and the tables do not change.
 """
 
 import re
@@ -17,7 +17,7 @@ import pyarrow as pa
 from two_tower.core import progress
 from two_tower.core.errors import InputError
 from two_tower.data import delivered_files, suppression, text_encoding
-from two_tower.data.csv_reader import RULES, CsvFile
+from two_tower.data.csv_reader import RULES, WRAPPED, CsvFile, is_wrapped
 from two_tower.data.parsing import day, is_no_date, moment
 from two_tower.data.text_values import MAX_ID, MAX_URL, clean, is_lossy, value
 from two_tower.database import bulk_insert
@@ -28,16 +28,16 @@ MAX_FAULTS = 10
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a catalogue file: how its text is read, and what it should be."""
+    """A column of a catalogue file: how its text is parsed, and what is expected."""
 
     parse: Callable[[str], Any]
     type: pa.DataType
     expected: str
     is_required: bool = False
     refers_to: str = ""
-    """The table whose ``id`` this must be."""
+    """The table whose ``id`` the value must be."""
     max_length: int = 0
-    """Characters at most; 0: any number. What has a bound becomes a key or a token."""
+    """The most characters; 0: no limit. Values with a limit become keys or tokens."""
 
 
 @dataclass(frozen=True)
@@ -137,17 +137,17 @@ TABLES = {
 
 
 def load(folder: Path, warehouse: Warehouse, warn: Callable[[str], None]) -> dict[str, int]:
-    """Load the catalogue files that changed, all in one transaction, and return the rows a table.
+    """Load the changed catalogue files in one transaction, and return the rows per table.
 
-    Nothing is loaded, and nothing returned, where the folder has no catalogue file.
+    The result is empty if the folder has no catalogue file.
 
     Args:
         folder: of the files.
-        warehouse: where to.
-        warn: is told what is passed over, and what looks wrong.
+        warehouse: where to load them.
+        warn: called with each warning.
 
     Raises:
-        InputError: a file is missing or has wrong rows; every table is as it was.
+        InputError: a file is missing or has wrong rows; no table has changed.
     """
     names = [f"{name}.csv" for name in TABLES]
     delivery = delivered_files.find(folder, names.__contains__, f"{', '.join(names)}, also .csv.gz")
@@ -174,7 +174,7 @@ def load(folder: Path, warehouse: Warehouse, warn: Callable[[str], None]) -> dic
     }
     changed = {name for name in present if known.get(_key(name)) != hashes[name]}
     if changed:
-        # A row may point to one that is gone from a file that changed: read what refers to it, too.
+        # Also read files that refer to a changed one: it may lack rows that they point to.
         changed |= {name for name in present if changed & set(_parents(name))}
         with warehouse.transaction():
             bulk_insert.hold_off_others(warehouse, "raw.catalogue_files")
@@ -229,9 +229,9 @@ def _read(
     respelled: dict[str, str],
     advance: Callable[[int], None],
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the file's rows; raise once for its first faults.
+    """Yield the file's rows, or raise one error for its first faults.
 
-    ``respelled`` is filled with the ids that were written otherwise than they are stored.
+    ``respelled`` is filled with the ids that normalising changed: as written -> as stored.
     """
     schema = pa.schema([pa.field(name, column.type) for name, column in table.columns.items()])
     file.require(tuple(table.columns))
@@ -245,9 +245,8 @@ def _read(
         rows = []
         for line, fields, _ in chunk.rows:
             if len(fields) != len(file.header):
-                faults.append(
-                    f"line {line}: {len(fields)} fields where the header has {len(file.header)}"
-                )
+                found = f"{len(fields)} fields where the header has {len(file.header)}"
+                faults.append(f"line {line}: {WRAPPED if is_wrapped(fields) else found}")
                 continue
             row: dict[str, Any] = {}
             for name, column in table.columns.items():
@@ -274,12 +273,12 @@ def _read(
         shown = "\n".join(f"  {fault}" for fault in faults[:MAX_FAULTS])
         raise InputError(
             f"{file.path} is not loaded, nor is the rest of the catalogue:\n{shown}",
-            "mend these lines and load again; the tables are as they were",
+            "fix these lines and load again; the tables are as they were",
         )
 
 
 def _value(column: Column, text: str, ids: dict[str, set[str]]) -> tuple[Any, str]:
-    """Return a field's value, and what is wrong with it."""
+    """Return a field's value, and its fault or ``""``."""
     if not text:
         return None, f"it is empty; it must be {column.expected}" if column.is_required else ""
     if column.max_length and len(text) > column.max_length:
@@ -291,7 +290,7 @@ def _value(column: Column, text: str, ids: dict[str, set[str]]) -> tuple[Any, st
     except ValueError:
         return None, f"{text[:100]!r} is not {column.expected}"
     if column.refers_to and parsed not in ids[column.refers_to]:
-        return parsed, f"{text[:100]!r} is no id in {column.refers_to}.csv: add it there"
+        return parsed, f"{text[:100]!r} is not an id in {column.refers_to}.csv: add it there"
     return parsed, ""
 
 

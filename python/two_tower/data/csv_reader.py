@@ -1,7 +1,7 @@
-"""CSV files as people write them: several encodings, any newlines, NUL bytes, quotes left open.
+"""CSV files as people write them: several encodings, any newlines, NUL bytes, unclosed quotes.
 
-A file is read in blocks, so memory does not grow with it. Every row keeps the physical line it
-starts on (1-based, the header counts) and its text, so that an editor finds what is wrong with it.
+A file is read in blocks, in constant memory. Every row keeps its text and the line it starts on
+(1-based, the header counts), so that an error can be found in an editor.
 """
 
 import codecs
@@ -17,20 +17,22 @@ from two_tower.data import delivered_files, text_encoding, text_values
 from two_tower.data.text_encoding import DAMAGED
 
 MAX_LINE = 1 << 20  # characters; a longer line is not a row of a CSV file
-MAX_RECORD_LINES = 200  # lines that one row may run over in a quoted field
-MAX_HEADER_LINES = 10  # of names that a spreadsheet's cells broke
+MAX_RECORD_LINES = 200  # lines of one row, with newlines in a quoted field
+MAX_HEADER_LINES = 10  # lines of a header, with newlines in a spreadsheet's cells
 
 RULES = 3
-"""Raised when the same bytes give other rows than before: then files are read again."""
+"""The version of the parsing rules. Raised when the same bytes give other rows: files are then read
+again."""
 
 NOT_CLOSED = "a quote is not closed"
 MALFORMED = "quotes are malformed"
 FIELD_TOO_LONG = f"a field is longer than {csv.field_size_limit()} characters"
+WRAPPED = "the row is one quoted field"
 NOT_TEXT = "bytes that are no text in the file's encoding"
 
-# Excel reads such a first line and does not show it.
+# A first line that tells Excel the separator, and is not shown.
 SEPARATOR_LINE = re.compile(r'"?sep=(?P<separator>.)"?,*', re.IGNORECASE)
-# ="00123" keeps a spreadsheet from taking an id for a number: the value is what is quoted.
+# ="00123" keeps a spreadsheet from reading an id as a number; the value is 00123.
 CONSTANT = re.compile(r'\s*="([^"]*)"\s*')
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -42,16 +44,16 @@ Rejected = tuple[int, str, str]
 
 @dataclass(frozen=True)
 class Chunk:
-    """Rows of one block of a file."""
+    """The parsed rows of one block of a file."""
 
     rows: list[Row]
     rejected: list[Rejected]
-    """Rows whose quotes make no sense, or with bytes that are no text."""
+    """Rows with malformed quotes, or with bytes that are not text."""
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of one block in which each that is not blank is a row: no quotes, NULs or damage."""
+    """The lines of one block without quotes, NULs or damage: each that is not blank is a row."""
 
     number: int
     """Of the first line."""
@@ -75,12 +77,12 @@ class CsvFile:
         Args:
             path: the file.
             encoding: as :func:`two_tower.data.text_encoding.of` found it.
-            single_line: columns whose values hold no newline. A newline in one shows that a quote
-                was left open, where otherwise the row would swallow those behind it.
+            single_line: columns without newlines in their values. A newline in one shows an
+                unclosed quote, which would otherwise swallow the rows behind it.
 
         Raises:
-            InputError: the header cannot be read, names a column twice, or has its columns
-                separated by something else than commas.
+            InputError: the header cannot be read, names a column twice, is one quoted field, or has
+                another separator than commas.
         """
         self.path = path
         self._encoding = encoding
@@ -92,7 +94,7 @@ class CsvFile:
         """Check that the header has these columns.
 
         Raises:
-            InputError: it lacks some; it names them and what was found.
+            InputError: it lacks some; the message names them and the columns found.
         """
         missing = [name for name in columns if name not in self.header]
         if missing and self.header:
@@ -153,6 +155,12 @@ class CsvFile:
                     "its names need no quotes: product_url,reviewer_id,stars",
                 ) from error
             self._above += index + span
+            if is_wrapped(fields):
+                raise InputError(
+                    f"{self.path}, line {index + 1}: each row is one quoted field: {lines[index]}",
+                    f"take the quotes around whole rows away, as in {fields[0]}; often a program"
+                    " has packed a line of CSV into CSV again",
+                )
             header = [text_values.clean(name).casefold() for name in fields]
             twice = sorted({name for name in header if name and header.count(name) > 1})
             if twice:
@@ -164,9 +172,9 @@ class CsvFile:
         return []
 
     def _refuse_other_separators(self, line: str) -> None:
-        """Refuse a header, or a line in front of it, that says another separator than a comma.
+        """Refuse a header, or a ``sep=`` line before it, with another separator than commas.
 
-        Such files come with decimal commas, too: what ``4,5`` means would be a guess.
+        Such files often have decimal commas too, so ``4,5`` would be ambiguous.
         """
         said = SEPARATOR_LINE.fullmatch(line.strip())
         for separator, name in SEPARATORS.items():
@@ -178,8 +186,8 @@ class CsvFile:
                 )
 
     def _lines(self, advance: Callable[[int], None]) -> Iterator[tuple[list[str], bool, bool]]:
-        """Yield lists of whole lines without newlines, whether quotes, NULs or bytes that are no
-        text are among them, and whether they are the last.
+        """Yield lists of whole lines without newlines, whether they hold quotes, NULs or damage,
+        and whether they are the last.
         """
         # It turns \r\n and \r into \n, also where a block ends between the two.
         decoder = io.IncrementalNewlineDecoder(
@@ -209,7 +217,7 @@ class CsvFile:
             number += len(lines)
 
     def _parse(self, lines: list[str], number: int, final: bool) -> tuple[Chunk, int]:
-        """Parse lines with quotes, NULs or damage; return the rows and how many lines were used."""
+        """Parse lines with quotes, NULs or damage; return the rows and the number of lines used."""
         rows: list[Row] = []
         rejected: list[Rejected] = []
         at = 0
@@ -235,14 +243,14 @@ class CsvFile:
         return Chunk(rows, rejected), at
 
     def _record(self, lines: list[str], at: int, final: bool) -> tuple[int, list[str] | str]:
-        """Parse the row that starts at ``at``: its number of lines, and its fields or the fault.
+        """Parse the row that starts at ``at``; return its number of lines and its fields or fault.
 
-        No lines: the row goes on in the next block.
+        0 lines: the row continues in the next block.
         """
         for end in range(at + 1, min(at + MAX_RECORD_LINES, len(lines)) + 1):
             if end > at + 1 and '"' not in lines[end - 1]:
                 continue  # a line without a quote cannot close one
-            # Files that were joined have byte order marks between them.
+            # Concatenated files have byte order marks in the middle.
             text = "\n".join(lines[at:end]).replace("\0", "").lstrip("\ufeff")
             try:
                 (fields,) = csv.reader([text], strict=True, skipinitialspace=True)
@@ -263,8 +271,13 @@ class CsvFile:
         return 0, NOT_CLOSED
 
 
+def is_wrapped(fields: list[str]) -> bool:
+    """Return whether a row is one quoted field that holds the real ones."""
+    return len(fields) == 1 and "," in fields[0]
+
+
 def _header_index(lines: list[str]) -> int | None:
-    """Return the place of the first line that is neither blank nor names the separator."""
+    """Return the index of the first line that is neither blank nor ``sep=``."""
     for i, line in enumerate(lines):
         text = line.replace("\0", "").strip()
         if not _is_blank(text) and not SEPARATOR_LINE.fullmatch(text):
@@ -273,10 +286,10 @@ def _header_index(lines: list[str]) -> int | None:
 
 
 def _header_fields(lines: list[str]) -> tuple[int, list[str]]:
-    """Return over how many of these lines the header runs, and its names.
+    """Return the number of lines of the header, and its names.
 
     Raises:
-        csv.Error: its quotes make no sense.
+        csv.Error: its quotes are malformed.
     """
     for span in range(1, len(lines) + 1):
         text = "\n".join(lines[:span]).replace("\0", "")
@@ -291,5 +304,5 @@ def _header_fields(lines: list[str]) -> tuple[int, list[str]]:
 
 
 def _is_blank(line: str) -> bool:
-    """Return whether nothing can be seen of a line, as of the ^Z that ends files of old Windows."""
+    """Return whether a line shows nothing, like the ^Z at the end of old DOS files."""
     return not line.strip(text_values.TRIMMED)

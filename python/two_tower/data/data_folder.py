@@ -1,4 +1,4 @@
-"""A data folder that a command fills: its own files only, each written in one step."""
+"""A data folder that a command fills: it replaces only its own files, each atomically."""
 
 import json
 from collections.abc import Iterable
@@ -10,28 +10,31 @@ import pyarrow as pa
 from pyarrow import csv
 
 from two_tower.core.errors import InputError
+from two_tower.core.settings import REVIEW_FILES
 
 MARKER = "origin.json"
 PARTS = ("reviews", "catalogue")
 
 
 class DataFolder:
-    """The folder of ``reviews/`` and ``catalogue/``, with a marker that says who filled it.
+    """The folder of ``reviews/`` and ``catalogue/``, with a marker of the command that filled it.
 
-    A context manager: if its block fails, the files are removed, for half a data set is none.
+    A context manager: if its block fails, the files are removed.
 
     Args:
         path: the folder.
-        origin: the command that fills it. It may replace its own files and no others: reviews of
-            two data sets beside one catalogue would be neither.
+        origin: the command that fills it. It may replace its own files only: the reviews of two
+            data sets must not share one catalogue.
+        review_files: how review files are named; ``*`` stands for the part that tells them apart.
 
     Raises:
-        InputError: the folder holds files of somebody else, or of another command.
+        InputError: the folder holds files of your own, or of another command.
     """
 
-    def __init__(self, path: Path, origin: str) -> None:
+    def __init__(self, path: Path, origin: str, review_files: str = REVIEW_FILES) -> None:
         self.path = path
         self.origin = origin
+        self._review_files = review_files
         self.written: list[str] = []
         self._known = self._read_marker()
         self._refuse_foreign_files()
@@ -46,17 +49,21 @@ class DataFolder:
             for name in (*self._known, MARKER):
                 (self.path / name).unlink(missing_ok=True)
 
+    def review_file(self, name: str) -> str:
+        """Return the name of a review file, below the folder."""
+        return f"reviews/{self._review_files.replace('*', name)}"
+
     def write(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
-        """Write one file, whole or not at all."""
+        """Write one file atomically."""
         if name not in self._known:
-            # Before the file: a run that is cut short leaves nothing that the next one refuses.
+            # Before the file: the next run refuses files that the marker does not name.
             self._known.add(name)
             self._mark({})
         self.written.append(name)
         self._replace(name, chunks)
 
     def finish(self, figures: dict[str, object]) -> list[str]:
-        """Remove what an earlier run left, write the marker and return the paths of the files."""
+        """Remove an earlier run's other files, write the marker, and return the files' paths."""
         for name in self._known - set(self.written):
             (self.path / name).unlink(missing_ok=True)
         self._known = set(self.written)
@@ -83,11 +90,10 @@ class DataFolder:
         if not marker.exists():
             return set()
         try:
-            content = json.loads(marker.read_text("utf-8"))
-            origin, files = content["origin"], set(content["files"])
+            origin, files = _origin(marker)
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"{marker} is no marker of a data folder: {error!r}",
+                f"{marker} is not the marker of a data folder: {error!r}",
                 "move it away if this folder is yours, or remove the folder",
             ) from error
         if origin != self.origin:
@@ -111,6 +117,19 @@ class DataFolder:
                 + (f" (nor were {len(foreign) - 1} other files)" if len(foreign) > 1 else ""),
                 "choose another folder with TWO_TOWER_DATA_DIR, or move your own files away",
             )
+
+
+def filled_by(path: Path) -> tuple[str, set[str]]:
+    """Return the command that filled a data folder, and its files; ``""`` and none otherwise."""
+    try:
+        return _origin(path / MARKER)
+    except (OSError, ValueError, KeyError, TypeError):  # no marker, or somebody's own file
+        return "", set()
+
+
+def _origin(marker: Path) -> tuple[str, set[str]]:
+    content = json.loads(marker.read_text("utf-8"))
+    return str(content["origin"]), set(content["files"])
 
 
 def table_csv(table: pa.Table | pa.RecordBatch, header: bool = True) -> bytes:

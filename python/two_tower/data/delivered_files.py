@@ -1,7 +1,7 @@
-"""Files that somebody delivered: which of a folder are taken, what the others are, and their bytes.
+"""Delivered files: which files of a folder are read, what the others are, and their bytes.
 
-A file that gzip packed is unpacked as it is read, whatever its name. What is plainly no CSV file is
-said to be what it is.
+A gzip file is decompressed while it is read, whatever its name. The error about a file that is
+clearly not CSV says what it is.
 """
 
 import gzip
@@ -40,27 +40,26 @@ SIGNATURES = (
     (b"[{", "JSON", "export it as CSV"),
     (b"[\n", "JSON", "export it as CSV"),
 )
-"""First bytes, what a file is that begins with them, and what to do about it. Those in lower case
-are found in any case."""
+"""First bytes, the kind of file, and what to do about it. Lower-case bytes match in any case."""
 
 
 @dataclass
 class Delivery:
-    """What a folder holds."""
+    """The content of a folder."""
 
     files: dict[str, Path] = field(default_factory=dict)
-    """The files that are taken, in the order of their names: each without ``.gz``."""
+    """The files to read, in order: name without ``.gz`` -> path."""
     passed_over: list[str] = field(default_factory=list)
-    """What is not taken, and why. Hidden files are not for us, and not named."""
+    """A sentence for each file that is not read, hidden files aside."""
 
 
 def find(folder: Path, is_wanted: Callable[[str], bool], names: str) -> Delivery:
-    """Look what a folder holds.
+    """Return the content of a folder.
 
     Args:
-        folder: need not be there.
-        is_wanted: whether a file of this name, in lower case and without ``.gz``, is taken.
-        names: says to people which names are taken.
+        folder: need not exist.
+        is_wanted: whether a file of this name, in lower case and without ``.gz``, is read.
+        names: the names that are read, for people.
 
     Raises:
         InputError: the folder cannot be read.
@@ -101,28 +100,28 @@ def _why(path: Path, names: str) -> str:
 
 
 def _known(start: bytes) -> tuple[str, str] | None:
-    """Return what a file is that begins so, and what to do about it; None where it may be CSV."""
+    """Return the kind of file by its first bytes, and what to do; None if it may be CSV."""
     if start.startswith(b"PK\x03\x04"):
         if any(part in start for part in (b"[Content_Types].xml", b"_rels/.rels", b"xl/")):
             return "an Excel workbook", SAVE_AS
         if b"opendocument.spreadsheet" in start:
             return "an OpenDocument spreadsheet", "save it as CSV, in UTF-8, with commas"
     start = start.removeprefix(b"\xef\xbb\xbf").lstrip()
-    for signature, what, mend in SIGNATURES:
+    for signature, what, fix in SIGNATURES:
         if start.startswith(signature) or start.lower().startswith(signature):
-            return what, mend
+            return what, fix
     return None
 
 
 def blocks(path: Path, advance: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:
-    """Yield a file's content in blocks, unpacked where gzip packed it.
+    """Yield a file's content in blocks, decompressed if it is gzip.
 
     Args:
         path: the file.
-        advance: called with the number of bytes of the file that were read.
+        advance: called with the number of bytes read from disk.
 
     Raises:
-        InputError: the file cannot be read, or is plainly no CSV file.
+        InputError: the file cannot be read, or is clearly not CSV.
     """
     try:
         with path.open("rb") as file:
@@ -148,7 +147,7 @@ def blocks(path: Path, advance: Callable[[int], None] = lambda _: None) -> Itera
 
 
 def sha256(path: Path) -> str:
-    """Return the hash of a file's content, in hex: the same packed and plain."""
+    """Return the hash of a file's decompressed content, in hex."""
     digest = hashlib.sha256()
     for block in blocks(path):
         digest.update(block)

@@ -1,9 +1,8 @@
 """Load the review files and the catalogue into the raw tables: ``two-tower load``.
 
-Each review file is one transaction with its row in ``raw.review_files``, so a run that is cut
-short leaves whole files, and the next run goes on behind them. A file of the same content is not
-read again; a changed one replaces its own rows. The rows of a file that is no longer in the folder
-stay.
+Each review file is loaded in one transaction with its row in ``raw.review_files``. An interrupted
+load leaves whole files, and the next one skips them. A file with unchanged content is not read
+again; a changed file replaces its own rows. The rows of a file that is no longer there stay.
 """
 
 import time
@@ -30,24 +29,24 @@ from two_tower.data.csv_reader import NOT_TEXT, RULES, CsvFile
 from two_tower.database import bulk_insert, ddl
 from two_tower.database.warehouse import Warehouse
 
-AHEAD = timedelta(days=1)
-"""A review may come from a clock or a time zone that is so far ahead."""
+CLOCK_TOLERANCE = timedelta(days=1)
+"""Reviews up to this far in the future are accepted: time zones span a day, clocks err."""
 
 
 @dataclass(frozen=True)
 class LoadSummary:
-    """What one run of :func:`load` did. Files that had not changed add no rows to it."""
+    """The result of :func:`load`. Unchanged files are not among its rows."""
 
     files: int
-    """Review files in the folder."""
+    """The number of review files in the folder."""
     files_unchanged: int
     rows_read: int
-    """Rows of the files that were read: loaded and rejected ones together."""
+    """The rows of the files that were read: loaded and rejected ones."""
     rows_loaded: int
     rows_rejected: int
     rejected_by_reason: dict[str, int]
     catalogue: dict[str, int]
-    """Rows in each catalogue table; empty where the folder has no catalogue."""
+    """Rows per catalogue table; empty if the folder has no catalogue."""
     seconds: float
     warnings: tuple[str, ...] = ()
 
@@ -62,7 +61,7 @@ class _Tally:
     """The first file of each content, by its hash."""
 
     def warn_of_copy(self, path: Path, sha256: str) -> None:
-        """Say so where a file with rows has the very content of another one."""
+        """Warn if a file with rows has the same content as another file."""
         first = self.contents.setdefault(sha256, path)
         if first != path:
             self.warn(f"{path} has the same content as {first}: one of them is too many")
@@ -76,8 +75,8 @@ def load(settings: Settings, warehouse: Warehouse) -> LoadSummary:
     """Load every review file and catalogue file that is new or has changed.
 
     Raises:
-        InputError: files that cannot be loaded, all of them named; what was in the tables from them
-            before is still there, and the other files are loaded.
+        InputError: some files cannot be loaded; the message names all of them. Their former rows
+            stay, and the other files are loaded.
     """
     started = time.monotonic()
     ddl.ensure_all(warehouse)
@@ -117,7 +116,7 @@ def load(settings: Settings, warehouse: Warehouse) -> LoadSummary:
 
 
 def _clean_stored(warehouse: Warehouse, file: str) -> None:
-    """Bring the ids of a file that cannot be read again to what they would be now."""
+    """Normalise the stored ids of a file that is no longer there, by the current rules."""
     cleaned = text_values.sql(warehouse.dialect, "reviewer_id")
     with warehouse.transaction():
         warehouse.execute(
@@ -141,7 +140,7 @@ def _load_reviews(
             except InputError as error:
                 faults.append(error)
             except FileNotFoundError:
-                faults.append(InputError(f"{path} went away while it was read", "load again"))
+                faults.append(InputError(f"{path} was removed while it was read", "load again"))
     if tally.loaded > loaded_before:
         warehouse.execute("analyze raw.reviews")
     return faults
@@ -177,7 +176,7 @@ def _load_file(
         if known:
             warehouse.execute("delete from raw.reviews where file = ?", (file,))
             warehouse.execute("delete from raw.rejected_reviews where file = ?", (file,))
-        latest = datetime.now(UTC).replace(tzinfo=None) + AHEAD
+        latest = datetime.now(UTC).replace(tzinfo=None) + CLOCK_TOLERANCE
         for batch in review_files.read(path, encoding, bar.advance, latest):
             bulk_insert.append(warehouse, "raw.reviews", _with_file(batch.reviews, file))
             bulk_insert.append(warehouse, "raw.rejected_reviews", _with_file(batch.rejected, file))
@@ -234,5 +233,5 @@ def _together(faults: list[InputError]) -> InputError:
         return faults[0]
     lines = [f"{error} ({error.hint})" if error.hint else str(error) for error in faults]
     return InputError(
-        "\n".join([f"{len(faults)} files were not loaded:", *lines]), "mend them and load again"
+        "\n".join([f"{len(faults)} files were not loaded:", *lines]), "fix them and load again"
     )

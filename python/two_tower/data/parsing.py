@@ -14,23 +14,23 @@ _SLASHED = re.compile(
 )
 _NUMBER = re.compile(r"([0-9]+)(\.[0-9]+)?")
 _EPOCH = datetime(1970, 1, 1)
-# There was no web to review anything on: a number of seconds before it is something else.
+# The web is younger: a smaller number of seconds is not a review's time.
 _FIRST = datetime(1990, 1, 1)
-# Python takes any character between day and time, and so a digit too many for an hour.
+# Python accepts any character between date and time, even a digit.
 _ISO = re.compile(r"[0-9]{4}-?([0-9]{2}-?[0-9]{2}|W[0-9]{2}-?[0-9])([T ].*)?")
-# As BigQuery and Ruby write a zone: ISO 8601 has no blank there.
+# BigQuery and Ruby write a blank before the zone, ISO 8601 does not.
 _SPACED_ZONE = re.compile(r"(?<=[0-9]) (?:(?:UTC|GMT|Z)|([+-][0-9]{2}:?[0-9]{2}))$")
-# What MySQL writes where there is no date.
+# MySQL's value for no date.
 NO_DATE = "0000-00-00"
 _ZONE = r"(Z|[+-](0\d|1[0-4]):[0-5]\d)"
-# What Arrow reads as Python does, if the day exists.
+# Texts that Arrow parses as Python does, if the date exists.
 _TIME = r"\d{2}:\d{2}(:\d{2}(\.\d{3}|\.\d{6})?)?"
 _PLAIN = rf"^[12]\d{{3}}-\d{{2}}-\d{{2}}([ T]{_TIME}{_ZONE}?)?$"
 
 
 @lru_cache(maxsize=4096)
 def stars(text: str) -> float | None:
-    """Return a rating from 1 to 5, or ``None`` where the text is none."""
+    """Return a rating from 1 to 5, or ``None`` if the text is not one."""
     try:
         value = float(text)
     except ValueError:
@@ -39,14 +39,14 @@ def stars(text: str) -> float | None:
 
 
 def moment(text: str) -> datetime:
-    """Return a moment as UTC without time zone. A text that names no offset is UTC already.
+    """Return a time in UTC, without a time zone. A text without an offset is in UTC.
 
     Accepted: ISO 8601 with or without time and offset, the latter also as `` UTC``; ``YYYY/MM/DD``,
     with or without ``HH:MM`` or ``HH:MM:SS``; of digits alone 8 (a day), 9 or 10 (seconds since
     1970) or 13 (milliseconds), both from 1990 on, with decimals or without.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the text is none of these.
     """
     number = _NUMBER.fullmatch(text)
     if number is not None and len(number[1]) in (9, 10, 13):
@@ -66,16 +66,16 @@ def moment(text: str) -> datetime:
 
 
 def day(text: str) -> date:
-    """Return a day as it is written, whatever the time and the offset behind it.
+    """Return the date as it is written, whatever time and offset follow it.
 
     Raises:
-        ValueError: it is none. A number of seconds is not taken for a day: it has no time zone.
+        ValueError: the text is not a date. Nor is a number of seconds, which has no time zone.
     """
     return _written(text).date()
 
 
 def _written(text: str) -> datetime:
-    """Return a day, or a moment with the offset that is written, if there is one."""
+    """Return a date or a time, with the offset if one is written."""
     slashed = _SLASHED.fullmatch(text)
     if slashed is not None:
         year, month, day, hour, minute, second = (int(part or 0) for part in slashed.groups())
@@ -87,22 +87,22 @@ def _written(text: str) -> datetime:
 
 
 def is_no_date(text: str) -> bool:
-    """Return whether a text stands for no date at all, with or without a time."""
+    """Return whether a text is MySQL's value for no date, with or without a time."""
     return text.startswith(NO_DATE)
 
 
 def star_column(texts: pa.Array) -> pa.Array:
-    """Return :func:`stars` of each text, null where it is no rating."""
+    """Return :func:`stars` of each text, null if it is not a rating."""
     encoded = texts.dictionary_encode()
     ratings = [stars(text) for text in encoded.dictionary.to_pylist()]
     return pa.array(ratings, pa.float64()).take(encoded.indices)
 
 
 def moment_column(texts: pa.Array) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
-    """Return moments as :func:`moment` reads them, and for which of the texts that is sure.
+    """Return the times of texts as :func:`moment` does, and a mask of the texts it could parse.
 
-    An empty text is null, surely. Where the second result is false the first is null, and
-    :func:`moment` must be asked.
+    An empty text is null, with mask true. Where the mask is false the time is null, and
+    :func:`moment` has to parse the text.
     """
     is_empty = pc.equal(texts, "")
     is_plain = pc.match_substring_regex(texts, _PLAIN)

@@ -1,4 +1,4 @@
-"""Review files: which rows are reviews, and why the others are not."""
+"""Review files: the rows that are reviews, and the reasons why others are rejected."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from two_tower.data.csv_reader import CsvFile, Lines, Rejected, Row
+from two_tower.data.csv_reader import WRAPPED, CsvFile, Lines, Rejected, Row, is_wrapped
 from two_tower.data.parsing import is_no_date, moment, moment_column, star_column, stars
 from two_tower.data.text_values import LOSS, MAX_ID, MAX_URL, is_lossy, value, value_column
 
@@ -47,17 +47,17 @@ REJECTED = pa.schema(
 
 @dataclass(frozen=True)
 class ReviewBatch:
-    """Rows of one block of a review file."""
+    """The rows of one block of a review file."""
 
     reviews: pa.RecordBatch
     """Columns of :data:`REVIEWS`."""
     rejected: pa.RecordBatch
     """Columns of :data:`REJECTED`."""
     respelled: dict[str, str]
-    """Reviewer ids that were written otherwise than they are stored: as written -> as stored."""
+    """Reviewer ids that normalising changed: as written -> as stored."""
 
     def decimal_ids(self) -> int:
-        """Return how many reviews are by an id such as ``12345.0``: a number, badly exported."""
+        """Return the number of reviews by an id such as ``12345.0``: a number badly exported."""
         ids = self.reviews.column("reviewer_id")
         return int(pc.sum(pc.match_substring_regex(ids, "^[0-9]+[.]0$")).as_py() or 0)
 
@@ -67,17 +67,17 @@ def read(
 ) -> Iterator[ReviewBatch]:
     """Yield a review file's rows, block by block, accepted and rejected.
 
-    Blank lines are not rows. NUL bytes are taken out; what then is a good row is one. In the text
-    of a rejected row a NUL shows as ``␀``, and any newline inside it is a line feed.
+    Blank lines are not rows. NUL bytes are removed before a row is checked. In the text of a
+    rejected row a NUL is shown as ``␀``, and each newline is a line feed.
 
     Args:
         path: the file.
         encoding: as :func:`two_tower.data.text_encoding.of` found it.
         advance: called with the number of bytes that were read.
-        latest: UTC; a review that says it was made later is rejected.
+        latest: UTC; later reviews are rejected.
 
     Raises:
-        InputError: a required column is missing, or the file is no CSV file.
+        InputError: a required column is missing, or the file is not a CSV file.
     """
     file = CsvFile(path, encoding, single_line=frozenset((*REQUIRED, OPTIONAL)))
     file.require(REQUIRED)
@@ -89,9 +89,9 @@ def read(
 
 
 def _plain_batch(header: list[str], block: Lines, latest: datetime) -> ReviewBatch:
-    """Take the rows that are beyond doubt by column, and the others one by one.
+    """Check rows by column, and those that fail there one by one.
 
-    Columns are ten times as fast; they only ever accept what :func:`_batch` would.
+    Columns are ten times as fast, and accept only rows that :func:`_batch` accepts.
     """
     lines = pa.array(block.lines, pa.string())
     parts = pc.split_pattern(lines, ",")
@@ -147,7 +147,8 @@ def _batch(
     respelled: dict[str, str] = {}
     for line, fields, text in rows:
         if len(fields) != width:
-            rejected.append((line, TOO_FEW if len(fields) < width else TOO_MANY, text))
+            fault = TOO_FEW if len(fields) < width else TOO_MANY
+            rejected.append((line, WRAPPED if is_wrapped(fields) else fault, text))
             continue
         url, reviewer = value(fields[url_at]), value(fields[reviewer_at])
         rating = stars(value(fields[stars_at]))
@@ -171,7 +172,7 @@ def _record_batch(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.R
 
 
 def _fault(url: str, reviewer: str, rating: float | None) -> str:
-    """Return what is wrong with a row but for its moment; nothing where nothing is."""
+    """Return what is wrong with a row, its time aside; ``""`` if nothing is."""
     if not url:
         return NO_URL
     if len(url) > MAX_URL:
@@ -186,7 +187,7 @@ def _fault(url: str, reviewer: str, rating: float | None) -> str:
 
 
 def _moment(written: str, latest: datetime) -> tuple[datetime | None, str]:
-    """Return a moment, if there is one, and what is wrong with it."""
+    """Return the time, None if there is none, and what is wrong with it."""
     if not written or is_no_date(written):
         return None, ""
     try:

@@ -1,26 +1,24 @@
-"""The folder of the review files: which there are, and what in it looks wrong."""
+"""The folder of the review files: which files are read, and warnings about the others."""
 
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from two_tower.core.settings import Settings
-from two_tower.data import delivered_files
-
-SAMPLE_PREFIX = "dmm_reviews_sample_"
+from two_tower.data import data_folder, delivered_files
 
 
 def files(
     settings: Settings, logged: Iterable[str], warn: Callable[[str], None]
 ) -> dict[str, Path]:
-    """Return the review files in order, by the names under which their rows are kept.
+    """Return the review files in order, by the names under which their rows are stored.
 
-    That is the path below the data folder, without ``.gz``.
+    A name is the path below the data folder, without ``.gz``.
 
     Args:
         settings: the project.
         logged: the names of the files whose rows are in the database.
-        warn: is told what is not read, and what looks wrong.
+        warn: called with each warning: a file that is not read, or looks wrong.
 
     Raises:
         InputError: the folder cannot be read.
@@ -45,18 +43,19 @@ def files(
             f"{name} is no longer there; its rows stay. To remove them:"
             f" put back a file of that name with its header alone, and load"
         )
-    sample = {name for name in names if Path(name).name.startswith(SAMPLE_PREFIX)}
-    if sample and names - sample:
+    origin, written = data_folder.filled_by(settings.path(settings.data_dir))
+    generated = names & written
+    if generated and names - generated:
         warn(
-            f"SAMPLE DATA IS MIXED WITH REAL REVIEWS: {', '.join(sorted(sample))}. To remove it:"
-            " cut these files down to their header line, load, then delete them (and put your own"
-            " catalogue in place of the sample's)"
+            f"TWO DATA SETS ARE MIXED: your own reviews, and those that `two-tower {origin}` wrote,"
+            f" {', '.join(sorted(generated))}. To remove the latter: cut these files down to their"
+            " header line, load, then delete them (and put your own catalogue in place of theirs)"
         )
     return paths
 
 
 def _beside(data_dir: Path) -> list[str]:
-    """Return a warning for each CSV file beside the folders that are read."""
+    """Return a warning for each CSV file in the data folder itself."""
     found = delivered_files.find(data_dir, lambda _: True, "")
     return [
         f"{path} is passed over: reviews belong in {data_dir / 'reviews'}, the catalogue in"
@@ -67,5 +66,5 @@ def _beside(data_dir: Path) -> list[str]:
 
 
 def _key(settings: Settings, path: Path) -> str:
-    """Return the name under which a file's rows are kept: its path below the data folder."""
+    """Return the name under which a file's rows are stored: its path below the data folder."""
     return path.relative_to(settings.path(settings.data_dir)).as_posix()

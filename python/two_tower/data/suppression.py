@@ -19,7 +19,7 @@ REASON = "the reviewer asked to be forgotten"
 
 
 def record(warehouse: Warehouse, user_id: str) -> datetime:
-    """Remember that somebody is forgotten; return when that was done first, UTC."""
+    """Record that a person is forgotten; return when that was first recorded, UTC."""
     ddl.ensure_raw(warehouse)
     salt = _salt(warehouse) or secrets.token_hex(16)
     now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
@@ -41,10 +41,10 @@ def record(warehouse: Warehouse, user_id: str) -> datetime:
 
 
 def recognise(warehouse: Warehouse, respelled: Mapping[str, str]) -> None:
-    """Know the forgotten also by the id that is stored for them now.
+    """Record forgotten people also under their normalised ids.
 
-    Who was forgotten under an id with something invisible in it, when ids were stored as they were
-    written, is recorded by the hash of that.
+    Ids were once stored as written: people forgotten then are recorded by the hash of an id that
+    may hold invisible characters.
 
     Args:
         warehouse: in the caller's transaction.
@@ -61,13 +61,13 @@ def recognise(warehouse: Warehouse, respelled: Mapping[str, str]) -> None:
 
 
 def withhold_reviews(warehouse: Warehouse, file: str | None = None) -> int:
-    """Move the reviews of forgotten people to the rejected ones, without their text.
+    """Move the reviews of forgotten people to the rejected rows, without their text.
 
-    What was rejected before loses its text where one of its fields names a forgotten person.
+    Rejected rows that name a forgotten person in one of their fields lose their text.
 
     Args:
         warehouse: in the caller's transaction.
-        file: whose rows; by default all.
+        file: only the rows of this file; by default all.
 
     Returns:
         the number of reviews moved.
@@ -103,7 +103,7 @@ def withhold_users(warehouse: Warehouse) -> None:
 
 
 def _is_forgotten(warehouse: Warehouse, salt: str, user_id: str) -> str:
-    """Return the condition that an expression of SQL names somebody who was forgotten."""
+    """Return the SQL condition that an expression is the id of a forgotten person."""
     return (
         f"(select {_sha256(warehouse)} from (select '{salt}' as salt,"
         f" {text_values.sql(warehouse.dialect, user_id)} as id) as given)"
@@ -112,13 +112,13 @@ def _is_forgotten(warehouse: Warehouse, salt: str, user_id: str) -> str:
 
 
 def _salt(warehouse: Warehouse) -> str | None:
-    """Return the salt of this database, None before anybody was forgotten."""
+    """Return the salt of this database; None before the first person was forgotten."""
     rows = warehouse.fetch("select max(salt) as salt from raw.forgotten_users")
     return rows[0]["salt"] if rows else None
 
 
 def _sha256(warehouse: Warehouse) -> str:
-    """Return the hash of columns ``salt`` and ``id``, as macros/cross_db/hashing.sql has it."""
+    """Return the hash of the columns ``salt`` and ``id``, as in macros/cross_db/hashing.sql."""
     if warehouse.dialect == "postgres":
         return "encode(sha256(convert_to(salt || ':' || id, 'UTF8')), 'hex')"
     return "sha256(salt || ':' || id)"

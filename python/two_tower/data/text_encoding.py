@@ -1,13 +1,12 @@
-"""The encoding of a file whose bytes are all that says it: UTF-8, UTF-16, or the CP932 of Windows.
+"""Detection of a file's encoding from its bytes: UTF-8, UTF-16, or CP932 (Windows' Shift_JIS).
 
-A byte order mark decides; then UTF-16 whose first characters are ASCII; then UTF-8. A file that is
-not valid UTF-8 is either CP932 or UTF-8 that was damaged, as by a copy that was cut off within a
-character. Each is valid as the other more often than one would think, so it is not validity that
-decides. The bytes are counted as both: how many bits would it take to write them down, given how
-common each character is in texts of that encoding? The cheaper one is right, and where both are
-dear it is neither.
+A byte order mark decides first, then UTF-16 that begins with ASCII characters, then valid UTF-8. A
+file that is not valid UTF-8 is CP932, or damaged UTF-8, such as a copy cut off within a character.
+Validity does not tell these two apart: each is often valid as the other. So the code length in bits
+is estimated in both encodings, from how common each kind of character is in such texts. The shorter
+one wins; if both are long, the file is in neither.
 
-Bytes that are no text in the encoding become :data:`DAMAGED`, and the line they stand in no row.
+Bytes that are not text in the encoding become :data:`DAMAGED`, and their line is not a row.
 """
 
 import codecs
@@ -19,9 +18,9 @@ from two_tower.core.errors import InputError
 from two_tower.data import delivered_files
 
 DAMAGED = "\udcff"
-"""Stands for bytes that are no text: a lone surrogate, which no valid text decodes to."""
+"""Replaces bytes that are not text: a lone surrogate, which no valid text decodes to."""
 ON_DAMAGE = "two_tower.damaged"
-"""The error handler that puts it there."""
+"""The name of the error handler that inserts it."""
 codecs.register_error(ON_DAMAGE, lambda error: (DAMAGED, error.end))  # type: ignore[attr-defined]
 
 READ_AS_CP932 = "{} is not UTF-8: it is read as CP932 (Shift_JIS)"
@@ -32,20 +31,22 @@ BOMS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _NO_CP932 = dict.fromkeys((0x80, 0xF8F0, 0xF8F1, 0xF8F2, 0xF8F3), DAMAGED)
-# The first of three or four bytes in UTF-8 is the first of two in CP932, of a rare character there.
+# The first two bytes of a UTF-8 character of three or four are a rare character in CP932.
 _UTF8_IN_CP932 = bytes(
     byte for lead in range(0xE1, 0xF5) for trail in range(0x80, 0xC0) for byte in (lead, trail)
 ).decode("cp932", "ignore")
 _SUSPECT = re.compile(f"[{_UTF8_IN_CP932}{''.join(map(chr, _NO_CP932))}]")
-ENOUGH = 20_000  # characters beyond ASCII to judge by
-PIECE = 64 << 10  # bytes judged at once
+ENOUGH = 20_000  # bytes beyond ASCII that are enough to decide
+PIECE = 64 << 10  # bytes examined at once
 
-# Bits a character, about what a model of single characters needs. Kana and full-width signs are the
-# most common of Japanese text; a character of the second level of JIS, or half-width kana alone
-# between others, is rare there, and what other encodings look like in CP932.
+# Estimated bits per character in a unigram model. Kana and full-width signs are the most common in
+# Japanese text. Kanji of JIS level 2 and single half-width kana are rare in it, and are what other
+# encodings look like when they are read as CP932.
 BITS = {"kana": 6, "half": 6, "latin": 8, "common": 9, "rare": 13, "bad": 16}
-MARGIN = 3  # bits in favour of UTF-8, in which what is wrong can be seen
-DEAR, SLACK = 6.1, 24  # bits a byte; half-width kana need 6. Bits that some damage may cost
+MARGIN = 3  # bits in favour of UTF-8, in which damage is found
+# A file in neither encoding needs more than 6.1 bits per byte (half-width kana need 6), and 24 bits
+# for damaged bytes.
+DEAR, SLACK = 6.1, 24
 
 _UTF8 = re.compile(
     rb"(?P<kana>\xe3[\x80-\x83][\x80-\xbf]|\xef\xbc[\x80-\xbf]|\xef\xbd[\x80-\x9f])"
@@ -65,10 +66,10 @@ _CP932 = re.compile(
 
 
 def of(path: Path) -> str:
-    """Return the encoding of a file, as Python names it.
+    """Return the encoding of a file, by Python's name.
 
     Raises:
-        InputError: it is neither UTF-8 nor UTF-16 nor CP932, or cannot be read.
+        InputError: the file is in none of UTF-8, UTF-16 and CP932, or cannot be read.
     """
     start = next(delivered_files.blocks(path), b"")[:64]
     for mark, name in BOMS.items():
@@ -82,9 +83,9 @@ def of(path: Path) -> str:
 
 
 def checked_cp932(lines: list[str]) -> list[str]:
-    """Return lines that were read as CP932, with what is damaged in them that Python reads.
+    """Return lines decoded as CP932, with damage marked that Python's decoder accepts.
 
-    That is bytes that are no character, and lines of UTF-8, as where two files were joined.
+    That is bytes without a character, and lines in UTF-8, as in concatenated files.
     """
     if _SUSPECT.search("\n".join(lines)) is None:
         return lines
@@ -93,7 +94,7 @@ def checked_cp932(lines: list[str]) -> list[str]:
 
 def _checked(line: str) -> str:
     try:
-        # Text of CP932 that is valid UTF-8 by chance has characters of two bytes at most.
+        # CP932 that is valid UTF-8 by chance decodes to characters of at most two bytes.
         if max(line.encode("cp932").decode("utf-8")) >= "\u0800":
             return line + DAMAGED
     except UnicodeError:
@@ -102,7 +103,7 @@ def _checked(line: str) -> str:
 
 
 def _is_utf8(path: Path) -> bool:
-    """Return whether a file is UTF-8 whole, or up to a character that its end cuts off."""
+    """Return whether a file is valid UTF-8; its last character may be cut off."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         for block in delivered_files.blocks(path):

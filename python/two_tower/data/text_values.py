@@ -1,8 +1,8 @@
-"""What a text value is: two spellings that nobody can tell apart are one.
+"""Normalisation of text values: spellings that look the same are the same value.
 
-A value is in NFC and has nothing at its ends that cannot be seen: white space, control characters,
-byte order marks, zero-width and bidirectional marks. What is inside stays as it is. Files, ids that
-a person types and the app's own tables (macro ``text_value``) are all read by this one rule.
+A value is in NFC, without invisible characters at its ends: white space, control characters, byte
+order marks, zero-width and bidirectional marks. Those inside it stay. The same rule applies to
+files, to ids that a person types and to the app's own tables (macro ``text_value``).
 """
 
 import re
@@ -34,16 +34,16 @@ INVISIBLE = (
     (0xFFA0, 0xFFA0),
     (0xFFF9, 0xFFFB),
 )
-"""First and last code point of each range that is trimmed; as in macros/cross_db/text_value.sql."""
+"""First and last code point of each trimmed range, as in macros/cross_db/text_value.sql."""
 TRIMMED = "".join(chr(code) for first, last in INVISIBLE for code in range(first, last + 1))
 MAX_ID = 500
-"""Characters of a value that becomes a key or a token: Postgres indexes at most 2,704 bytes."""
+"""The most characters of a key or a token: Postgres can index 2,704 bytes."""
 MAX_URL = 2000
 LOST = "\ufffd"
-"""What a program puts where it could not read a character: which one it was is lost."""
+"""The replacement character: the original one is lost."""
 LOSS = r"\x{fffd}|^[?]{2,}$|^[0-9]([.][0-9]+)?[eE][+][0-9]+$"
-"""RE2: a key with such a character, of question marks alone, or a number that a spreadsheet rounded
-has lost what told it from others."""
+"""RE2: keys that are no longer unique: with a replacement character, of question marks only, or a
+number that a spreadsheet rounded."""
 MISSING = (
     "NULL",
     "null",
@@ -57,14 +57,14 @@ MISSING = (
     "(null)",
     "undefined",
 )
-"""What programs write where there is no value: taken for one, all who lack an id would be one."""
+"""What programs write for a missing value: as an id, it would merge all people without one."""
 
 
 _LOSS = re.compile(LOSS.replace(r"\x{fffd}", LOST))
 
 
 def clean(text: str) -> str:
-    """Return the value that a text stands for."""
+    """Return a text in NFC, without invisible characters at its ends."""
     return unicodedata.normalize("NFC", text).strip(TRIMMED)
 
 
@@ -75,14 +75,14 @@ def clean_column(texts: pa.Array) -> pa.Array:
     others = trimmed.filter(is_other)
     if len(others) == 0:
         return trimmed
-    # By Python and not by Arrow: each has Unicode tables of its own.
+    # Python's NFC, not Arrow's: their Unicode versions differ.
     return pc.replace_with_mask(
         trimmed, is_other, pa.array([clean(text) for text in others.to_pylist()], pa.string())
     )
 
 
 def value(text: str) -> str:
-    """Return the value of a field that is no prose: empty where it says that there is none."""
+    """Return :func:`clean` of a field that is not prose; empty for :data:`MISSING`."""
     cleaned = clean(text)
     return "" if cleaned in MISSING else cleaned
 
@@ -94,21 +94,21 @@ def value_column(texts: pa.Array) -> pa.Array:
 
 
 def is_lossy(text: str) -> bool:
-    """Return whether a key has lost what told it from others."""
+    """Return whether a key has lost characters, and so may not be unique."""
     return _LOSS.search(text) is not None
 
 
 def typed(text: str, name: str) -> str:
-    """Return the value of an argument that a person typed.
+    """Return :func:`clean` of an argument that a person typed.
 
     Raises:
-        InputError: it is empty, or no text.
+        InputError: it is empty, or not text.
     """
     value = clean(text)
     if not value:
         raise InputError(f"{name} is empty", "type an id, as the review files write it")
     if any("\ud800" <= character <= "\udfff" for character in value):
-        raise InputError(f"{name} is no UTF-8 text", "is the terminal's encoding UTF-8?")
+        raise InputError(f"{name} is not UTF-8 text", "is the terminal's encoding UTF-8?")
     return value
 
 

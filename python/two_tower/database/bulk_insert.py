@@ -1,4 +1,4 @@
-"""Rows into tables in bulk: Arrow batches by COPY on Postgres, by a scan of the batch on DuckDB."""
+"""Bulk inserts of Arrow batches: COPY on Postgres, a scan of the batch on DuckDB."""
 
 import io
 
@@ -19,7 +19,7 @@ def append(warehouse: Warehouse, table: str, batch: pa.RecordBatch) -> None:
     columns = ", ".join(f'"{name}"' for name in batch.schema.names)
     if isinstance(warehouse, PostgresWarehouse):
         text = io.BytesIO()
-        # Null is nothing, an empty string is "": what COPY takes them for.
+        # Null is written as nothing, an empty string as "": COPY reads them back as such.
         options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
         pyarrow.csv.write_csv(batch, text, options)
         with (
@@ -38,9 +38,9 @@ def append(warehouse: Warehouse, table: str, batch: pa.RecordBatch) -> None:
 
 
 def hold_off_others(warehouse: Warehouse, table: str) -> None:
-    """Let no other transaction write to a table until this one ends; readers are not held off.
+    """Block other writers of a table until this transaction ends; readers go on.
 
-    DuckDB has one writing process at a time as it is.
+    On DuckDB there is nothing to do: only one process can write.
     """
     if isinstance(warehouse, PostgresWarehouse):
         warehouse.execute(f"lock table {table} in share row exclusive mode")

@@ -1,6 +1,6 @@
-"""What Postgres refused, as an error that a person can act on, by the code or the text of it.
+"""Errors of Postgres as errors that a person can act on, found by SQLSTATE or by text.
 
-psycopg and ADBC have its SQLSTATE; dbt shows the text alone, and so does a connection that failed.
+psycopg and ADBC give the SQLSTATE; dbt's output and a failed connection give only the text.
 https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
 
@@ -22,10 +22,10 @@ class Cause:
     """One kind of error.
 
     Attributes:
-        codes: its SQLSTATEs; two letters stand for a class.
-        shown: what of it stands in dbt's output, or in the message of a connection that failed.
-        kind: whether its owner can mend it, or it passes.
-        said: in front of the server's own words.
+        codes: its SQLSTATEs; two characters stand for a class.
+        shown: matches its line in dbt's output, or the message of a failed connection.
+        kind: InputError: its owner can fix it; UnavailableError: it passes.
+        said: what happened, put before the server's own message.
         hint: what to do about it.
     """
 
@@ -36,7 +36,7 @@ class Cause:
     hint: str
 
     def error(self, text: str, what: str) -> TwoTowerError:
-        """Return the error: what was done, what of it went wrong, in the server's words."""
+        """Return the error: the action, what went wrong, and the server's message."""
         return self.kind(": ".join(filter(None, (what, self.said, text))), self.hint)
 
 
@@ -44,7 +44,7 @@ def _line(pattern: str) -> re.Pattern[str]:
     return re.compile(f".*({pattern}).*")
 
 
-# What a server says that does answer, and will say again: a failed connection has no SQLSTATE.
+# The server answers and refuses: a retry would not help. A failed connection has no SQLSTATE.
 REFUSED = Cause(
     ("28", "3D000"),
     _line(
@@ -54,7 +54,7 @@ REFUSED = Cause(
         # Poolers: pgbouncer, Supavisor.
         r"|no such (user|database)|Tenant or user not found|unsupported startup parameter"
         r"|SSL (connection )?(is )?required)"
-        # What libpq finds before the server has a word.
+        # Found by libpq before it talks to the server.
         r"|no password supplied|server does not support SSL|certificate verify failed"
         r"|root certificate file|invalid sslmode value"
         r"|received invalid response to|expected authentication request from server"
@@ -64,13 +64,22 @@ REFUSED = Cause(
     "is DATABASE_URL right: its user, password (@ : / % in it are %40 %3A %2F %25), host, port and"
     " database?",
 )
-# It has the code of a full disk, and is memory: that of a container is 64 MB, an index takes more.
+# Its code is that of a full disk. A container has 64 MB of shared memory; an index takes more.
 SHARED_MEMORY = Cause(
     (),
     _line(r"could not resize shared memory segment"),
     InputError,
     "the server's shared memory is too small",
-    "give it more, and start it anew (docker run --shm-size=1g, Compose: shm_size: 1gb)",
+    "give it more, and restart it (docker run --shm-size=1g, Compose: shm_size: 1gb)",
+)
+# The extension is in the catalog and its file is missing, as after an upgrade of the server. The
+# code is that of a failing disk (58P01) or of an internal error (XX000).
+NO_LIBRARY = Cause(
+    (),
+    _line(r'could not (load library|access file|open file) "([^"]*/)?vector(\.so)?"'),
+    InputError,
+    "the server's pgvector library is missing, or cannot be loaded",
+    "install pgvector for this version of Postgres on the server's machine",
 )
 FULL = Cause(
     ("53100",),
@@ -90,16 +99,17 @@ GONE = Cause(
     "the database went away",
     "run this again: what was begun was rolled back",
 )
-# The first that fits is said.
+# The first match wins.
 CAUSES = (
     REFUSED,
     SHARED_MEMORY,
+    NO_LIBRARY,
     FULL,
     Cause(
         ("25006",),
         _line(r"cannot execute .* in a read-only transaction"),
         InputError,
-        "the database can be read only",
+        "the database is read-only",
         "name the primary in DATABASE_URL, or let the role write: two-tower doctor says which",
     ),
     Cause(
@@ -116,7 +126,7 @@ CAUSES = (
         ("58P01",),
         _line(
             r'extension "[^"]*" is not available|could not open extension control file'
-            r'|type "[^"]*halfvec[^"]*" does not exist|could not access file "[^"]*vector"'
+            r'|type "[^"]*halfvec[^"]*" does not exist'
             r"|parameter (name )?\"ivfflat\.|function .*\.l2_norm\(.* does not exist"
         ),
         InputError,
@@ -135,7 +145,7 @@ CAUSES = (
         _line(r"temporary file size exceeds|exceeds maximum [0-9]+"),
         InputError,
         "the server cannot do this",
-        "what it says names the limit; two-tower doctor looks at what a run needs",
+        "its message names the limit; two-tower doctor checks what a run needs",
     ),
     Cause(
         ("40001", "40P01", "55P03"),
@@ -144,7 +154,7 @@ CAUSES = (
             r"|a long transaction holds|Could not set lock on file"
         ),
         UnavailableError,
-        "another session was in the way",
+        "in conflict with another session",
         "run this again: what was begun was rolled back",
     ),
     Cause(
@@ -173,11 +183,11 @@ CAUSES = (
 
 
 def explained(error: BaseException, what: str = "") -> TwoTowerError | None:
-    """Return what a person can do about an error of the database; None where that is a defect.
+    """Return an error of the database as one that a person can act on; None for a defect.
 
     Args:
-        error: anything.
-        what: was done, in front of the message.
+        error: any error.
+        what: the action that failed, put before the message.
     """
     for found in chain(error):
         if isinstance(found, TwoTowerError):
@@ -188,7 +198,7 @@ def explained(error: BaseException, what: str = "") -> TwoTowerError | None:
 
 
 def shown_by_dbt(printed: str) -> tuple[Cause, str] | None:
-    """Return what in dbt's output its owner can mend, or passes: the cause, and the line of it."""
+    """Return the cause that dbt's output shows, and the line of it; None for a defect."""
     for cause in CAUSES:
         line = cause.shown.search(printed)
         if line:
@@ -197,7 +207,7 @@ def shown_by_dbt(printed: str) -> tuple[Cause, str] | None:
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """Return an error and what caused it, and that, and so on."""
+    """Yield an error and the chain of its causes."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -205,7 +215,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, or its name where it has none."""
+    """Return the first line of an error's text, or the name of its class."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
@@ -213,12 +223,13 @@ def _of_database(error: psycopg.Error, what: str) -> TwoTowerError | None:
     code, text = error.sqlstate, first_line(error)
     if code is None and isinstance(error, psycopg.OperationalError):
         return (REFUSED if REFUSED.shown.search(text) else GONE).error(text, what)
-    if SHARED_MEMORY.shown.search(text):
-        return SHARED_MEMORY.error(text, what)
+    for cause in (SHARED_MEMORY, NO_LIBRARY):  # their codes belong to other errors
+        if cause.shown.search(text):
+            return cause.error(text, what)
     for cause in CAUSES:
         if code and (code in cause.codes or code[:2] in cause.codes):
             return cause.error(text, what)
-    # Where the text says more than the code: `type "halfvec" does not exist` is a missing pgvector.
+    # The code is too general: `type "halfvec" does not exist` means that pgvector is missing.
     for cause in CAUSES:
         if cause.shown.search(text):
             return cause.error(text, what)

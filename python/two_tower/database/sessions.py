@@ -1,9 +1,9 @@
-"""What a session on Postgres has, whatever the environment, the role or the database says.
+"""The settings of every session on Postgres, whatever environment, role or database set.
 
-A role may carry a time zone, a timeout, a search path; PGCLIENTENCODING may be anything. Each would
-change what is stored, read or built, and few would say so: in a LATIN1 session UTF-8 bytes are
-stored as other characters. So every connection of ours begins here; those of dbt with the same
-statement, in profiles.yml.
+A role may set a time zone, a timeout or a search path; PGCLIENTENCODING may be anything. Each would
+change what is stored, read or built, mostly without an error: a LATIN1 session stores UTF-8 bytes
+as other characters. So every connection is opened here; dbt's run the same statement, from
+profiles.yml.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from two_tower.core.errors import InputError, TwoTowerError, UnavailableError
 from two_tower.database import database_errors
 
-CONNECT_SECONDS = 10
-POOL_SECONDS = 5
-# What a run has open at once beside those of dbt's threads: two locks, and two of its own.
+CONNECT_SECONDS = 10  # libpq's default is to wait for ever
+POOL_SECONDS = 5  # pgbouncer lets a client wait for two minutes (query_wait_timeout)
+# Connections that a run holds at once besides those of dbt's threads: two locks, and two others.
 SESSIONS = 4
 ENCODING = "UTF8"
-# What psycopg is told of an app's connection. The session is left as it is but for the encoding: it
-# may come through a pooler that hands out transactions, where a setting outlives its connection and
-# meets somebody else's. Nothing is prepared: such a pooler would look for it in another session.
+# An app's connection. Only the encoding is set: an app may come through a transaction pooler, where
+# other clients would inherit the settings. No statements are prepared on the server: such a pooler
+# would look for them in another session.
 APP: dict[str, Any] = {
     "autocommit": True,
     "prepare_threshold": None,
@@ -34,8 +34,8 @@ APP: dict[str, Any] = {
     "client_encoding": ENCODING,
 }
 
-# Postgres's own defaults but for the time zone, which is the one that every moment is stored in.
-# Not `default_transaction_read_only`: who sets it means it, and the doctor says so.
+# Postgres's defaults, except for the time zone: timestamps are stored in UTC. Not among them is
+# `default_transaction_read_only`: it was set on purpose, and the doctor reports it.
 SETTINGS = {
     "TimeZone": "UTC",
     "DateStyle": "ISO, MDY",
@@ -48,14 +48,14 @@ SETTINGS = {
     "search_path": '"$user", public',
     "row_security": "on",
     "default_transaction_isolation": "read committed",
-    # A build, a search for neighbours or a copy takes as long as it takes.
+    # Builds, searches and copies may take long.
     "statement_timeout": "0",
     "transaction_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
 }
-# One statement for all drivers; a server that is too old for a setting is not asked for it.
+# One statement for all drivers; settings that the server does not know are skipped.
 STATEMENT = (
     "select set_config(name, value, false) from pg_settings join (values "
     + ", ".join(f"('{name}', '{value}')" for name, value in SETTINGS.items())
@@ -63,13 +63,14 @@ STATEMENT = (
 )
 
 
-# Data sources whose pooler was found to hand out sessions: looked at once a process.
+# DSNs whose pooler is known to hand out sessions: checked once per process.
 _session_poolers: set[str] = set()
+# A busy pool may give a transaction pooler's client the same process by chance, rarely three times.
 ROUNDS = 3
 
 
 class TransactionPoolerError(InputError):
-    """A session is wanted, and what is in between hands out transactions."""
+    """The pooler hands out transactions, and a session is needed."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -81,15 +82,15 @@ class TransactionPoolerError(InputError):
 
 
 def connect(dsn: str, *, for_app: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
-    """Open a connection that commits each statement by itself.
+    """Open a connection in autocommit mode.
 
     Args:
         dsn: a URL or ``key=value``.
-        for_app: leave the session as it is, but for the encoding: see :data:`APP`.
+        for_app: set only the encoding: see :data:`APP`.
 
     Raises:
         psycopg.OperationalError: there is no connection.
-        TransactionPoolerError: there is no session; nothing was set in it.
+        TransactionPoolerError: a transaction pooler answers; nothing was set.
     """
     connection = psycopg.connect(dsn, **APP)
     if not for_app:
@@ -102,8 +103,8 @@ def connect(dsn: str, *, for_app: bool = False) -> psycopg.Connection[tuple[Any,
 
 
 def _prepare(connection: psycopg.Connection[tuple[Any, ...]], dsn: str) -> None:
-    """Set what a session of ours has, if it is one."""
-    # A pooler tells a client another process than the one that does the work.
+    """Apply the settings, after a check that the connection is a session."""
+    # Behind a pooler, the process id that libpq was told is not the server's.
     told = connection.info.backend_pid
     is_direct = connection.execute(f"{STATEMENT} where pg_backend_pid() = {told}").rowcount > 0
     if is_direct:
@@ -116,16 +117,16 @@ def _prepare(connection: psycopg.Connection[tuple[Any, ...]], dsn: str) -> None:
 
 
 def _hands_out_transactions(dsn: str) -> bool:
-    """Return whether two connections that are open at once meet the same process, or one meets two.
+    """Return whether two open connections share a server process, or one uses two.
 
-    Asked some times: others may use the same pool.
+    Tried several times, because other clients use the same pool.
     """
 
     with connect(dsn, for_app=True) as held:
         mine = _process(held)
         for _ in range(ROUNDS):
             with connect(dsn, for_app=True) as other:
-                # Twice: a pool that takes turns would give every second question the same answer.
+                # Twice: a pool that takes turns would answer every second query alike.
                 found = [_process(c) for c in (held, held, other, held)]
             if found[2] == mine or [found[0], found[1], found[3]] != 3 * [mine]:
                 return True
@@ -133,10 +134,10 @@ def _hands_out_transactions(dsn: str) -> bool:
 
 
 def _process(connection: psycopg.Connection[tuple[Any, ...]]) -> int:
-    """Return the process that serves a connection now.
+    """Return the id of the server process that serves a connection now.
 
     Raises:
-        UnavailableError: the pooler has none to give. It would let us wait for minutes.
+        UnavailableError: the pooler has no free session.
     """
     libpq = connection.pgconn
     libpq.send_query(b"select pg_backend_pid()")
@@ -180,12 +181,12 @@ def redact(dsn: str) -> str:
 
 
 def readable(dsn: str) -> str:
-    """Return the DSN; refuse one that libpq would misread and then quote, password and all."""
+    """Return the DSN; refuse one that libpq would misread, since its error quotes the password."""
     hint = "write postgresql://user:password@host:5432/database, an @ / : or % in it as %40 %2F …"
     try:
         parts = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
-        raise InputError("DATABASE_URL is no Postgres URL", hint) from None
+        raise InputError("DATABASE_URL is not a Postgres URL", hint) from None
     place = f"{parts.get('host')}/{parts.get('dbname')}"
     if "@" in place or set(str(parts.get("port", ""))) - set("0123456789,"):
         raise InputError("DATABASE_URL cannot be split into user, password, host and port", hint)

@@ -1,6 +1,6 @@
-"""The database under the project: one interface, Postgres and DuckDB behind it.
+"""One interface to Postgres and DuckDB.
 
-SQL passed here is the common subset of both engines, with ``?`` for each parameter.
+SQL is in the common subset of both engines, with ``?`` for each parameter.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from two_tower.core.errors import InputError, UnavailableError
 from two_tower.core.settings import Settings
 from two_tower.database import database_errors, embedded, sessions
 
-BATCH_ROWS = 65_536
+BATCH_ROWS = 65_536  # 32 of DuckDB's vectors of 2,048 rows
 
 
 class Warehouse(ABC):
-    """An open connection. Every statement commits by itself unless inside :meth:`transaction`.
+    """An open connection, in autocommit mode outside of :meth:`transaction`.
 
     Attributes:
         dialect: the engine.
-        schema: where dbt built what training and evaluation read.
+        schema: where dbt built the tables that training and evaluation read.
     """
 
     dialect: Literal["postgres", "duckdb"]
@@ -125,7 +125,7 @@ class PostgresWarehouse(Warehouse):
 
 
 class DuckDBWarehouse(Warehouse):
-    """A DuckDB file, or a connection that somebody else has open (then it is not closed here)."""
+    """A DuckDB file, or an open connection of the caller's, which is not closed here."""
 
     dialect = "duckdb"
 
@@ -178,12 +178,12 @@ class DuckDBWarehouse(Warehouse):
 def open_warehouse(settings: Settings, *, for_app: bool = False) -> Iterator[Warehouse]:
     """Open the target's database for the length of the block.
 
-    The embedded server is started if need be. A DuckDB file must not stay open while dbt runs, so
-    keep the block short.
+    The embedded server is started if it is not running. Keep the block short: a DuckDB file must
+    not be open while dbt runs.
 
     Args:
         settings: the project.
-        for_app: read alone, as an app does: see :data:`sessions.APP`.
+        for_app: read only, as an app does: see :data:`sessions.APP`.
 
     Raises:
         UnavailableError: the database cannot be reached.
@@ -203,7 +203,7 @@ def open_warehouse(settings: Settings, *, for_app: bool = False) -> Iterator[War
 
 
 def dsn(settings: Settings) -> str:
-    """Return the Postgres DSN of the target, starting the embedded server if need be.
+    """Return the Postgres DSN of the target; starts the embedded server if it is not running.
 
     Raises:
         InputError: the target is DuckDB, neither DATABASE_URL nor PGHOST is set, or DATABASE_URL
@@ -233,7 +233,7 @@ def postgres_dsn(settings: Settings) -> str:
 
 
 def _of_psycopg(error: Exception) -> psycopg.Error:
-    """Return an error of ADBC as psycopg's of the same SQLSTATE; in mid-stream there is none."""
+    """Return an ADBC error as psycopg's of the same SQLSTATE; within a stream there is none."""
     code, text = getattr(error, "sqlstate", None), str(error)
     kind: type[psycopg.Error] = psycopg.DatabaseError
     if code:

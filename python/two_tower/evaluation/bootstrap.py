@@ -1,7 +1,7 @@
-"""How sure a figure is: intervals by the bootstrap over users, and a paired test of two runs.
+"""Bootstrap intervals over users, and a paired test of two runs.
 
-``columns`` are figures a user, ``[users, metrics]``; NaN where a metric is not defined for a user.
-The same number of users is always drawn alike, so that a figure has one interval.
+``columns`` are the metrics of each user, float64 ``[users, metrics]``, NaN if a metric is not
+defined for a user. The seed is fixed, so that the same columns always give the same interval.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from two_tower.evaluation.metrics import Floats
 
 RESAMPLES = 1_000
 FLIPS = 10_000
-# Of the resampled means, what lies between: 95 %.
+# Percentiles of the resampled means: a 95 % interval.
 PERCENTILES = (2.5, 97.5)
 SEED = 20_240_101
 # Numbers drawn at once: 32 MB.
@@ -22,10 +22,10 @@ DRAWN_CELLS = 4_000_000
 
 
 def resampled_means(columns: Floats) -> Floats:
-    """Return the means over as many users drawn with replacement, ``[RESAMPLES, metrics]``.
+    """Return the means over resampled users, float64 ``[RESAMPLES, metrics]``.
 
-    Efron 1979, "Bootstrap methods: another look at the jackknife". NaN where a metric is defined
-    for none of the users drawn.
+    Each resample draws as many users as there are, with replacement (Efron 1979, "Bootstrap
+    methods: another look at the jackknife"). NaN if a metric is defined for none of those drawn.
     """
     users = len(columns)
     known = ~np.isnan(columns)
@@ -43,9 +43,9 @@ def resampled_means(columns: Floats) -> Floats:
 
 
 def bounds(samples: Floats) -> tuple[Floats, Floats]:
-    """Return the percentile interval of resampled figures: two ``[metrics]`` of ``[…, metrics]``.
+    """Return the percentile interval of samples ``[RESAMPLES, metrics]``: two of ``[metrics]``.
 
-    A metric that no resample defines gets NaN.
+    NaN for a metric that is not defined in any sample.
     """
     lower = np.full(samples.shape[1], np.nan)
     upper = lower.copy()
@@ -58,16 +58,16 @@ def bounds(samples: Floats) -> tuple[Floats, Floats]:
 def sign_flip_p_values(differences: Floats) -> Floats:
     """Return two-sided p-values of paired differences, ``[metrics]``.
 
-    If the two runs were alike, each user's difference could as well have the other sign: the share
-    of random signs under which the mean is at least as far from 0 as the one observed, which counts
-    as one of them (Smucker, Allan & Carterette 2007, "A comparison of statistical significance
+    If the runs were equal, each user's difference could as well have the other sign. The p-value is
+    the share of random signs, the observed ones included, under which the mean is at least as far
+    from 0 as observed (Smucker, Allan & Carterette 2007, "A comparison of statistical significance
     tests for information retrieval evaluation").
 
     Args:
         differences: ``[users, metrics]``; NaN counts as no difference.
     """
     paired = np.nan_to_num(differences)
-    # What is equal but for the order of its summands counts as equal.
+    # Sums that differ only by the order of their summands count as equal.
     observed = np.abs(paired.sum(axis=0)) * (1 - 1e-9) - 1e-12
     rng = np.random.default_rng(SEED)
     reached = np.zeros(paired.shape[1])
@@ -79,7 +79,7 @@ def sign_flip_p_values(differences: Floats) -> Floats:
 
 
 def _chunks(count: int, users: int) -> Iterator[int]:
-    """Yield parts of ``count`` repetitions, few enough at once."""
+    """Yield the sizes of parts of ``count`` repetitions that fit ``DRAWN_CELLS``."""
     step = max(1, DRAWN_CELLS // max(users, 1))
     for start in range(0, count, step):
         yield min(step, count - start)

@@ -1,8 +1,8 @@
 """Measure a model on the held-out likes, beside popularity and item-kNN: ``two-tower evaluate``.
 
-Each held-out user's features come from training reviews alone (a cold user's from the likes they
-show); every video that the model does not know they have seen is ranked; the targets are the
-held-out likes.
+A held-out user's features come from training reviews alone, a cold user's from the likes that they
+show. All videos are ranked except those that these features know the user has seen. The targets are
+the held-out likes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from two_tower.evaluation import results_tables
 from two_tower.evaluation.baselines import ItemKNN, Popularity, read_likes
 from two_tower.evaluation.held_out import (
     MAX_USERS,
-    Batch,
+    HeldOutBatch,
     count_users,
     read_catalogue,
     read_like_counts,
@@ -37,18 +37,18 @@ from two_tower.evaluation.held_out import (
 from two_tower.evaluation.metrics import Bools
 from two_tower.evaluation.paired_differences import Paired, paired
 from two_tower.evaluation.ranking import OVERALL, Catalogue, Intervals, Metrics, Results, Tally
-from two_tower.evaluation.report import Evaluation, write_report
-from two_tower.evaluation.serving_baseline import Contest, read_serving
+from two_tower.evaluation.report import Evaluation, read_oracle, write_report
+from two_tower.evaluation.serving_baseline import SideBySide, read_serving
 from two_tower.evaluation.user_metrics import UserMetrics
 from two_tower.model.feature_rows import read_layout
 from two_tower.model.towers import Towers, load_towers
 
 TWO_TOWER = "two_tower"
 POPULARITY = "popularity"
-# Cold videos with no other beside them.
+# The ranking of cold videos among themselves.
 AMONG_COLD = "among_cold_items"
 
-Scorers = dict[str, Callable[[Batch], torch.Tensor]]
+Scorers = dict[str, Callable[[HeldOutBatch], torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,15 @@ class EvaluationResult:
     """What was measured.
 
     Attributes:
-        version: the model's; with a protocol ``PROTOCOL/VERSION``, its folder below the runs.
+        version: version of the model; with a protocol ``PROTOCOL/VERSION``, its folder in the runs.
         split: the protocol, or the var ``split_strategy`` of the build.
         split_seed: the var of that name.
-        users: held-out users that were ranked for.
-        metrics: model -> slice -> metric; a slice without users is left out, a metric that is not
-            defined for a slice is None or left out.
-        intervals: model -> slice -> metric -> 95 % interval, where it has one.
+        users: number of held-out users.
+        metrics: model -> slice -> metric. Slices without users are missing; a metric that is not
+            defined for a slice is None or missing.
+        intervals: model -> slice -> metric -> 95 % interval, if it has one.
         report: the HTML report.
-        seconds: how long it took.
+        seconds: wall time.
     """
 
     version: str
@@ -83,12 +83,13 @@ def evaluate(
     """Evaluate a trained model, by default the newest, on the split of the settings' schema.
 
     Writes ``metrics.json``, ``user_metrics.parquet`` and ``report.html`` into the run's folder, and
-    the rows of the run in ``evaluation_runs`` and ``evaluation_metrics`` anew.
+    replaces the run's rows in ``evaluation_runs`` and ``evaluation_metrics``.
 
     Args:
         settings: where the runs and the split are.
-        version: the model.
-        protocol: whose split and runs these are, see :mod:`two_tower.operations.protocols`.
+        version: version of the model.
+        protocol: name of the protocol whose split and runs these are, see
+            :mod:`two_tower.operations.protocols`.
 
     Raises:
         InputError: no such version, or the features are no longer those of the model.
@@ -138,11 +139,11 @@ def _measure(
     serving = None
     if protocol is None:
         serving = read_serving(warehouse, settings, run.name, layout.layout_hash)
-    contest = None
+    side_by_side = None
     if serving is not None and serving.towers is not None:
-        contest = Contest(warehouse, serving, catalogue)
+        side_by_side = SideBySide(warehouse, serving, catalogue)
     results, kept, comparisons = _rank(
-        warehouse, towers, catalogue, vectors, held_out, data["split_strategy"], contest
+        warehouse, towers, catalogue, vectors, held_out, data["split_strategy"], side_by_side
     )
     evaluation = Evaluation(
         version=run.name if protocol is None else f"{protocol}/{run.name}",
@@ -166,8 +167,7 @@ def _measure(
         users=results[TWO_TOWER].users,
         metrics={name: found.values for name, found in results.items()},
         intervals={name: found.intervals for name, found in results.items()},
-        # Figured for a random split.
-        oracle=_oracle(settings) if data["split_strategy"] == "random" else {},
+        oracle=read_oracle(settings, data["split_strategy"]),
         comparisons=comparisons,
         serving_version=serving.version if serving else None,
         serving_state=serving.state if serving else None,
@@ -178,7 +178,7 @@ def _measure(
 
 
 def _is_trained_here(run: Path, catalogue: Catalogue) -> bool:
-    """Return whether the build that is there is the one that the run was trained on."""
+    """Return whether the database still has the build that the run was trained on."""
     trained: Any = read_json(run / "result.json") or {}
     here = (len(catalogue.popularity), int(catalogue.popularity.sum()))
     return (trained.get("items"), trained.get("reviews")) == here
@@ -192,9 +192,9 @@ def _rank(
     vectors: torch.Tensor,
     held_out: int,
     strategy: str,
-    contest: Contest | None,
+    side_by_side: SideBySide | None,
 ) -> tuple[dict[str, Results], UserMetrics, list[Paired]]:
-    """Rank for all held-out users with every model, once for each number of likes shown."""
+    """Rank for all held-out users with each model, once for each number of likes shown."""
     items = len(vectors)
     likes = read_likes(warehouse, items)
     popularity = Popularity(likes)
@@ -224,8 +224,8 @@ def _rank(
                 for model, score in scorers.items():
                     scores = score(batch)
                     is_headline = model == TWO_TOWER and like_count == cases[-1]
-                    if contest is not None and is_headline:
-                        contest.add(batch, scores)
+                    if side_by_side is not None and is_headline:
+                        side_by_side.add(batch, scores)
                     for tally in tallies[model].values():
                         tally.add(batch.users, scores)
                 shown.advance(len(batch.users.liked))
@@ -234,31 +234,25 @@ def _rank(
                 _merge(results[model], name, tally.results())
                 kept.add_columns(model, name, tally.columns())
         ours, theirs = (tallies[model][_shown(like_count)] for model in (TWO_TOWER, POPULARITY))
-        # The last case counts: cold users who show most.
+        # Of cold users the last case counts: those who show most likes.
         comparisons = paired(ours, theirs, POPULARITY, None, (OVERALL,))
-    if contest is not None:
-        comparisons += contest.results()
+    if side_by_side is not None:
+        comparisons += side_by_side.results()
     return results, kept, comparisons
 
 
 def _shown(like_count: int | None) -> str:
-    """Return the slice of cold users who show so many likes, or that of all users."""
+    """Return the name of the slice of cold users who show so many likes, or of all users."""
     if like_count is None:
         return OVERALL
     return f"{like_count}_like" + ("s" if like_count > 1 else "")
 
 
 def _merge(into: Results, name: str, found: Results) -> None:
-    """Take all slices of the ordinary ranking, and of any other its overall figures."""
+    """Add all slices of the ranking of all videos, but only the overall metrics of another."""
     for slice_name in found.users:
         if name == OVERALL or slice_name == OVERALL:
             key = slice_name if name == OVERALL else name
             into.values[key] = found.values[slice_name]
             into.intervals[key] = found.intervals[slice_name]
             into.users[key] = found.users[slice_name]
-
-
-def _oracle(settings: Settings) -> dict[str, float]:
-    """Return the best achievable metrics of generated data, where it says what they are."""
-    oracle: Any = read_json(settings.path(settings.data_dir) / "oracle.json") or {}
-    return {name: float(value) for name, value in oracle.get("oracle", {}).items()}

@@ -1,4 +1,4 @@
-"""Two models measured on the same users: the rows that a release is judged by."""
+"""Differences of two models over the same users, which the gate judges a release by."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from statistics import NormalDist
 
 import numpy as np
 
+from two_tower.core.metric_names import COMPARED
 from two_tower.evaluation import bootstrap
 from two_tower.evaluation.ranking import Tally
 
-METRICS = ("ndcg@10", "recall@20")
-SERVING = "serving"  # the baseline that is the release that serves
-# How often one of the intervals may miss the truth by chance.
+SERVING = "serving"  # the baseline that is the serving release
+# Probability that at least one of the intervals misses the true difference.
 ALPHA = 0.05
 
 
 @dataclass(frozen=True)
 class Paired:
-    """How far one model is ahead of another, in one metric and slice.
+    """The difference of two models in one metric and slice.
 
     Attributes:
         baseline: ``serving`` (:data:`SERVING`) or ``popularity``.
-        baseline_version: the serving release's; None of popularity.
+        baseline_version: version of the serving release; None for popularity.
         slice: the slice.
         metric: the metric.
-        value: mean of the model.
-        baseline_value: mean of the other one over the same users.
+        value: mean of the model over the users.
+        baseline_value: mean of the baseline over the same users.
         difference: value - baseline_value.
-        lower: of the difference's interval. All intervals of a comparison hold together with 95 %.
-        upper: likewise.
-        users: for whom both have the metric.
+        lower: lower end of the interval of the difference. All intervals of a comparison hold
+            together with 95 %.
+        upper: its upper end.
+        users: number of users with the metric.
     """
 
     baseline: str
@@ -49,18 +50,19 @@ class Paired:
 def paired(
     ours: Tally, theirs: Tally, baseline: str, version: str | None, slices: Iterable[str]
 ) -> list[Paired]:
-    """Compare two tallies of the same users; a slice that nobody has a target in has no row.
+    """Compare two tallies of the same users; a slice without targets has no row.
 
-    An interval is the mean and so many standard deviations of its paired bootstrap over the users,
-    widened for the number of rows that are looked at (Bonferroni): of ten differences that are
-    nothing but chance, one would else be called sure every third time.
+    An interval is the mean plus and minus ``width`` standard deviations of the paired bootstrap
+    over users. ``width`` is that of a normal distribution at 95 %, with the Bonferroni correction
+    for the number of rows: without it, ten intervals of equal models would miss 0 at least once
+    in 40 % of all comparisons (1 - .95^10).
     """
     slices = list(slices)
-    width = NormalDist().inv_cdf(1 - ALPHA / (2 * len(slices) * len(METRICS)))
+    width = NormalDist().inv_cdf(1 - ALPHA / (2 * len(slices) * len(COMPARED)))
     found = []
     for name in slices:
         mine, other = (
-            np.stack([tally.slice_columns(name)[metric] for metric in METRICS], axis=1)
+            np.stack([tally.slice_columns(name)[metric] for metric in COMPARED], axis=1)
             for tally in (ours, theirs)
         )
         if not len(mine):
@@ -81,6 +83,6 @@ def paired(
                 upper=float(means[at] + spread[at]),
                 users=len(mine),
             )
-            for at, metric in enumerate(METRICS)
+            for at, metric in enumerate(COMPARED)
         ]
     return found

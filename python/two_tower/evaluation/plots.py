@@ -136,13 +136,13 @@ def curves(name: str, values: Mapping[str, Sequence[float]]) -> str:
         return _svg(drawing)
 
 
-def dial(name: str, rows: Sequence[Mapping[str, float]]) -> str:
-    """Draw what a dial trades for accuracy: NDCG@10 against novelty, coverage and popularity lift.
+def trade_off(name: str, rows: Sequence[Mapping[str, float]]) -> str:
+    """Draw NDCG@10 against novelty, coverage and popularity lift.
 
     Args:
-        name: of the plot.
-        rows: a point each, in the order of the dial: ``dial`` (its value, written beside the
-            point), ``ndcg@10``, ``novelty`` in bits, ``coverage``, ``popularity_lift``.
+        name: name of the plot.
+        rows: the points, in the order of ``power``, which is written beside each: ``power``,
+            ``ndcg@10``, ``novelty`` in bits, ``coverage``, ``popularity_lift``.
     """
     panes = {
         "novelty": "Novelty (bits)",
@@ -157,7 +157,7 @@ def dial(name: str, rows: Sequence[Mapping[str, float]]) -> str:
             axes.plot([row[metric] for row in rows], accuracy, "o-", color=SERIES[0], linewidth=2)
             for row in rows:
                 axes.annotate(
-                    f"{row['dial']:g}",
+                    f"{row['power']:g}",
                     (row[metric], row["ndcg@10"]),
                     xytext=(5, 5),
                     textcoords="offset points",

@@ -1,4 +1,4 @@
-"""From scores to metrics: the best videos of each held-out user, counted by slice."""
+"""From scores to metrics: the best videos of each held-out user, by slice."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from two_tower.model.slots import Ragged, one_hot
 
 # The longest list that a metric looks at.
 DEPTH = 100
-# The list that the metrics beyond accuracy look at.
+# Length of the list that coverage, diversity and the other metrics beyond accuracy look at.
 SHOWN = 20
 
 OVERALL = "overall"
 USER_SLICES = ("new_users", "light_users", "heavy_users")
 ITEM_SLICES = ("head_items", "tail_items", "cold_items")
 SLICES = (OVERALL, *USER_SLICES, *ITEM_SLICES)
-# What popularity lift is made of.
+# The two means of which the popularity lift is computed.
 GAP = ("recommended", "consumed")
 
 Metrics = dict[str, float | None]
@@ -32,16 +32,17 @@ Intervals = dict[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What is ranked, by item number.
+    """The videos that are ranked, by item number.
 
     Attributes:
         item_slices: one of ITEM_SLICES for each video, ``[items]``.
-        popularity: training reviews of each video, float64 ``[items]``.
-        users: training users.
-        is_held_out: whether a video has reviews and none of them trains, ``[items]``.
-        content: what each video consists of, rows of length 1 or empty, ``[items, tokens]``.
-        tastes: the tokens of each video in which tastes are described, evenly spread: rows that sum
-            to 1 or are empty, ``[items, tokens]``.
+        popularity: number of training reviews of each video, float64 ``[items]``.
+        users: number of training users.
+        is_held_out: whether a video has reviews, none of them in training, bool ``[items]``.
+        content: content tokens of each video, float64 ``[items, tokens]``; rows have length 1 or
+            are empty.
+        tastes: tokens of each video in which users' tastes are described too, float64 ``[items,
+            tokens]``; rows sum to 1 or are empty.
     """
 
     item_slices: NDArray[np.str_]
@@ -60,8 +61,8 @@ class HeldOut:
         user_ids: ``[users]``.
         user_slices: one of USER_SLICES for each user, ``[users]``.
         seen: item numbers that are not ranked: reviewed in training, or shown by a cold user.
-        targets: item numbers of the held-out likes, at least one a user.
-        liked: item numbers of the likes that the model knows.
+        targets: item numbers of the held-out likes, at least one per user.
+        liked: item numbers of the likes that the features know.
     """
 
     user_ids: NDArray[np.str_]
@@ -73,13 +74,13 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Results:
-    """The metrics of a model by slice; a slice without users is left out.
+    """The metrics of a model by slice. Slices without users are missing.
 
     Attributes:
-        values: slice -> metric -> value, None where it is not defined.
-        intervals: slice -> metric -> 95 % interval. A metric of all lists together, such as
-            coverage, has none: lists drawn twice cover less, so a resample says nothing of it.
-        users: users of each slice.
+        values: slice -> metric -> value, None if it is not defined.
+        intervals: slice -> metric -> 95 % interval. Metrics of all lists together, such as
+            coverage, have none: a resample draws some lists twice and always covers less.
+        users: number of users of each slice.
     """
 
     values: dict[str, Metrics]
@@ -91,8 +92,8 @@ class Tally:
     """The results of one model, a batch of users at a time.
 
     Args:
-        catalogue: what is ranked.
-        candidates: which of its videos may be recommended, ``[items]``; by default all.
+        catalogue: the videos that are ranked.
+        candidates: which of them may be recommended, bool ``[items]``; by default all.
     """
 
     def __init__(self, catalogue: Catalogue, candidates: Bools | None = None) -> None:
@@ -108,10 +109,10 @@ class Tally:
         self.parts: dict[tuple[str, str], list[Floats]] = {}
 
     def add(self, users: HeldOut, scores: torch.Tensor) -> None:
-        """Rank all candidates but the seen ones and count the hits.
+        """Rank all candidates except the seen ones and count the hits.
 
         Args:
-            users: the users of these rows.
+            users: the users of the rows of ``scores``.
             scores: float32 ``[users, items]``, higher is better; changed in place.
         """
         scores[torch.from_numpy(users.seen.rows), torch.from_numpy(users.seen.values)] = -torch.inf
@@ -138,7 +139,7 @@ class Tally:
     def _add_scope(
         self, scope: str, hits: Bools, scores: torch.Tensor, rows: Ints, numbers: Ints
     ) -> None:
-        """Count the targets ``(rows, numbers)``; users without one get NaN."""
+        """Add the metrics over the targets ``(rows, numbers)``; NaN for users without one."""
         targets = np.bincount(rows, minlength=len(hits))
         has = targets > 0
         found, count = hits[has], targets[has]
@@ -154,7 +155,7 @@ class Tally:
             self.parts.setdefault((scope, metric), []).append(column)
 
     def _add_lists(self, users: HeldOut, top: Ints, is_ranked: Bools) -> None:
-        """Look at the lists that the users are shown, whatever is a hit in them."""
+        """Add the metrics of the users' lists that do not depend on hits."""
         catalogue = self.catalogue
         items = len(catalogue.popularity)
         for name, exposures in self.exposures.items():
@@ -176,7 +177,7 @@ class Tally:
             self.parts.setdefault((OVERALL, name), []).append(column)
 
     def columns(self, scope: str = OVERALL) -> dict[str, Floats]:
-        """Return the metrics of each user, in the order they were added, ``[users]`` each."""
+        """Return metric -> float64 ``[users]``, in the order in which users were added."""
         return {
             metric: np.concatenate(part)
             for (where, metric), part in self.parts.items()
@@ -195,14 +196,14 @@ class Tally:
         return found
 
     def slice_columns(self, name: str) -> dict[str, Floats]:
-        """Return the metrics of each user of a slice, in the order of their ids, ``[users]``."""
+        """Return metric -> float64 ``[users]`` of a slice, in the order of their ids."""
         columns = self.columns(name if name in ITEM_SLICES else OVERALL)
         rows = self._rows(name)
         return {metric: column[rows] for metric, column in columns.items()}
 
     def _rows(self, name: str) -> Ints:
-        """Return the rows of a slice's users, those with a target in it."""
-        # A database may hand the users out in any order; a seed draws the same ones all the same.
+        """Return the rows of the users with a target in a slice, in the order of their ids."""
+        # The database returns users in any order; sorted, the bootstrap draws the same ones.
         order = np.argsort(np.concatenate(self.user_ids), kind="stable")
         has_target = ~np.isnan(self.columns(name if name in ITEM_SLICES else OVERALL)["mrr"])
         rows: Ints = order[has_target[order]]
@@ -213,7 +214,7 @@ class Tally:
     def _summarise(
         self, found: Results, name: str, columns: dict[str, Floats], gap: Floats
     ) -> None:
-        """Add the figures of one slice, of whose users these columns are."""
+        """Add the metrics of one slice to ``found``; ``columns`` are those of its users."""
         table = np.stack(list(columns.values()), axis=1)
         found.users[name] = len(table)
         found.values[name] = dict(zip(columns, _means(table), strict=True))
@@ -231,7 +232,7 @@ class Tally:
 
 
 def _means(table: Floats) -> list[float | None]:
-    """Return the mean of each column over the users for whom it is defined, None for none."""
+    """Return the mean of each column over the users for whom it is defined, None if for none."""
     known = ~np.isnan(table)
     sums, counts = np.where(known, table, 0).sum(axis=0), known.sum(axis=0)
     return [float(x / n) if n else None for x, n in zip(sums, counts, strict=True)]
@@ -243,7 +244,7 @@ def _defined(names: dict[str, Floats], lower: Floats, upper: Floats) -> Interval
 
 
 def _lift_interval(gap: Floats) -> Intervals:
-    """Return the interval of the popularity lift, by resampling both of its means together."""
+    """Return the interval of the popularity lift; a resample draws both of its means together."""
     means = intervals.resampled_means(gap)
     with np.errstate(invalid="ignore", divide="ignore"):
         lifts = (means[:, :1] - means[:, 1:]) / means[:, 1:]

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML file with plots and tables that fetches nothing."""
+"""The report of an evaluation: one HTML file with plots and tables, which loads no other file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from two_tower.core.files import read_json
+from two_tower.core.metric_names import ACCURACY, TITLES
+from two_tower.core.settings import Settings
 from two_tower.evaluation import plots
 from two_tower.evaluation.paired_differences import SERVING, Paired
 from two_tower.evaluation.ranking import (
@@ -25,48 +28,34 @@ from two_tower.evaluation.ranking import (
 
 TWO_TOWER = "two_tower"
 MODEL_NAMES = {TWO_TOWER: "two towers", "item_knn": "item-kNN", "popularity": "popularity"}
-ACCURACY = ("recall@20", "recall@50", "ndcg@10", "ndcg@100", "mrr")
-METRIC_NAMES = {
-    "recall@20": "Recall@20",
-    "recall@50": "Recall@50",
-    "ndcg@10": "NDCG@10",
-    "ndcg@100": "NDCG@100",
-    "mrr": "MRR",
-    "coverage": "coverage",
-    "gini": "Gini",
-    "novelty": "novelty",
-    "popularity_lift": "popularity lift",
-    "diversity": "diversity",
-    "calibration": "calibration",
-}
-BEYOND = tuple(name for name in METRIC_NAMES if name not in ACCURACY)
+BEYOND = tuple(name for name in TITLES if name not in ACCURACY)
 HEADLINES = ("recall@20", "ndcg@10", "mrr", "coverage")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found, and on what.
+    """The results of an evaluation, and the model, data and split that they are of.
 
     Attributes:
-        version: the model's.
+        version: version of the model.
         split: the protocol, or the var ``split_strategy`` of the build.
-        protocol: whose runs this one is among; None for a model that may be exported.
+        protocol: the protocol that the run belongs to; None for a model that may be exported.
         split_seed: the var of that name.
         evaluated_at: UTC, without a zone.
-        layout_hash: of the features.
-        videos: how many were ranked.
-        data: counts and moments, by their names for people.
-        config: how the model was trained.
-        history: a row an epoch.
-        users: held-out users of each slice.
+        layout_hash: hash of the feature layout.
+        videos: number of ranked videos.
+        data: counts and times, by the titles that the report shows.
+        config: the training's configuration.
+        history: one row per epoch.
+        users: number of held-out users of each slice.
         metrics: model -> slice -> metric.
-        intervals: model -> slice -> metric -> 95 % interval, where it has one.
-        oracle: the best achievable metrics, where the data are generated.
-        comparisons: with the serving release and popularity, user by user.
-        serving_version: what was serving; None for nothing, or this very model.
-        serving_state: whether it could be compared with, see
+        intervals: model -> slice -> metric -> 95 % interval, if it has one.
+        oracle: the best achievable metrics, if the data are generated.
+        comparisons: paired differences to the serving release and to popularity.
+        serving_version: the serving version; None if nothing or this model is serving.
+        serving_state: whether it could be compared, see
             :mod:`two_tower.evaluation.serving_baseline`.
-        serving_note: the same for people.
+        serving_note: the same in words.
         is_trained_here: whether the model was trained on the build it is measured on.
     """
 
@@ -107,6 +96,17 @@ class Evaluation:
         return {**values, "evaluated_at": self.evaluated_at.isoformat()}
 
 
+def read_oracle(settings: Settings, split_strategy: str) -> dict[str, float]:
+    """Return the best metrics that any model could reach, for data that ``sample-data`` wrote.
+
+    They are in ``oracle.json`` beside the data, and hold for a random split.
+    """
+    if split_strategy != "random":
+        return {}
+    oracle: Any = read_json(settings.path(settings.data_dir) / "oracle.json") or {}
+    return {name: float(value) for name, value in oracle.get("oracle", {}).items()}
+
+
 def write_report(run: Path, evaluation: Evaluation) -> Path:
     """Write ``report.html`` into the run's folder and return its path."""
     environment = jinja2.Environment(
@@ -124,7 +124,7 @@ def write_report(run: Path, evaluation: Evaluation) -> Path:
         overall=overall,
         models=[model for model in MODEL_NAMES if model in overall],
         model_names=MODEL_NAMES,
-        metric_names=METRIC_NAMES,
+        metric_names=TITLES,
         headlines=HEADLINES,
         shares={
             name: overall[TWO_TOWER][name] / value  # type: ignore[operator]
@@ -154,7 +154,7 @@ def interval(bounds: tuple[float, float] | None, metric: str = "") -> str:
 
 
 def _plots(evaluation: Evaluation, overall: Mapping[str, Metrics]) -> dict[str, Markup]:
-    labels = [METRIC_NAMES[metric] for metric in ACCURACY]
+    labels = [TITLES[metric] for metric in ACCURACY]
     drawn = {
         "accuracy": plots.bars(
             "accuracy",
@@ -169,7 +169,7 @@ def _plots(evaluation: Evaluation, overall: Mapping[str, Metrics]) -> dict[str, 
         "beyond": plots.panels(
             "beyond",
             {
-                METRIC_NAMES[metric].capitalize(): [overall[m].get(metric) for m in MODEL_NAMES]
+                TITLES[metric].capitalize(): [overall[m].get(metric) for m in MODEL_NAMES]
                 for metric in BEYOND
             },
             list(MODEL_NAMES.values()),
@@ -206,4 +206,4 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
     names = [
         name for name in ("loss", "ndcg@10", "recall@20") if all(name in row for row in history)
     ]
-    return {METRIC_NAMES.get(name, name): [float(row[name]) for row in history] for name in names}
+    return {TITLES.get(name, name): [float(row[name]) for row in history] for name in names}

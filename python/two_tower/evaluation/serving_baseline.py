@@ -1,8 +1,9 @@
-"""The serving release's model beside a new one, on likes that neither of them was trained on.
+"""Compares a new model with the serving one, on likes that neither was trained on.
 
-A split moves: a user who writes more reviews has other ones held out, so last week's model may have
-been trained on what is held out today. Each model's training reviews are therefore recorded when it
-is evaluated, and what the serving one was trained on is neither a target nor ranked, for both.
+The split changes with the data: once a user writes more reviews, other ones are held out, so last
+week's model may have been trained on what is held out today. An evaluation therefore records the
+training reviews of its model. Reviews that the serving model was trained on are neither targets nor
+ranked, for both models.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from two_tower.core.errors import TwoTowerError, UnavailableError
 from two_tower.core.settings import Settings
 from two_tower.database.releases import serving_version
 from two_tower.database.warehouse import Warehouse
-from two_tower.evaluation.held_out import Batch, read_vectors
+from two_tower.evaluation.held_out import HeldOutBatch, read_vectors
 from two_tower.evaluation.paired_differences import SERVING, Paired, paired
 from two_tower.evaluation.ranking import OVERALL, Catalogue, HeldOut, Tally
 from two_tower.evaluation.results_tables import RECORDED_USERS
@@ -30,11 +31,11 @@ from two_tower.model.slots import Ragged
 from two_tower.model.towers import Towers, load_towers
 
 State = Literal["compared", "other_layout", "unreadable"]
-# The slices in which a new release may not be worse.
+# The slices in which a new release may not be worse: those of models/serving/serving_checks.sql.
 SLICES = (OVERALL, "new_users", "light_users", "tail_items", "cold_items")
 UNRECORDED = (
-    "what the serving model was trained on is not recorded: some of it may be held out now, which"
-    " flatters it"
+    "the training reviews of the serving model are not recorded: some of them may be held out now,"
+    " which flatters it"
 )
 
 
@@ -44,11 +45,12 @@ class ServingModel:
 
     Attributes:
         version: its version.
-        towers: None where it cannot be measured on today's features.
-        state: whether it can be compared with, or why not.
-        note: the same for people.
-        trained: item numbers that each recorded user trained it by; None where unrecorded.
-        last: md5 of the last recorded user, in that order; None where all are.
+        towers: None if it cannot be measured on today's features.
+        state: whether the models can be compared, or why not.
+        note: the same in words.
+        trained: user id -> item numbers of the user's training reviews; None if not recorded.
+        last: md5 of the last recorded user, users being recorded in the order of their md5; None
+            if all users are recorded.
     """
 
     version: str
@@ -59,15 +61,15 @@ class ServingModel:
     last: str | None = None
 
     def unseen(self, users: HeldOut, places: list[str]) -> tuple[NDArray[np.int64], HeldOut]:
-        """Return the users with likes held out from this model too, and what is held out.
+        """Return the users with likes that are held out from this model too.
 
         Args:
-            users: held out from the new model.
-            places: the md5 by which each user is recorded or not.
+            users: users with likes held out from the new model.
+            places: md5 of each user, which says whether the user is recorded.
 
         Returns:
-            their rows in ``users``, and they themselves; what this model was trained on is among
-            what they have seen.
+            their rows in ``users``, int64 ``[kept]``, and the users without the targets that this
+            model was trained on, which count as seen.
         """
         rows: list[int] = []
         seen: list[NDArray[np.int64]] = []
@@ -96,7 +98,7 @@ class ServingModel:
 def read_serving(
     warehouse: Warehouse, settings: Settings, candidate: str, layout_hash: str
 ) -> ServingModel | None:
-    """Return the model of the serving release, None where there is none or it is the candidate.
+    """Return the model of the serving release; None if there is none or it is the candidate.
 
     Raises:
         UnavailableError: the registry did not answer.
@@ -119,8 +121,8 @@ def read_serving(
     return ServingModel(version, towers, "compared", note, trained, last)
 
 
-class Contest:
-    """Ranks the likes that are held out from both, with both."""
+class SideBySide:
+    """Ranks with the new and with the serving model for likes that are held out from both."""
 
     def __init__(self, warehouse: Warehouse, serving: ServingModel, catalogue: Catalogue) -> None:
         assert serving.towers is not None
@@ -129,8 +131,8 @@ class Contest:
         self.vectors = read_vectors(warehouse, serving.towers)
         self.ours, self.theirs = Tally(catalogue), Tally(catalogue)
 
-    def add(self, batch: Batch, scores: torch.Tensor) -> None:
-        """Rank for some users; ``scores`` are the new model's, float32 ``[users, items]``."""
+    def add(self, batch: HeldOutBatch, scores: torch.Tensor) -> None:
+        """Rank for some users by the new model's ``scores``, float32 ``[users, items]``."""
         rows, users = self.serving.unseen(batch.users, batch.places)
         if not len(rows):
             return
@@ -140,14 +142,14 @@ class Contest:
         self.theirs.add(users, theirs)
 
     def results(self) -> list[Paired]:
-        """Return a row a slice and metric."""
+        """Return one row per slice and metric."""
         if not self.ours.user_ids:
             return []
         return paired(self.ours, self.theirs, SERVING, self.serving.version, SLICES)
 
 
 def _towers(settings: Settings, version: str) -> Towers:
-    """Read a model from the registry or, where its file there is damaged, from its run."""
+    """Read a model from the registry or, if its file there is damaged, from its run."""
     try:
         return load_towers(Registry(settings).fetch(version, "pkl").path)
     except UnavailableError:
@@ -162,7 +164,7 @@ def _towers(settings: Settings, version: str) -> Towers:
 def _trained(
     warehouse: Warehouse, version: str
 ) -> tuple[dict[str, NDArray[np.int64]] | None, str | None]:
-    """Return what each user trained a version by, and where the record of the users ends."""
+    """Return each user's recorded training items, and the md5 of the last recorded user."""
     reader = warehouse.read_arrow(
         "select t.user_id, md5('evaluation:' || t.user_id) as place,"
         " array_agg(i.item_number) as item_numbers"

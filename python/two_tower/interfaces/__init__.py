@@ -1,4 +1,4 @@
-"""Doors for people and schedulers: command line, Prefect, dbt's plugin, the demo.
+"""Entry points for people and schedulers: command line, Prefect, dbt's plugin, the demo.
 
-Imported by nobody: what two doors share belongs to the wing whose job it is.
+No other wing imports this one: what two entry points share belongs to the wing whose job it is.
 """

@@ -19,7 +19,7 @@ from two_tower.data.load import load
 from two_tower.database import ddl
 from two_tower.database.warehouse import DuckDBWarehouse
 
-# `dbt test` tests what was built; newer rows under it would only contradict it.
+# Not `test`: it tests what was built, and newer raw rows would contradict that.
 LOADING_COMMANDS = ("build", "run", "retry")
 
 
@@ -35,7 +35,7 @@ class Plugin(BasePlugin):
         """Make the raw tables and, where the command builds models, load what is new or changed.
 
         Raises:
-            DbtRuntimeError: a file cannot be loaded; dbt shows the message and the mend alone.
+            DbtRuntimeError: a file cannot be loaded; dbt shows the message and its hint alone.
         """
         warehouse = DuckDBWarehouse(conn)
         flags: Any = dbt.flags.get_flags()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The tour at the end of ``make demo``: three kinds of recommendations, and where everything is.
+"""The end of ``make demo``: three kinds of recommendations, and where everything is.
 
 Run it alone with ``python -m two_tower.interfaces.demo``.
 """

@@ -1,4 +1,4 @@
-"""What a command says when it fails: a message for people, or JSON; and its exit code."""
+"""How a command reports a failure: a message or JSON, and an exit code."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from two_tower.interfaces import terminal
 
 INTERRUPTED = 130
 DEFECT = "a defect in this program: its traceback is on stderr; two-tower --version belongs to it"
-# Names of storage options whose values are not for others to read.
+# A storage option whose name contains one of these holds a secret.
 SECRET_OPTIONS = ("key", "secret", "token", "password", "credential")
 
 
 def guarded(command: Callable[[], Any]) -> None:
     """Run a command; turn errors into messages and exit codes.
 
-    With ``--json`` on the command line ``{"error": {"message", "hint", "exit_code"}}`` is on
-    stdout, for a defect with ``exception``. Where the log is JSON, the same is its last line.
+    With ``--json`` on the command line, ``{"error": {"message", "hint", "exit_code"}}`` is printed
+    on stdout; a defect adds ``exception``. With a JSON log, the last line has the same content.
     """
     output.replace_what_cannot_be_shown()
     try:
@@ -48,7 +48,7 @@ def guarded(command: Callable[[], Any]) -> None:
 
 def _explained(error: Exception) -> TwoTowerError | None:
     """Return what a person can do about an error of the database, None about any other."""
-    if "psycopg" not in sys.modules:  # which takes as long to load as all else of the command line
+    if "psycopg" not in sys.modules:  # loading it would double the start-up time
         return None
     from two_tower.database.database_errors import explained
 
@@ -56,7 +56,7 @@ def _explained(error: Exception) -> TwoTowerError | None:
 
 
 def _end(code: int, message: str, hint: str = "", story: str = "") -> NoReturn:
-    """Say what went wrong, and end."""
+    """Report the failure on stderr and in JSON, and exit."""
     if _log_is_json():
         extra = {"hint": hint, "exit_code": int(code)} | ({"exception": story} if story else {})
         logging.getLogger("two_tower").error("%s", message, extra=extra)
@@ -68,7 +68,7 @@ def _end(code: int, message: str, hint: str = "", story: str = "") -> NoReturn:
 
 
 def _end_of_wrong_arguments(error: TyperException) -> NoReturn:
-    """Say which argument is wrong, beside the usage of the command."""
+    """Report a wrong argument with the command's usage, and exit."""
     from typer.rich_utils import rich_format_error
 
     context = getattr(error, "ctx", None)
@@ -80,7 +80,7 @@ def _end_of_wrong_arguments(error: TyperException) -> NoReturn:
 
 
 def _end_in_json(code: int, message: str, hint: str, story: str = "") -> NoReturn:
-    """Put the object on stdout where ``--json`` asks for it, and end."""
+    """Print the error object on stdout where ``--json`` asks for it, and exit."""
     if "--json" in _options(sys.argv[1:]):
         told = {"message": message, "hint": hint, "exit_code": int(code)}
         told |= {"exception": story} if story else {}
@@ -89,12 +89,12 @@ def _end_in_json(code: int, message: str, hint: str, story: str = "") -> NoRetur
 
 
 def _options(arguments: list[str]) -> list[str]:
-    """Return what can be an option: behind ``--`` there is none."""
+    """Return the arguments before ``--``: behind it there are no options."""
     return arguments[: arguments.index("--")] if "--" in arguments else arguments
 
 
 def _log_is_json() -> bool:
-    """Configure the log, which a command that failed early has not, and say whether it is JSON."""
+    """Configure the log, as a command that failed early has not, and return if it is JSON."""
     from two_tower.core.settings import read_log_format
 
     log_format = read_log_format()
@@ -103,7 +103,7 @@ def _log_is_json() -> bool:
 
 
 def _without_secrets(text: str) -> str:
-    """Blank passwords and keys out: nobody has looked at what a defect says."""
+    """Replace passwords and keys by ``***``: the message of a defect may hold anything."""
     for secret in sorted(filter(None, _secrets()), key=len, reverse=True):
         text = text.replace(secret, "***")
     return text

@@ -1,8 +1,8 @@
 """Alarms: the project's Prefect server calls a webhook when a run goes wrong.
 
-``two-tower alerts URL`` brings the automations of ``automations.yaml`` to the server. It is the
-server that sends them, so it is the server that sends the test message: what stands between it and
-the URL (a firewall, a service that was not started) is found now, and not on a bad night.
+``two-tower alerts URL`` creates the automations of ``automations.yaml`` on the server. The server
+itself sends the test message, as it will send the alarms: a firewall between it and the URL, or a
+service that is not running, shows now and not at the first alarm.
 """
 
 from __future__ import annotations
@@ -25,9 +25,12 @@ from two_tower.core.settings import Settings
 
 BLOCK, TRIAL = "two-tower", "two-tower-trial"
 PLACE_OF_BLOCK = "WEBHOOK_BLOCK_ID"
-# Seconds for the server's services to see an event, act on it and write down that they did.
+# Time for the server's services to see an event, act on it and record that they did.
 TEST_SECONDS = 60
 REPEAT_SECONDS = 5
+# The server writes its events down every five seconds.
+SENT_SECONDS = 20
+CRASHED = "prefect.flow-run.Crashed"
 ACTED = ("prefect.automation.action.executed", "prefect.automation.action.failed")
 UNCHANGED = "the alarms are as they were"
 
@@ -50,22 +53,22 @@ class Alerts:
 
 
 def create(settings: Settings, url: str) -> Alerts:
-    """Send a test message to a webhook, and if it arrives let the alarms call it.
-
-    Alarms that there are already are brought up to date.
+    """Send a test message to a webhook; if it arrives, create or update the alarms.
 
     Args:
         settings: the project.
         url: takes a POST of ``{"text": "…"}``, as Slack's and Mattermost's do.
 
     Raises:
-        InputError: it is no URL, or what answers there refused the message; no setting names a
+        InputError: it is not a URL, or what answers there refused the message; no setting names a
             server that lasts.
         UnavailableError: the server does not answer, or could not reach the URL.
     """
     place = urlsplit(url)
     if place.scheme not in ("http", "https") or not place.hostname:
-        raise InputError("this is no URL of a webhook", "two-tower alerts https://hooks.example/…")
+        raise InputError(
+            "this is not the URL of a webhook", "two-tower alerts https://hooks.example/…"
+        )
     with prefect_server.connected(settings) as client:
         trial = _save_webhook(TRIAL, url)
         try:
@@ -86,7 +89,7 @@ def _save_webhook(name: str, url: str) -> str:
 
 
 def _send_test(client: Any, block: str, host: str) -> str:
-    """Let an automation that lives as long as the test call the webhook; return the answer."""
+    """Call the webhook through a temporary automation; return its answer."""
     from prefect.events.schemas.automations import AutomationCore
 
     event = f"two-tower.test-message.{uuid4()}"
@@ -96,7 +99,7 @@ def _send_test(client: Any, block: str, host: str) -> str:
         "posture": "Reactive",
         "expect": [event],
         "threshold": 1,
-        "within": 2 * TEST_SECONDS,  # once, however many events come
+        "within": 2 * TEST_SECONDS,  # fires once, for any number of events
     }
     action = {
         "type": "call-webhook",
@@ -114,14 +117,14 @@ def _send_test(client: Any, block: str, host: str) -> str:
 
 
 def _answer(client: Any, automation: UUID, event: str, host: str) -> str:
-    """Let an event happen until the server says what became of the call."""
-    # A server takes notice of a new automation a while after it was made.
+    """Emit the event until the server has recorded the call's outcome."""
+    begun = datetime.now(UTC)
+    # A new automation takes effect with a delay.
     for _ in range(TEST_SECONDS // REPEAT_SECONDS):
         _emit(client, event)
         repeat = time.monotonic() + REPEAT_SECONDS
         while time.monotonic() < repeat:
-            outcome = _outcome(client, automation)
-            if outcome is not None:
+            for outcome in _outcomes(client, automation, begun):
                 return _judged(outcome, host)
             time.sleep(0.5)
     raise UnavailableError(
@@ -140,13 +143,17 @@ def _emit(client: Any, event: str) -> None:
     client.request("POST", "/events", json=[happened]).raise_for_status()
 
 
-def _outcome(client: Any, automation: UUID) -> dict[str, Any] | None:
-    """Return what the server wrote down of the automation's call."""
+def _outcomes(client: Any, automation: UUID, since: datetime) -> list[dict[str, Any]]:
+    """Return the recorded outcomes of the automation's calls."""
     from prefect.events.filters import EventFilter
 
-    wanted = {"event": {"name": ACTED}, "resource": {"id": [f"prefect.automation.{automation}"]}}
-    events = client.read_events(EventFilter.model_validate(wanted), limit=1).events
-    return events[0].payload if events else None
+    wanted = {
+        "event": {"name": ACTED},
+        "resource": {"id": [f"prefect.automation.{automation}"]},
+        "occurred": {"since": since},
+    }
+    events = client.read_events(EventFilter.model_validate(wanted), limit=50).events
+    return [event.payload for event in events]
 
 
 def _judged(outcome: dict[str, Any], host: str) -> str:
@@ -164,13 +171,33 @@ def _judged(outcome: dict[str, Any], host: str) -> str:
     return f"arrived, HTTP {status}"
 
 
+def wait_for_crashed(client: Any, runs: int, since: datetime) -> None:
+    """Wait until the server has called the webhook for runs that were marked Crashed.
+
+    A server that ends with its events in hand would call nobody.
+
+    Args:
+        client: a synchronous client of the server.
+        runs: that were marked.
+        since: before the first of them was.
+    """
+    declared = _declared("")
+    names = [one["name"] for one in declared if CRASHED in one["trigger"].get("expect", ())]
+    alarms = [one for name in names for one in client.read_automations_by_name(name) if one.enabled]
+    deadline = time.monotonic() + SENT_SECONDS
+    while time.monotonic() < deadline:
+        if all(len(_outcomes(client, one.id, since)) >= runs for one in alarms):
+            return
+        time.sleep(0.5)
+    console.print(f"warning: no alarm was sent within {SENT_SECONDS} s.", highlight=False)
+
+
 def _put_automations(client: Any, block: str) -> list[str]:
     """Create the automations of the project's file, or update those of the same name."""
     from prefect.events.schemas.automations import AutomationCore
 
-    text = Path("automations.yaml").read_text(encoding="utf-8").replace(PLACE_OF_BLOCK, block)
     names = []
-    for declared in yaml.safe_load(text)["automations"]:
+    for declared in _declared(block):
         automation = AutomationCore.model_validate(declared)
         found = client.read_automations_by_name(automation.name)
         for one in found[1:]:
@@ -181,3 +208,10 @@ def _put_automations(client: Any, block: str) -> list[str]:
             client.create_automation(automation)
         names.append(automation.name)
     return names
+
+
+def _declared(block: str) -> list[dict[str, Any]]:
+    """Read the project's file; its webhook is the given block."""
+    text = Path("automations.yaml").read_text(encoding="utf-8").replace(PLACE_OF_BLOCK, block)
+    automations: list[dict[str, Any]] = yaml.safe_load(text)["automations"]
+    return automations

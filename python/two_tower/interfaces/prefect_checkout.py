@@ -1,6 +1,6 @@
-"""The steps of ``prefect.yaml``: a deployment belongs to one checkout, and a run goes to it.
+"""Build and pull steps of ``prefect.yaml``: a deployment belongs to one checkout.
 
-Nothing here may read the settings before a run is in its folder: that is where ``.env`` is.
+A run has to change to the checkout's folder before it reads the settings, since ``.env`` is there.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from two_tower.core.errors import InputError
 
 
 def claim() -> dict[str, str]:
-    """Return the folder that ``prefect deploy`` is typed in, for the deployments to keep.
+    """Return the folder in which ``prefect deploy`` is typed; the deployments store it.
 
-    The command ends with a message where they are another checkout's.
+    Where the deployments belong to another checkout, the command ends with an error.
     """
     from two_tower.core.settings import read_settings
     from two_tower.interfaces import prefect_deployments
@@ -25,14 +25,14 @@ def claim() -> dict[str, str]:
 
 
 def enter(directory: str) -> dict[str, str]:
-    """Go to the checkout that a run is of.
+    """Change to the checkout that a run belongs to.
 
     Args:
-        directory: of the checkout that was deployed from. A worker whose own checkout is elsewhere
-            says where by ``TWO_TOWER_PROJECT_DIR`` in its environment.
+        directory: the folder that was deployed from. A worker whose checkout is elsewhere sets
+            ``TWO_TOWER_PROJECT_DIR`` in its environment.
 
     Raises:
-        InputError: there is no checkout.
+        InputError: there is no checkout in that folder.
     """
     own = os.environ.get("TWO_TOWER_PROJECT_DIR")
     folder = Path(own or directory)

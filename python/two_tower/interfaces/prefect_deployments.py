@@ -1,4 +1,4 @@
-"""The deployments of ``prefect.yaml`` on the project's server: whose they are, and a run of one."""
+"""The deployments of ``prefect.yaml`` on the server: start one, check whose they are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TAG = "two-tower"
 
 @dataclass(frozen=True)
 class Started:
-    """A run that was asked for; a worker begins it."""
+    """A run that is scheduled; a worker starts it."""
 
     deployment: str
     flow_run: str
@@ -26,11 +26,10 @@ class Started:
 
 
 def start(settings: Settings, name: str) -> Started:
-    """Ask for a run of a deployment by its bare name.
+    """Schedule a run of a deployment, by its name without the flow's.
 
     Raises:
-        InputError: there is no such deployment, or on this machine's server it is that of another
-            checkout.
+        InputError: there is no such deployment, or it belongs to another checkout of this machine.
         UnavailableError: no server answers.
     """
     with prefect_server.connected(settings) as client:
@@ -49,13 +48,13 @@ def start(settings: Settings, name: str) -> Started:
 
 
 def claim(settings: Settings) -> None:
-    """See that no deployment of ``prefect.yaml`` is that of another checkout on the server.
+    """Check that the deployments of ``prefect.yaml`` do not belong to another checkout.
 
-    From now on its runs would be this checkout's, on this one's database. Where the other's folder
-    was on this machine and has gone, it was moved or removed, and its deployments are taken over.
+    Deploying would redirect the other checkout's runs to this one and its database. Deployments
+    whose folder on this machine no longer exists are taken over.
 
     Raises:
-        InputError: it is.
+        InputError: they do.
         UnavailableError: no server answers.
     """
     with prefect_server.connected(settings) as client:
@@ -72,7 +71,7 @@ def work_pool() -> str:
 
 
 def _refuse_others(api: str, deployments: Iterable[Any], hint: str) -> None:
-    """Refuse deployments whose runs go to another folder than the current one, the project's."""
+    """Raise InputError for deployments whose runs use another folder than the current one."""
     folders = {one.name: _folder(one) for one in deployments}
     others = {
         name: folder
@@ -92,7 +91,7 @@ def _refuse_others(api: str, deployments: Iterable[Any], hint: str) -> None:
 
 
 def _folder(deployment: Any) -> str | None:
-    """Return the folder that a deployment's runs go to, as its pull step names it."""
+    """Return the folder that the deployment's pull step names."""
     for step in deployment.pull_steps or []:
         for inputs in step.values():
             if "directory" in inputs:

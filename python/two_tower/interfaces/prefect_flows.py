@@ -1,7 +1,7 @@
-"""The lists of steps on Prefect: a task a step, states that say what happened, a report a run.
+"""The pipeline on Prefect: a task per step, a final state per outcome, a report per run.
 
-What is done, and in which order, is :mod:`two_tower.operations.pipeline`'s. The flows in
-``flows/`` call :func:`walk` and nothing else.
+:mod:`two_tower.operations.pipeline` defines the steps and their order. The flows in ``flows/`` only
+call :func:`walk`.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ from two_tower.core.settings import Settings, read_settings, unknown_names
 from two_tower.database.database_errors import explained
 from two_tower.database.warehouse import open_warehouse
 from two_tower.interfaces.prefect_deployments import TAG
-from two_tower.operations import pipeline, run_page, run_report
+from two_tower.operations import pipeline, run_page
 
 ALIVE = ["RUNNING", "PENDING", "CANCELLING"]
-# A run that has begun and neither ended nor taken the lock may be waiting for the database.
+# A run may wait `retry_seconds` for the database before it takes the lock; then it needs a moment
+# to report its state.
 GRACE = timedelta(minutes=1)
 
 
 class WithoutTracebacks(logging.Filter):
-    """Leaves the traceback out of what Prefect logs of an error that its message explains."""
+    """Removes the traceback from Prefect's log of an error whose message is enough."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return True: every record is logged."""
+        """Remove the traceback of an explained error; every record is logged."""
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, FailedRun) or (isinstance(error, Exception) and explained(error)):
             record.exc_info = record.exc_text = None
@@ -54,12 +55,12 @@ for _name in ("prefect.engine", "prefect.flow_runs", "prefect.task_runs"):
 
 @task(cache_policy=NO_CACHE)
 def run_step(name: str, version: str | None) -> pipeline.Summary:
-    """Run one step. It reads its settings itself, which keeps secrets out of Prefect's database."""
+    """Run one step. Settings are no parameter: Prefect's database would store their secrets."""
     return pipeline.run_step(name, read_settings(), version, in_run=True)
 
 
 def walk(name: str, steps: Sequence[pipeline.Step], version: str | None = None) -> Any:
-    """Walk some steps and leave a report as an artifact, also of a run that failed.
+    """Run steps in order and store a report as an artifact, also when the run fails.
 
     Args:
         name: the key of the artifact.
@@ -67,8 +68,8 @@ def walk(name: str, steps: Sequence[pipeline.Step], version: str | None = None) 
         version: of the model that the first step works on.
 
     Returns:
-        The final state: Completed, by name Skipped where another run is at work and NotEnoughData
-        where there is too little to train on yet; Failed, by name Refused where a gate refused.
+        The final state. Completed, named Skipped when another run holds the lock, or NotEnoughData
+        when there is too little to train on; Failed, named Refused when a gate refused.
     """
     settings = read_settings()
     logs.warn_of(unknown_names(settings.project_dir))
@@ -87,11 +88,10 @@ def walk(name: str, steps: Sequence[pipeline.Step], version: str | None = None) 
         return Completed(name="Skipped", message=_told(error))
     except NotEnoughDataError as error:
         message = _told(error)
-        # A scheduled run comes again when there is more; who asks for a rollback gets none.
-        is_asked_for = steps is pipeline.ROLLBACK_STEPS
+        # The next scheduled run may have enough; a rollback that was asked for did not happen.
         state = (
             Failed(message=message)
-            if is_asked_for
+            if steps is pipeline.ROLLBACK_STEPS
             else Completed(name="NotEnoughData", message=message)
         )
     except GateError as error:
@@ -113,50 +113,52 @@ def _report(
     steps: Sequence[pipeline.Step],
     state: Any,
 ) -> None:
-    """Leave the run's page, and a table of its gates. That a database is away spoils neither."""
+    """Store the run's page and a table of its gates; without a database, the page of the steps."""
     outcome = f"**{state.name}**: {state.message}"
     rows: list[dict[str, Any]] = []
     try:
-        page = run_page.model_card(settings, summaries, steps, outcome)
+        page = run_page.page(settings, summaries, steps, outcome)
         version = next((s["version"] for s in summaries.values() if s.get("version")), None)
         with open_warehouse(settings) as warehouse:
             rows = run_page.checks(warehouse, version) if version else []
     except (TwoTowerError, psycopg.Error) as error:
-        page = f"{outcome}\n\n{run_report.as_markdown(summaries, steps)}\n\n{error}"
+        page = f"{outcome}\n\n{run_page.step_table(summaries, steps)}\n\n{error}"
     create_markdown_artifact(page, key=name, description="What the run left")
     if rows:
         create_table_artifact(rows, key=f"{name}-gates", description="Gates in front of a release")
 
 
 def mark_orphans(settings: Settings) -> None:
-    """Mark runs Crashed whose process has gone, and free the slots that nobody holds.
+    """Mark runs whose process died as Crashed, and free their concurrency slots.
 
-    Call it with the lock of a run held: whoever says to be running and does not hold it is dead, or
-    about to be Skipped. A worker that was lost together with its run cannot say so, and its slot
-    would keep every later run of the deployment waiting.
+    Call it with the run lock held: any other run that is Running is then dead, or about to be
+    Skipped. If the worker died with its run, nobody else reports it, and its slot would keep every
+    later run of the deployment waiting.
     """
     long_ago = datetime.now(UTC) - GRACE - timedelta(seconds=settings.retry_seconds)
     _mark(
         lambda run: str(run.id) != this_run.id and run.state.timestamp < long_ago,
-        "Its process has gone: another run got hold of the lock.",
+        "Its process died: another run holds the lock.",
     )
 
 
-def mark_stopped(worker: str) -> None:
-    """Mark runs Crashed that a worker of this machine, of this name, had and that have gone.
+def mark_stopped(worker: str) -> int:
+    """Mark the dead runs of a worker of this machine as Crashed, and free their slots.
 
-    A slot that they hold would keep the next run waiting.
+    Returns:
+        how many were marked.
     """
-    _mark(
+    return _mark(
         lambda run: (
             run.labels.get("prefect.worker.name") == worker
             and not _is_alive(run.infrastructure_pid)
         ),
-        "It was stopped together with its worker; the next run goes on where it was cut short.",
+        "It was stopped together with its worker; the next run resumes it.",
     )
 
 
-def _mark(is_dead: Callable[[Any], bool], message: str) -> None:
+def _mark(is_dead: Callable[[Any], bool], message: str) -> int:
+    marked = 0
     with get_client(sync_client=True) as client:
         ours = client.read_deployments(
             deployment_filter=DeploymentFilter.model_validate({"tags": {"all_": [TAG]}})
@@ -172,10 +174,12 @@ def _mark(is_dead: Callable[[Any], bool], message: str) -> None:
                 client.set_flow_run_state(run.id, Crashed(message=message), force=True)
                 get_logger("two_tower").warning("%s: %s", run.name, message)
             _free_slots(client, deployment.id, len(alive) - len(dead))
+            marked += len(dead)
+    return marked
 
 
 def _is_alive(pid: str | None) -> bool:
-    """Return whether a process of this machine is there, and not as a zombie alone."""
+    """Return whether a process of this machine is running; a zombie is not."""
     try:
         return pid is not None and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -183,7 +187,7 @@ def _is_alive(pid: str | None) -> bool:
 
 
 def _free_slots(client: Any, deployment_id: Any, runs: int) -> None:
-    """Let a deployment's limit count the runs there are, where it counts more."""
+    """Lower the occupied slots of a deployment to the number of its runs."""
     limit = client.read_deployment(deployment_id).global_concurrency_limit
     if limit is not None and limit.active_slots > runs:
         client.update_global_concurrency_limit(

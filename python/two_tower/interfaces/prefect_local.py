@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
@@ -36,7 +37,7 @@ OURS = (
 
 
 def serve(port: str | None = None) -> None:
-    """Bring everything up, and stay until Ctrl-C, SIGTERM or the end of the worker.
+    """Start server and worker, and wait for Ctrl-C, SIGTERM or the end of the worker.
 
     Args:
         port: of the server from now on; by default the one it has.
@@ -55,7 +56,7 @@ def serve(port: str | None = None) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
         signal.signal(signal.SIGHUP, _interrupt)
-    # A shell script starts what it puts in the background deaf to it, and what that starts too.
+    # A shell script starts background processes with SIGINT ignored, which children inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with ExitStack() as stack:
         _have_server(stack, api)
@@ -70,13 +71,13 @@ def serve(port: str | None = None) -> None:
 
 
 def choose_port(project: Path, port: str) -> None:
-    """Let ``prefect.toml`` name a server on another port of this machine.
+    """Write a ``prefect.toml`` that names a server on this port of this machine.
 
     Raises:
-        InputError: it is no port, or another setting names a server.
+        InputError: it is not a port, or another setting names a server.
     """
     if not (port.isdecimal() and 0 < int(port) < 65536):
-        raise InputError(f"PORT={port} is no port", "make prefect PORT=4300")
+        raise InputError(f"PORT={port} is not a port", "make prefect PORT=4300")
     api = f"http://127.0.0.1:{int(port)}/api"
     file = project / "prefect.toml"
     written = dotenv_values(project / ".env").get("PREFECT_API_URL")
@@ -84,11 +85,11 @@ def choose_port(project: Path, port: str) -> None:
     if named and named.rstrip("/") != api:
         raise InputError(
             f"PORT={port}, but PREFECT_API_URL, of the environment or of .env, is {named}",
-            "take one of the two away",
+            "remove one of the two",
         )
     if file.exists() and not file.read_text(encoding="utf-8").startswith(OURS):
         raise InputError(
-            f"{file} is yours, and PORT={port} would write it anew",
+            f"{file} is yours, and PORT={port} would overwrite it",
             f'write url = "{api}" there, under [api]',
         )
     file.write_text(f'{OURS}[api]\nurl = "{api}"\n', encoding="utf-8")
@@ -127,18 +128,23 @@ def _begin_worker(stack: ExitStack, settings: Settings, api: str) -> subprocess.
 
 
 def _mark_stopped(worker: str, api: str) -> None:
-    """Say of the runs that this machine's worker had that they are at an end."""
+    """Mark the dead runs of this machine's worker as Crashed, and send their alarms."""
+    from prefect.client.orchestration import get_client
+
+    from two_tower.interfaces.prefect_alerts import wait_for_crashed
     from two_tower.interfaces.prefect_flows import mark_stopped
 
+    since = datetime.now(UTC)
     try:
-        if _is_up(api):
-            mark_stopped(worker)
+        if _is_up(api) and (marked := mark_stopped(worker)):
+            with get_client(sync_client=True) as client:
+                wait_for_crashed(client, marked, since)
     except (httpx.HTTPError, RuntimeError) as error:
         console.print(f"warning: {error!r}: runs are left as they are.", highlight=False)
 
 
 def _begin(stack: ExitStack, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start ``prefect ARGUMENTS`` and see to its end."""
+    """Start ``prefect ARGUMENTS``; the stack ends it."""
     command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
     # A group of its own: Ctrl-C reaches this process alone, which ends the others in order.
     process = subprocess.Popen(command, start_new_session=True)
@@ -147,14 +153,14 @@ def _begin(stack: ExitStack, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def _end(process: subprocess.Popen[bytes], name: str) -> None:
-    """End a program and what it has started: asked first, then made to."""
+    """End a process group: SIGTERM first, then SIGKILL."""
     for sign, patience in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, 5)):
         try:
             os.killpg(process.pid, sign)
             process.wait(patience)
         except ProcessLookupError:
             break
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):  # who presses it twice is in a hurry
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C: no more waiting
             continue
     console.print(f"Stopped the {name}.")
 

@@ -1,6 +1,6 @@
-"""What Prefect does first in this project's folder, also where ``prefect …`` is typed by hand.
+"""A Prefect plugin: set-up for every Prefect process in this project's folder.
 
-The entry point ``prefect.plugins`` names this module, and ``pyproject.toml`` lets Prefect load it.
+The entry point ``prefect.plugins`` names this module; ``pyproject.toml`` allows Prefect to load it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from prefect.plugins import HookContext, SetupResult, register_hook
 
 from two_tower.core import loopback
 
-# Without a server these end in a traceback that names none.
+# Without a server, these commands end in a traceback that does not mention a server.
 NEED_A_SERVER = ("automation", "deploy", "deployment", "flow-run", "work-pool")
 
 
 @register_hook
 def setup_environment(*, ctx: HookContext) -> SetupResult | None:
-    """Keep a proxy of the environment from this machine's server; see that there is a server."""
+    """Bypass the proxy for this machine's server; check that a server answers."""
     variables = loopback.without_proxy(os.environ)
     os.environ.update(variables)
     program, *arguments = sys.argv

@@ -1,4 +1,4 @@
-"""What people see: tables on stdout, errors and headings on stderr."""
+"""Output for people: tables on stdout, errors and headings on stderr."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from two_tower.core.metric_names import TITLES
 from two_tower.core.progress import console as stderr
 
 if TYPE_CHECKING:
@@ -23,20 +24,6 @@ if TYPE_CHECKING:
 
 stdout = Console()
 
-METRICS = {
-    "recall@20": "Recall@20",
-    "recall@50": "Recall@50",
-    "ndcg@10": "NDCG@10",
-    "ndcg@100": "NDCG@100",
-    "mrr": "MRR",
-    "coverage": "coverage",
-    "gini": "Gini",
-    "novelty": "novelty",
-    "popularity_lift": "lift",
-    "diversity": "diversity",
-    "calibration": "calibration",
-}
-
 
 def heading(text: str) -> None:
     """Announce a step."""
@@ -44,23 +31,23 @@ def heading(text: str) -> None:
 
 
 def error(message: str, hint: str) -> None:
-    """Print an error and its mend."""
+    """Print an error, and what to do about it."""
     stderr.print(f"[bold red]error:[/bold red] {escape(message)}", highlight=False, soft_wrap=True)
     if hint:
         stderr.print(f"  [cyan]→[/cyan] {escape(hint)}", highlight=False, soft_wrap=True)
 
 
 def notice(message: str, hint: str) -> None:
-    """Print what to know of a command that did well, and what to do about it."""
+    """Print a remark on a command that succeeded, and what to do about it."""
     stderr.print(escape(message), highlight=False, soft_wrap=True)
     if hint:
         stderr.print(f"  [cyan]→[/cyan] {escape(hint)}", highlight=False, soft_wrap=True)
 
 
 def summary(title: str, values: Mapping[str, Any]) -> None:
-    """Print a result as names and values; its warnings were shown when they arose.
+    """Print a result as names and values; its warnings were printed when they arose.
 
-    A value is never cut or broken: a path or a URL is there to be copied.
+    Values are neither cut nor wrapped, so that paths and URLs can be copied.
     """
     shown = {
         name.replace("_", " "): _text(value).split("\n")
@@ -75,7 +62,7 @@ def summary(title: str, values: Mapping[str, Any]) -> None:
 
 
 def verdicts(found: Sequence[Verdict]) -> None:
-    """Print what a monitor shows: one line of all checks, then one a check."""
+    """Print the verdicts for a monitor: a summary line, then one line per check."""
     state = max(verdict.state for verdict in found)
     named = ", ".join(v.check for v in found if v.state) or f"{len(found)} checks"
     stdout.out(f"two-tower {state.name}: {named}", highlight=False)
@@ -86,7 +73,7 @@ def verdicts(found: Sequence[Verdict]) -> None:
 
 
 def brief(values: Mapping[str, Any]) -> None:
-    """Print a result's plain values in one paragraph on stderr."""
+    """Print the scalar values of a result in one paragraph on stderr."""
     shown = {k: v for k, v in values.items() if not isinstance(v, dict | list) and v is not None}
     text = " · ".join(f"{name.replace('_', ' ')} {_text(value)}" for name, value in shown.items())
     stderr.print(f"  [dim]{escape(text)}[/dim]", highlight=False, soft_wrap=True)
@@ -105,7 +92,7 @@ def videos(title: str, rows: Iterable[Recommendation]) -> None:
 
 
 def releases(rows: Iterable[Version]) -> None:
-    """Print the versions, the one that serves in bold."""
+    """Print the versions, the serving one in bold."""
     table = _table("Versions")
     for name in ("version", "state", "NDCG@10", "Recall@20", "released (UTC)", "kept", "note"):
         table.add_column(
@@ -129,20 +116,20 @@ def releases(rows: Iterable[Version]) -> None:
     stdout.print(table)
 
 
-STATES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
+STATE_STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 
 def checks(rows: Sequence[Check]) -> None:
-    """Print the doctor's checks, and below them what to type: whole, to be copied."""
+    """Print the doctor's checks, and below them each fix on one line, so that it can be copied."""
     table = _table("Checks", show_header=False)
     for _ in ("name", "state", "found"):
         table.add_column(overflow="fold")
     for row in rows:
-        state = f"[{STATES[row.state]}]{row.state}[/]"
+        state = f"[{STATE_STYLES[row.state]}]{row.state}[/]"
         table.add_row(row.name, state, escape(row.found))
     stdout.print(table)
     for row in (row for row in rows if row.fix):
-        text = f"[{STATES[row.state]}]{row.name}[/] [cyan]→[/cyan] {escape(row.fix)}"
+        text = f"[{STATE_STYLES[row.state]}]{row.name}[/] [cyan]→[/cyan] {escape(row.fix)}"
         stdout.print(text, highlight=False, soft_wrap=True)
 
 
@@ -154,7 +141,7 @@ def evaluation(result: EvaluationResult) -> None:
 
 
 def protocol(result: ProtocolResult) -> None:
-    """Print the figures of each run and, of several, their mean and standard deviation."""
+    """Print the metrics of each run and, for several runs, mean and standard deviation."""
     for run in result.runs:
         evaluation(run)
     if len(result.runs) > 1:
@@ -168,7 +155,7 @@ def protocol(result: ProtocolResult) -> None:
 
 
 def comparison(result: Comparison) -> None:
-    """Print by how much the second run is better than the first, a table a slice."""
+    """Print the differences between two runs, one table per slice."""
     stdout.print(f"second: {result.second}, against first: {result.first}", highlight=False)
     for name in dict.fromkeys(row.slice for row in result.differences):
         rows = {row.metric: row for row in result.differences if row.slice == name}
@@ -176,7 +163,7 @@ def comparison(result: Comparison) -> None:
         table.add_column("", no_wrap=True)
         for title in ("first", "second", "second - first", "95 %", "p"):
             table.add_column(title, justify="right", overflow="fold")
-        for row, label in ((rows[metric], METRICS[metric]) for metric in METRICS if metric in rows):
+        for row, label in ((rows[metric], TITLES[metric]) for metric in TITLES if metric in rows):
             table.add_row(
                 label,
                 f"{row.first:.4f}",
@@ -193,8 +180,11 @@ def _figures(
     metrics: Mapping[str, Mapping[str, Mapping[str, float | None]]],
     beside: Callable[[str, str, str], str],
 ) -> None:
-    """Print a table for each ranking, but not for its slices: a row a metric, a column a model."""
-    from two_tower.evaluation.ranking import OVERALL, SLICES  # with torch, which is loaded by now
+    """Print one table per ranking, slices left out: rows are metrics, columns are models."""
+    from two_tower.evaluation.ranking import (  # imports torch, which is loaded by now
+        OVERALL,
+        SLICES,
+    )
 
     names = next(iter(metrics.values()))
     for name in (name for name in names if name == OVERALL or name not in SLICES):
@@ -202,7 +192,7 @@ def _figures(
         table.add_column("", no_wrap=True)
         for model in metrics:
             table.add_column(model, overflow="fold")
-        for metric, label in METRICS.items():
+        for metric, label in TITLES.items():
             found = [
                 "–"
                 if (value := slices[name].get(metric)) is None

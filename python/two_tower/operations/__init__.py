@@ -1,5 +1,5 @@
-"""A run from end to end, and whether all is well: pipeline, doctor, status, monitor.
+"""Whole runs and their checks: pipeline, doctor, status, monitor.
 
-Hands on: the steps of ``pipeline``, ``doctor``, ``status``, ``monitor``, ``forget_user``.
+Provides: the steps of ``pipeline``, ``doctor``, ``status``, ``monitor``, ``forget_user``.
 Imports every wing but interfaces.
 """

@@ -1,4 +1,4 @@
-"""What a run needs of its Postgres, looked at before anything is written: see :mod:`doctor`."""
+"""The doctor's checks of Postgres: server, connections, encoding, pgvector."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from two_tower.operations import privilege_checks
 OLDEST_SERVER = 14
 OLDEST_PGVECTOR = (0, 8)
 
-# One row: the server, the database, the role and pgvector.
+# A single row about the server, the database, the role and pgvector.
 FACTS = """
 select
     current_setting('server_version') as version,
@@ -50,9 +50,9 @@ where d.datname = current_database()
 
 
 def checks_of(settings: Settings) -> list[Check]:
-    """Return the checks of the target's Postgres: one of them alone, where it does not let us in.
+    """Return the checks of the target's Postgres; only one if the connection is refused.
 
-    Nothing is written: what can only be tried is rolled back.
+    Nothing is written: what has to be tried is rolled back.
     """
     try:
         return [_session(None), *_checks(settings, for_app=False)]
@@ -91,7 +91,7 @@ def _server(facts: dict[str, Any], place: str) -> Check:
 
 
 def _connections(settings: Settings, facts: dict[str, Any]) -> Check:
-    """Return whether a run finds as many connections as it takes at once."""
+    """Check that a run can open as many connections as it needs at once."""
     role, database = facts["role"], facts["database"]
     wanted = sessions.SESSIONS + settings.threads
     limits = {
@@ -100,7 +100,7 @@ def _connections(settings: Settings, facts: dict[str, Any]) -> Check:
             facts["database_limit"],
             f"alter database {database} connection limit -1",
         ),
-        "the server": (facts["server_limit"], "raise max_connections, and start it anew"),
+        "the server": (facts["server_limit"], "raise max_connections, and restart it"),
     }
     for whose, (limit, fix) in limits.items():
         if limit is not None and limit < sessions.SESSIONS:
@@ -139,7 +139,7 @@ def _writable(facts: dict[str, Any]) -> Check:
         return checks.ok("writable", "the server takes writes")
     role, database = facts["role"], facts["database"]
     setting = "default_transaction_read_only"
-    mends = {
+    fixes = {
         "user": f"alter role {role} reset {setting}",
         "database": f"alter database {database} reset {setting}",
         "database user": f"alter role {role} in database {database} reset {setting}",
@@ -149,7 +149,7 @@ def _writable(facts: dict[str, Any]) -> Check:
         "writable",
         f"transactions of {role} are read-only: {setting} is on",
         # A managed server sets it when its disk is full.
-        mends.get(
+        fixes.get(
             facts["read_only_by"],
             f"is the server's disk full? if not: alter role {role} set {setting} = off",
         ),
@@ -177,7 +177,7 @@ def _pgvector(facts: dict[str, Any], warehouse: PostgresWarehouse) -> Check:
 
 
 def _pgvector_to_be(facts: dict[str, Any], warehouse: PostgresWarehouse) -> Check:
-    """Return whether the first load could create pgvector: the one thing that has to be tried."""
+    """Check that the first load can create pgvector, by trying: privileges do not tell."""
     available = _available(warehouse)
     as_owner = f"as a superuser, in database {facts['database']}: create extension vector;"
     if available is None or _version(available) < OLDEST_PGVECTOR:
@@ -187,7 +187,7 @@ def _pgvector_to_be(facts: dict[str, Any], warehouse: PostgresWarehouse) -> Chec
             f"the server {has}, and 0.8 is needed",
             f"install pgvector 0.8 or newer on the server; then, {as_owner}",
         )
-    if facts["is_read_only"]:  # which has been said
+    if facts["is_read_only"]:  # reported by another check
         return checks.ok("pgvector", f"pgvector {available} can be created")
     try:
         with warehouse.connection.transaction(force_rollback=True):
@@ -210,6 +210,6 @@ def _available(warehouse: PostgresWarehouse) -> str | None:
 
 
 def _version(text: str) -> tuple[int, ...]:
-    """Return 0.8.1 as (0, 8): what the name of a version begins with."""
+    """Return major and minor version: (0, 8) for 0.8.1."""
     found = re.match(r"(\d+)(?:\.(\d+))?", text)
     return (int(found[1]), int(found[2] or 0)) if found else (0, 0)

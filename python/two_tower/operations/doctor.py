@@ -1,7 +1,7 @@
-"""All that a run needs, looked at before it begins: ``two-tower doctor``.
+"""Checks of everything a run needs: ``two-tower doctor``.
 
-Each check says how it is and, where something is wrong, what to type. What a run depends on is
-looked at again as its first step, before anything is locked, written or trained.
+A check says what was found and, if something is wrong, what to type. A run repeats the checks it
+depends on before it locks, writes or trains anything.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from two_tower.operations import database_checks
 
 logger = logging.getLogger("two_tower")
 
-# Written and removed again, to see whether a bucket takes it; no file of a model has such a name.
+# Written to a bucket and removed, as a test; no file of a model has this name.
 PROBE = "two_tower_write_check"
+# A run leaves some 10 MB on a small catalogue (docs/what-grows.md), hundreds on a large one.
 FULL_BYTES, LOW_BYTES = 20 << 20, 1 << 30
-# A rollback is for an emergency: what it does not touch keeps it from nothing.
+# A rollback is for emergencies: it is refused only for what it uses itself.
 OF_ROLLBACK = ("database", "session", "writable", "embedded")
 
 
 def examine(settings: Settings) -> list[Check]:
-    """Look at everything, the orchestrator and what is only to be known included."""
+    """Run all checks, also those that no run depends on."""
     return [
         _profile(settings),
         *_exported_url(settings),
@@ -46,19 +47,19 @@ def examine(settings: Settings) -> list[Check]:
 
 
 def preflight(settings: Settings, steps: Collection[str]) -> None:
-    """Look at what some steps depend on; quick, and nothing stays written. Warnings are logged.
+    """Run the checks that some steps depend on, and log warnings. Quick; leaves nothing behind.
 
     Args:
         settings: the project.
         steps: names of :mod:`pipeline`, or of commands.
 
     Raises:
-        InputError: something has to be mended first: all of it is named, with what to type.
+        InputError: something has to be fixed first; the message lists everything, with the fixes.
         UnavailableError: the database or the registry did not answer.
         FullError: a disk is full.
     """
     found = [_profile(settings), *_exported_url(settings)]
-    if settings.target != "duckdb":  # whose file the steps open, and one at a time
+    if settings.target != "duckdb":  # the steps open its file themselves, one process at a time
         found += _database(settings, is_look=False)
     if "export" in steps or "release" in steps:
         found.append(_registry(settings))
@@ -76,7 +77,7 @@ def preflight(settings: Settings, steps: Collection[str]) -> None:
 
 
 def _exported_url(settings: Settings) -> Iterator[Check]:
-    """Warn of a DATABASE_URL of the shell, which stands before the one that ``.env`` names."""
+    """Warn if the shell's DATABASE_URL overrides the one in ``.env``."""
     if settings.target != "postgres":
         return
     url = read_file_settings(settings.project_dir).database_url
@@ -103,7 +104,12 @@ def _profile(settings: Settings) -> Check:
 
 
 def _database(settings: Settings, is_look: bool) -> list[Check]:
-    """Return the checks of the target's database; a look makes and starts none."""
+    """Return the checks of the target's database.
+
+    Args:
+        settings: the project.
+        is_look: whether an embedded database that does not exist yet is left so.
+    """
     if settings.target == "duckdb":
         return [_duckdb(settings)]
     if settings.target == "postgres":
@@ -140,7 +146,7 @@ def _data(settings: Settings) -> Check:
 
 
 def _registry(settings: Settings) -> Check:
-    """Return whether the registry can be written: by trying it, as only that is sure."""
+    """Check that the registry can be written, by writing to it: nothing else is certain."""
     try:
         storage = Registry(settings).storage
         if storage.is_local:
@@ -161,7 +167,7 @@ def _runs(settings: Settings) -> Check:
 
 
 def _folder(name: str, path: Path, setting: str) -> Check:
-    """Return whether files can be made in a folder, or it itself; what is tried has no name."""
+    """Check that files, or the folder itself, can be created; with a file that has no name."""
     place = _existing(path)
     try:
         with tempfile.TemporaryFile(dir=place):
@@ -170,7 +176,7 @@ def _folder(name: str, path: Path, setting: str) -> Check:
         return checks.failed(
             name,
             f"nothing can be written to {path}: {error.strerror} ({place})",
-            f"mend {setting}, or let this user write there: chown {_user()} {place}",
+            f"fix {setting}, or let this user write there: chown {_user()} {place}",
         )
 
 
@@ -179,17 +185,17 @@ def _user() -> str:
 
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # of a container, which has a number alone
+    except (KeyError, OSError):  # a container's user may have no name
         return str(os.getuid())
 
 
 def _existing(path: Path) -> Path:
-    """Return the path, or the nearest above it that is there, for this user."""
+    """Return the path, or its nearest parent that exists."""
     return next(folder for folder in (path, *path.parents) if os.path.exists(folder))  # noqa: PTH110
 
 
 def _disk(settings: Settings) -> Check:
-    """Return how much room there is where we write: the least of all the disks."""
+    """Check the free space of the folders that a run writes to: the least of them."""
     free = {path: shutil.disk_usage(_existing(path)).free for path in _written(settings)}
     path, least = min(free.items(), key=lambda item: item[1])
     found = f"{least / (1 << 30):,.1f} GB free for {path}"
@@ -217,13 +223,13 @@ def _written(settings: Settings) -> Iterator[Path]:
 def _local_registry(settings: Settings) -> Path | None:
     try:
         storage = Registry(settings).storage
-    except InputError:  # which the check of the registry says
+    except InputError:  # reported by the check of the registry
         return None
     return Path(storage.root) if storage.is_local else None
 
 
 def _prefect(settings: Settings) -> Check:
-    """Return what answers at Prefect's URL, or at the port where `make prefect` would be."""
+    """Check what answers at Prefect's URL, or at the port that `make prefect` would use."""
     from two_tower.core import loopback, prefect_server
 
     try:

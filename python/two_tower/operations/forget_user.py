@@ -1,8 +1,8 @@
 """Forget a person: ``two-tower forget-user``.
 
-Everything that is stored under the person's id goes, in the database, the registry and the runs.
-The models hold weights of features, not of people: what the person's reviews gave to them, and to
-counts such as popularity, goes with the next build and training.
+It removes everything stored under the person's id from the database, the registry and the runs.
+Models have weights for features and none for people. What the person's reviews contributed to those
+weights, and to counts such as popularity, is gone after the next build and training.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Forgotten:
     """What was removed.
 
     Attributes:
-        forgotten_at: when the person was recorded as forgotten first, UTC.
-        rows: removed rows by table, where there were any.
-        files: files of the registry and the runs that held the person and no longer do.
-        csv_files: review files that hold the person still. They are not ours to change; the
-            person's rows in them will not be loaded again.
+        forgotten_at: when the person was first recorded as forgotten, UTC.
+        rows: removed rows by table; tables without any are left out.
+        files: files of the registry and the runs from which the person was removed.
+        csv_files: delivered review files that still name the person. They are not changed; the
+            person's rows in them are not loaded again.
     """
 
     forgotten_at: datetime
@@ -48,13 +48,13 @@ class Forgotten:
 
 
 def forget(settings: Settings, user_id: str) -> Forgotten:
-    """Remove a person from everything that is stored, and record a hash so that it stays so.
+    """Remove a person from everything that is stored, and record a hash that keeps them out.
 
-    Can be run again: after an interruption it removes what is left.
+    Idempotent: after an interruption, run it again.
 
     Raises:
-        InputError: the id is empty, or no text.
-        BusyError: a run is at work, which would carry the person through.
+        InputError: the id is empty, or not text.
+        BusyError: a run is active, which would write the person's rows again.
         UnavailableError: the database or the registry did not answer.
     """
     user_id = text_values.typed(user_id, "the id")
@@ -98,7 +98,7 @@ def _delete(warehouse: Warehouse, user_id: str) -> dict[str, int]:
         # Events are append-only but for this transaction.
         warehouse.fetch("select set_config('two_tower.events_may_go', 'on', true)")
     for table, column in (("raw.users", "id"), *((name, "user_id") for name in _tables(warehouse))):
-        # Rows of before this rule may hold the id as it was written once.
+        # Rows written before ids were normalised may hold another spelling.
         mine = f"{text_values.sql(warehouse.dialect, column)} = ?"
         count = warehouse.fetch(f"select count(*) as n from {table} where {mine}", (user_id,))
         found[table] = int(count[0]["n"])
@@ -108,9 +108,9 @@ def _delete(warehouse: Warehouse, user_id: str) -> dict[str, int]:
 
 
 def _tables(warehouse: Warehouse) -> list[str]:
-    """Return the tables with a column user_id: all of dbt's, and the served vectors.
+    """Return dbt's tables that have a column user_id, and the served vectors.
 
-    The app's own tables, which may be in ``public`` too, are the app's.
+    The app's own tables in ``public`` are left to the app.
     """
     rows = warehouse.fetch(
         "select t.table_schema, t.table_name from information_schema.tables as t"
@@ -125,7 +125,7 @@ def _tables(warehouse: Warehouse) -> list[str]:
 
 
 def _recount_files(warehouse: Warehouse) -> None:
-    """Let the log of the files say what is in the tables now: read = loaded + rejected."""
+    """Update the counts of the review files, so that read = loaded + rejected."""
     warehouse.execute(
         "update raw.review_files set rows_loaded = (select count(*) from raw.reviews as r"
         " where r.file = review_files.file), rows_rejected = rows_read - (select count(*)"
@@ -134,7 +134,7 @@ def _recount_files(warehouse: Warehouse) -> None:
 
 
 def _vacuum(warehouse: Warehouse, names: list[str]) -> None:
-    """Give the deleted rows' room back: until then their bytes are in the data files."""
+    """Vacuum: until then the deleted rows' bytes are in the data files."""
     if warehouse.dialect == "duckdb":
         warehouse.execute("checkpoint")
         return
@@ -143,14 +143,14 @@ def _vacuum(warehouse: Warehouse, names: list[str]) -> None:
 
 
 def _clean_registry(registry: Registry, user_id: str) -> list[str]:
-    """Publish the latest feature file anew without the person."""
+    """Publish the latest feature file again, without the person."""
     with tempfile.TemporaryDirectory() as name:
         former = registry.feature_file(USER_FEATURES)
         path = Path(name) / USER_FEATURES
         if former is None:
             return []
         had_person = _without(former, path, user_id)
-        former.unlink()  # a copy in the cache, which is for models
+        former.unlink()  # it is a copy in the models' cache
         if not had_person:
             return []
         rows = pq.ParquetFile(path).metadata.num_rows
@@ -159,7 +159,7 @@ def _clean_registry(registry: Registry, user_id: str) -> list[str]:
 
 
 def _clean_runs(runs_dir: Path, user_id: str) -> list[str]:
-    """Remove the person from what evaluations kept, and runs that cannot be cleaned."""
+    """Remove the person from evaluation files, and remove runs that cannot be cleaned."""
     changed = []
     for path in sorted(runs_dir.rglob(FILE)):
         with tempfile.TemporaryDirectory() as name:
@@ -167,7 +167,7 @@ def _clean_runs(runs_dir: Path, user_id: str) -> list[str]:
             if _without(path, part, user_id):
                 write_whole(path, lambda beside, part=part: shutil.copyfile(part, beside))  # type: ignore[misc]
                 changed.append(str(path))
-    # The copy that an interrupted run trains from names nobody, so nobody can be found in it.
+    # An interrupted run trains from a copy without user ids, in which the person cannot be found.
     for dataset in sorted(runs_dir.rglob("dataset/training_users.arrow")):
         shutil.rmtree(dataset.parent.parent)
         changed.append(str(dataset.parent.parent))

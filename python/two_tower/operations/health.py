@@ -1,4 +1,4 @@
-"""What a monitor asks: does the app get answers, of which release, how did the last runs end?"""
+"""The facts for monitors: does the app get answers, from which release, how did runs end?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from two_tower.database.warehouse import Warehouse
 from two_tower.operations.run_history import DONE, state_now
 from two_tower.operations.status import index_state, opened_if_made
 
-# Counted by their names in metrics. Reviews are counted by file: theirs is a large table.
+# Tables whose rows are counted. Reviews are summed over their files: that table is large.
 COUNTED = (
     ("two_tower", "users"),
     ("two_tower", "videos"),
@@ -30,9 +30,9 @@ class Run:
         steps: the kind, as in "load to release".
         state: how it ended, or ``running``.
         started_at: UTC.
-        ended_at: UTC; None where it has not ended, or died.
+        ended_at: UTC; None if it is running, or died.
         done_at: when one of its kind last ended well, UTC.
-        message: why it did not end well.
+        message: why it failed.
     """
 
     steps: str
@@ -45,10 +45,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Health:
-    """What was found; None for what is not there yet.
+    """The state of the project; None for what does not exist yet.
 
     Attributes:
-        answers: whether ``recommend_videos`` has an answer for somebody nobody knows.
+        answers: whether ``recommend_videos`` has an answer for an unknown user.
         released_at: since when the version serves, UTC.
         index: of the videos, see :func:`two_tower.operations.status.index_state`.
         index_recall: recall@20 of the search, measured at the release.
@@ -73,7 +73,7 @@ class Health:
 
 
 def health(settings: Settings) -> Health:
-    """Look; nothing is made and nothing is written.
+    """Read the health. Nothing is created or written.
 
     Raises:
         InputError: the database or the registry refuses this user.

@@ -1,4 +1,4 @@
-"""Is it well? A verdict a check, for monitors such as Nagios: ``two-tower status --check``."""
+"""Verdicts for monitors such as Nagios: ``two-tower status --check``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOT_WELL = (FAILED, REFUSED, STOPPED, CUT_SHORT)
 
 
 class State(IntEnum):
-    """How well it is: the larger, the worse."""
+    """The state of a check; larger is worse."""
 
     OK = 0
     WARNING = 1
@@ -27,7 +27,7 @@ class State(IntEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """One check, and what was found."""
+    """One check: its state and what was found."""
 
     check: str
     state: State
@@ -35,11 +35,11 @@ class Verdict:
 
 
 def verdicts(health: Health, limits: Thresholds, now: datetime) -> list[Verdict]:
-    """Judge what was found.
+    """Compare the project's health with the thresholds.
 
     Args:
         health: of the project.
-        limits: from where on what is found is a warning, and critical.
+        limits: the thresholds.
         now: UTC.
     """
     return [
@@ -55,18 +55,18 @@ def verdicts(health: Health, limits: Thresholds, now: datetime) -> list[Verdict]
 
 
 def worst(found: list[Verdict]) -> State:
-    """Return the state of all checks together."""
+    """Return the worst state."""
     return max(verdict.state for verdict in found)
 
 
 def exit_code(found: list[Verdict]) -> ExitCode:
-    """Return the exit code of all checks together."""
+    """Return the exit code of the worst state."""
     codes = {State.OK: ExitCode.OK, State.WARNING: ExitCode.WARNING}
     return codes.get(worst(found), ExitCode.CRITICAL)
 
 
 def summary(found: list[Verdict]) -> dict[str, Any]:
-    """Return the verdicts as JSON has them."""
+    """Return the verdicts as plain JSON."""
     checks = [
         {"check": verdict.check, "state": verdict.state.name.lower(), "message": verdict.message}
         for verdict in found
@@ -102,7 +102,7 @@ def _weekly(health: Health, limits: Thresholds, now: datetime) -> Iterator[Verdi
 
 
 def _daily(health: Health, limits: Thresholds, now: datetime) -> Iterator[Verdict]:
-    """Judge the daily run, where there are any."""
+    """Check the daily run, if there are any."""
     run = _run(health, DAILY)
     if run is not None:
         yield Verdict("daily", _ending(run, limits, now), f"{DAILY}: {run.state}{_why(run)}")
@@ -145,7 +145,7 @@ def _run(health: Health, steps: str) -> Run | None:
 
 
 def _ending(run: Run, limits: Thresholds, now: datetime) -> State:
-    """Judge how the newest run of a kind ended, or that it does not end."""
+    """Return a warning if the newest run of a kind ended badly, or does not end."""
     hangs = run.state == RUNNING and now - run.started_at > timedelta(hours=limits.run_hours)
     return State.WARNING if hangs or run.state in NOT_WELL else State.OK
 
@@ -172,5 +172,5 @@ def _days(age: timedelta) -> str:
 
 
 def utc_now() -> datetime:
-    """Return the moment, UTC, as the database's timestamps are: without a zone."""
+    """Return the current time in UTC, without a time zone, like the database's timestamps."""
     return datetime.now(UTC).replace(tzinfo=None)

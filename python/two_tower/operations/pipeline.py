@@ -1,8 +1,8 @@
-"""The whole way in steps. ``two-tower run`` and the Prefect flows walk the same lists.
+"""The steps of a run. ``two-tower run`` and the Prefect flows share these lists.
 
-Each step takes the settings and the version of the model it works on (``None`` until training has
-made one) and returns a summary that is plain JSON. Every step can be done again: it is, for a
-while, when a server does not answer, and a run that was cut short begins where its outputs end.
+A step takes the settings and the model's version (``None`` before training) and returns a summary
+that is plain JSON. Steps are idempotent: they are retried while a server does not answer, and an
+interrupted run resumes at the first step whose outputs are missing.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Step:
         name: for programs.
         title: for people.
         run: does it.
-        locks: what must not be done beside it.
-        is_repeatable: whether it is done again where a server did not answer.
-        invalidates: steps that are not finished any more once this one has begun.
+        locks: those it holds while it runs.
+        is_repeatable: whether it is retried when a server did not answer.
+        invalidates: steps whose outputs are out of date once this one has begun.
     """
 
     name: str
@@ -76,7 +76,7 @@ def load(settings: Settings, version: str | None) -> Summary:
 def build(settings: Settings, version: str | None) -> Summary:
     """Build and test data and features with dbt.
 
-    Unit tests are left out: they test the SQL, which `make test` has done, and not the data.
+    Unit tests are left out: they test the SQL and not the data, and `make test` runs them.
     """
     arguments = ["--exclude-resource-type", "unit_test"]
     if settings.as_of is not None:
@@ -85,7 +85,7 @@ def build(settings: Settings, version: str | None) -> Summary:
 
 
 def train(settings: Settings, version: str | None) -> Summary:
-    """Train a model, unless there is one of the same rows; its version is in the summary."""
+    """Train a model, or reuse the one trained on the same rows; the summary has its version."""
     from two_tower.training.train import train as train_towers
 
     return plain(train_towers(settings, settings.train, reuse=True))
@@ -145,7 +145,7 @@ STEPS = (
 )
 DAILY_STEPS = (
     *STEPS[:2],
-    # What it lands takes the place of what embed has landed.
+    # It writes to the landing tables too.
     Step(
         "refresh", "Embed what is new with the serving model", refresh, BOTH, invalidates=("embed",)
     ),
@@ -170,13 +170,13 @@ def run_step(
         name: the step's.
         settings: the project.
         version: the model's.
-        in_run: as a part of a run. Where the step was finished on the same inputs and its outputs
-            are there, what it returned is returned, with ``reused``; where a server does not
-            answer, it is tried again. A step by itself is done, and its error shown, at once.
+        in_run: whether it is part of a run. Then a step that finished on the same inputs, with its
+            outputs still there, returns its former summary with ``reused``, and a server that does
+            not answer is retried. Otherwise the step runs, and fails at once.
 
     Raises:
-        BusyError: another process does what must not be done beside it.
-        UnavailableError: a server did not answer, in a run for ``settings.retry_seconds``.
+        BusyError: another process holds one of the step's locks.
+        UnavailableError: a server did not answer; in a run, for ``settings.retry_seconds``.
     """
     step = find_step(name)
     started = time.perf_counter()
@@ -210,22 +210,22 @@ def run(
     version: str | None = None,
     first: Callable[[], object] | None = None,
 ) -> str | None:
-    """Walk some steps, alone on this database, once it is sure that they have what they need.
+    """Run steps in order, alone on this database, after the doctor's checks of what they need.
 
     Args:
         settings: the project.
         do: runs one step: its name, the settings, the version.
-        summaries: is filled with what each step returned, by its name.
-        steps: by default the whole way.
+        summaries: is filled with the summary of each step, by its name.
+        steps: by default all of them.
         version: of the model that the first step works on.
-        first: is called before the first step, where the lock of a run is held.
+        first: called before the first step if the run lock is held.
 
     Returns:
         The version of the model.
 
     Raises:
-        InputError: something has to be mended first, see :mod:`doctor`; nothing was written.
-        BusyError: another run is under way; nothing was written.
+        InputError: something has to be fixed first, see :mod:`doctor`; nothing was written.
+        BusyError: another run holds the lock; nothing was written.
     """
     title = " to ".join(dict.fromkeys([steps[0].name, steps[-1].name]))
     with alone(settings, steps) as is_alone:
@@ -240,14 +240,14 @@ def run(
 
 @contextmanager
 def alone(settings: Settings, steps: Sequence[Step]) -> Iterator[bool]:
-    """Hold the lock of a run, unless no step needs it; what does not answer is waited for.
+    """Hold the run lock if a step needs it; servers that do not answer are retried.
 
     Yields:
-        whether the lock is held. A rollback goes without: a run may be at work beside it.
+        whether the lock is held. A rollback does not need it: it may run beside a run.
 
     Raises:
-        InputError: something that the steps depend on has to be mended first.
-        BusyError: another run is under way.
+        InputError: something that the steps depend on has to be fixed first.
+        BusyError: another run holds the lock.
     """
     names = [locks.RUN] if any(locks.RUN in step.locks for step in steps) else []
     with ExitStack() as stack:

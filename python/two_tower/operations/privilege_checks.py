@@ -1,4 +1,4 @@
-"""Whether the role may do in its database what a run does there, with the grants that it lacks."""
+"""The doctor's checks of the role's privileges, with the grants that are missing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FUNCTIONS = (
     "public.recommend_for_vector",
 )
 
-# A row for each schema that a run makes things in.
+# A row for each schema in which a run creates objects.
 SCHEMAS = """
 select
     quote_ident(wanted.name) as name,
@@ -36,7 +36,7 @@ from unnest(string_to_array(?, ',')) as wanted (name)
 left join pg_namespace as n on n.nspname = wanted.name
 """
 
-# What runs make, where another role owns it; nothing is said of what others have beside it.
+# Objects that a run creates and another role owns; other objects are not looked at.
 FOREIGN = """
 select
     case c.relkind when 'v' then 'view' when 'm' then 'materialized view' else 'table' end as kind,
@@ -58,7 +58,7 @@ where not pg_has_role(p.proowner, 'usage')
 order by 1, 2
 """
 
-# The app's own tables, where they are the catalogue.
+# The app's own tables, if they are the catalogue.
 CATALOGUE_TABLES = """
 select
     format('%I.%I', ?::text, wanted.name) as name,
@@ -134,7 +134,7 @@ def _owners(settings: Settings, facts: dict[str, Any], warehouse: PostgresWareho
         "owners",
         f"{first['kind']} {first['name']}"
         + (f" and {len(rows) - 1} more belong" if len(rows) > 1 else " belongs")
-        + f" to {owners}: {role} cannot make them anew",
+        + f" to {owners}: {role} cannot replace them",
         " ".join(f"alter {row['kind']} {row['name']} owner to {role};" for row in rows),
     )
 
@@ -153,7 +153,7 @@ def _catalogue(
             checks.failed(
                 "catalogue",
                 f"there is no table {', '.join(missing)}",
-                "mend the var catalogue_schema in dbt_project.yml, or map your tables in"
+                "fix the var catalogue_schema in dbt_project.yml, or map your tables in"
                 " models/staging",
             )
         ]
@@ -177,12 +177,12 @@ def _catalogue(
 
 
 def _made(settings: Settings) -> list[str]:
-    """Return the schemas that a run makes things in, beside public."""
+    """Return the schemas in which a run creates objects, besides public."""
     return list(dict.fromkeys(["raw", "two_tower", settings.schema_name]))
 
 
 def _names(settings: Settings) -> tuple[set[str], set[str]]:
-    """Return the tables and views that runs make, and the functions, each with its schema."""
+    """Return the tables and views, and the functions, that runs create, with their schemas."""
     models = [path.stem for path in (settings.project_dir / "models").rglob("*.sql")]
     relations = {f"{schema}.{name}" for schema in _made(settings) for name in models}
     written = (ddl.RAW, ddl.LANDING, ddl.EVALUATION)

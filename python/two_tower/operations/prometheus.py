@@ -1,7 +1,7 @@
-"""Metrics for Prometheus, as a file of node_exporter's textfile collector.
+"""Metrics for Prometheus, as a file for node_exporter's textfile collector.
 
-Moments are seconds since 1970, so that an age is ``time() - …`` when the rule is evaluated, also
-where nobody has written the file for days.
+Times are seconds since 1970. A rule computes an age as ``time() - …``, which stays right if the
+file is not written for days.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class _Metrics(Collector):
 
 
 def write(place: str, health: Health | None) -> None:
-    """Write the metrics, a whole file or none.
+    """Write the metrics atomically.
 
     Args:
         place: a file that ends in ``.prom``, or ``-`` for stdout.
-        health: of the project; None where it could not be read: then ``two_tower_up`` is 0.
+        health: of the project; None if it could not be read: then ``two_tower_up`` is 0.
 
     Raises:
         InputError: the file cannot be written, or node_exporter would not read it.

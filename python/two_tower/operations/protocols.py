@@ -1,7 +1,7 @@
-"""Whole protocols: split, features, training and evaluation: ``two-tower evaluate --protocol``.
+"""Evaluation protocols, from split to metrics: ``two-tower evaluate --protocol``.
 
-A protocol has a schema and a folder of runs of its own, so that what the live schema holds, and the
-models that may be exported, stay as they are.
+A protocol has a schema and a run folder of its own, so that the live schema and the models that may
+be exported do not change.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Figures = dict[str, dict[str, Metrics]]
 
 @dataclass(frozen=True)
 class ProtocolResult:
-    """What was measured under one protocol.
+    """The metrics under one protocol.
 
     Attributes:
         protocol: its name.
@@ -63,7 +63,7 @@ def evaluate_protocol(
     Raises:
         InputError: the live schema has the name of a protocol's.
         BuildError: dbt could not build the split.
-        NotEnoughDataError: the split leaves nothing to train or to measure on.
+        NotEnoughDataError: the split leaves nothing to train or to evaluate on.
     """
     own = settings_of(settings, protocol)
     runs = []
@@ -84,7 +84,7 @@ def settings_of(settings: Settings, protocol: Protocol) -> Settings:
     schema = f"two_tower_{protocol.replace('-', '_')}"
     if settings.schema_name == schema:
         raise InputError(
-            f"TWO_TOWER_SCHEMA is {schema}, which the protocol {protocol} makes anew each time",
+            f"TWO_TOWER_SCHEMA is {schema}, which the protocol {protocol} recreates each time",
             "unset TWO_TOWER_SCHEMA, or name another schema",
         )
     runs = settings.path(settings.runs_dir) / protocol
@@ -92,22 +92,22 @@ def settings_of(settings: Settings, protocol: Protocol) -> Settings:
 
 
 def build(settings: Settings, protocol: Protocol, seed: str | None) -> None:
-    """Build the protocol's split, and all that training and evaluation read, from nothing.
+    """Build the protocol's split, and everything training and evaluation read, in an empty schema.
 
-    From nothing, because vocabularies are append-only: they would still name the videos that
-    trained under the split before this one.
+    The schema is dropped first, because vocabularies are append-only: they would keep the training
+    videos of the previous split.
     """
     with open_warehouse(settings) as warehouse:
         warehouse.execute(f"drop schema if exists {settings.schema_name} cascade")
     chosen = {"split_strategy": STRATEGIES[protocol], "split_seed": seed, "as_of": settings.as_of}
     given = {name: str(value) for name, value in chosen.items() if value is not None}
-    # Its own manifest: with other vars dbt would read the whole project anew in either build.
-    target_path = f"{os.environ.get('DBT_TARGET_PATH', 'target')}/{settings.schema_name}"
+    # A manifest of its own: a change of vars makes dbt parse the whole project again, each time.
+    target_path = f"{dbt.target_path(os.environ)}/{settings.schema_name}"
     dbt.run(
         settings,
         "build",
         *("--select", "+exposure:two_tower_trainer"),
-        # Tests that also read what is not selected have nothing to read here.
+        # Leaves out tests that also read models which are not selected.
         *("--indirect-selection", "buildable"),
         *("--exclude-resource-type", "unit_test"),
         *("--vars", json.dumps(given)),

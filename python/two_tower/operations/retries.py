@@ -1,4 +1,4 @@
-"""Trying again: steps that can be repeated, after errors that pass by themselves, and no others."""
+"""Retries after errors that may pass by themselves."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ T = TypeVar("T")
 
 
 def is_worth_retrying(error: BaseException) -> bool:
-    """Return whether an error, or what caused it, may be gone in a moment.
+    """Return whether an error, or its cause, may pass by itself.
 
-    An :class:`UnavailableError` is one by its meaning. Of the database's errors those of
-    :data:`SQLSTATES`, and a connection that broke, which has no code.
+    That is an :class:`UnavailableError`, an error of the database with one of :data:`SQLSTATES`, or
+    a lost connection, which has no SQLSTATE.
     """
     for cause in chain(error):
         if isinstance(cause, UnavailableError):
             return True
         if isinstance(cause, TwoTowerError):
-            return False  # what is wrong has been found: it stays wrong
+            return False  # the cause is known, and does not pass by itself
         if isinstance(cause, psycopg.Error):
             code = cause.sqlstate
             if code is None:
@@ -50,15 +50,15 @@ def is_worth_retrying(error: BaseException) -> bool:
 
 
 def call(what: str, function: Callable[[], T], seconds: float) -> T:
-    """Call a function that may be called again, until it succeeds or this time is over.
+    """Call an idempotent function until it succeeds, or fails for this long.
 
-    The pauses double from one second to half a minute, give or take a quarter, so that two
-    processes do not knock in step.
+    The delays double from 1 s to 30 s, with a jitter of a quarter, so that two processes do not
+    retry in step.
 
     Args:
-        what: names it in the log.
-        function: is called with nothing.
-        seconds: from the first failure on; the last error is raised when they are over.
+        what: its name in the log.
+        function: takes no arguments.
+        seconds: counted from the first failure; then the last error is raised.
     """
     deadline: float | None = None
     delay = FIRST_DELAY

@@ -1,4 +1,4 @@
-"""What became of each run, also of one that failed: ``two_tower.pipeline_runs``, a row a run."""
+"""The history of runs, failed ones included: ``two_tower.pipeline_runs``, a row per run."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def recorded(
     Args:
         settings: the project.
         steps: what it does, for people.
-        summaries: what its steps returned so far, by name.
-        is_alone: whether the lock of a run is held. Whatever else says to be running is then dead.
+        summaries: of the steps finished so far, by name.
+        is_alone: whether the run lock is held. Then any other run that is running is dead.
     """
     run_id = uuid4().hex
     retries.call(
@@ -59,14 +59,14 @@ def recorded(
 
 
 def state_now(settings: Settings, warehouse: Warehouse, state: str) -> str:
-    """Return how a run is that was recorded so: one that is running holds a lock, else it died."""
+    """Return the actual state of a recorded run: one that is running without a lock has died."""
     if state == RUNNING and not locks.is_any_held(settings, warehouse):
         return CUT_SHORT
     return state
 
 
 def last_runs(settings: Settings, warehouse: Warehouse, count: int) -> list[str]:
-    """Return the newest runs, a line each."""
+    """Return the newest runs, one line each."""
     if not warehouse.relation_exists("two_tower", "pipeline_runs"):
         return []
     rows = warehouse.fetch(
@@ -107,7 +107,7 @@ def _state(error: BaseException) -> str:
 def _end(
     settings: Settings, run_id: str, state: str, version: str | None, message: str | None
 ) -> None:
-    """Say how a run ended; a database that is away does not hide why it did."""
+    """Record how a run ended; an unreachable database must not hide the run's own error."""
     try:
         with open_warehouse(settings) as warehouse:
             warehouse.execute(

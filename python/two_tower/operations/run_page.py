@@ -1,18 +1,20 @@
-"""What a run left, on one page of Markdown: data, figures, gates, timings."""
+"""The report of a run, one page of Markdown: data, metrics, gates, timings."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from two_tower.core.settings import Settings
 from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import Warehouse, open_warehouse
-from two_tower.operations.pipeline import Step, Summary
-from two_tower.operations.run_report import as_markdown
+from two_tower.operations.pipeline import STEPS, Step, Summary
 
-METRICS = ("recall@20", "recall@50", "ndcg@10", "ndcg@100", "mrr", "coverage", "popularity_lift")
+SHOWN_METRICS = (
+    *("recall@20", "recall@50", "ndcg@10", "ndcg@100"),
+    *("mrr", "coverage", "popularity_lift"),
+)
 COUNTS = {
     "review files": ("raw", "review_files"),
     "reviews": ("raw", "reviews"),
@@ -23,16 +25,16 @@ COUNTS = {
 }
 
 
-def model_card(
+def page(
     settings: Settings, summaries: Mapping[str, Summary], steps: Sequence[Step], outcome: str
 ) -> str:
-    """Return the page of a run, also of one that failed: then what there is.
+    """Return the page of a run; of a failed one, as far as it came.
 
     Args:
         settings: the project.
-        summaries: what each step returned, by its name.
+        summaries: of the finished steps, by name.
         steps: those of the run.
-        outcome: how it ended, in a sentence or more.
+        outcome: how it ended, in Markdown.
     """
     version = next((s["version"] for s in summaries.values() if s.get("version")), None)
     parts = [f"# {version or 'No model'}", outcome]
@@ -42,16 +44,16 @@ def model_card(
             parts += ["## Figures on held-out reviews", *_figures(warehouse, version)]
             parts += _beside(warehouse, version)
             parts += _gates(checks(warehouse, version))
-    parts += ["## Steps", as_markdown(summaries, steps)]
+    parts += ["## Steps", step_table(summaries, steps)]
     report = summaries.get("evaluate", {}).get("report")
     if report:
-        # No link: a browser follows none to a file, and the file is the worker's.
+        # Not a link: browsers follow none to a file, and the file is on the worker's machine.
         parts.append(f"Plots and every slice: `{report}` on {socket.gethostname()}")
     return "\n\n".join(parts)
 
 
 def checks(warehouse: Warehouse, version: str) -> list[dict[str, Any]]:
-    """Return the promotion checks of a version's last attempt, failed ones first."""
+    """Return the promotion checks of a version's last attempt, the failed ones first."""
     if not warehouse.relation_exists("two_tower", "promotion_checks"):
         return []
     return warehouse.fetch(
@@ -61,6 +63,29 @@ def checks(warehouse: Warehouse, version: str) -> list[dict[str, Any]]:
         " order by passed, check_name",
         (version, version),
     )
+
+
+def step_table(summaries: Mapping[str, Summary], steps: Sequence[Step] = STEPS) -> str:
+    """Return a Markdown table of all steps in order, and their warnings below it.
+
+    Args:
+        summaries: what :func:`two_tower.operations.pipeline.run_step` returned, by step name. A
+            step without one is shown as not done.
+        steps: those of the run.
+    """
+    version = next((s["version"] for s in summaries.values() if s.get("version")), "none yet")
+    lines = [f"Model version: {version}", "", "| step | seconds | counts |", "| --- | ---: | --- |"]
+    for step in steps:
+        summary = summaries.get(step.name)
+        if summary is None:
+            lines.append(f"| {step.name} | | not done |")
+            continue
+        counts = ", ".join(f"{name} {value:,}" for name, value in _counts(summary))
+        lines.append(f"| {step.name} | {summary['seconds']:.1f} | {counts} |")
+    total = sum(summary["seconds"] for summary in summaries.values())
+    lines += [f"| **all** | **{total:.1f}** | |"]
+    warnings = [text for summary in summaries.values() for text in summary.get("warnings", [])]
+    return "\n".join([*lines, *(f"\nwarning: {text}" for text in warnings)])
 
 
 def _data(warehouse: Warehouse) -> list[str]:
@@ -82,7 +107,7 @@ def _data(warehouse: Warehouse) -> list[str]:
 
 
 def _figures(warehouse: Warehouse, version: str) -> list[str]:
-    """Return the table of this model beside the release before, and the baselines."""
+    """Return the table of this model, the previous release and the baselines."""
     if not warehouse.relation_exists("two_tower", "evaluation_metrics"):
         return ["Not evaluated."]
     former = _former(warehouse, version)
@@ -100,14 +125,14 @@ def _figures(warehouse: Warehouse, version: str) -> list[str]:
     cells = {(row["run_id"], row["model"], row["metric"]): row for row in rows}
     lines = [
         [metric, *(_cell(cells.get((*key, metric))) for key in columns.values())]
-        for metric in METRICS
+        for metric in SHOWN_METRICS
     ]
     note = "In brackets the 95 % interval. The release before was measured in its own run."
     return [_table(["metric", *columns], lines), note]
 
 
 def _beside(warehouse: Warehouse, version: str) -> list[str]:
-    """Return the table of this model beside the serving one, on likes that neither has seen."""
+    """Return the table of this model and the serving one, on likes that neither trained on."""
     if not warehouse.relation_exists("two_tower", "evaluation_comparisons"):
         return []
     rows = warehouse.fetch(
@@ -156,6 +181,13 @@ def _gates(rows: list[dict[str, Any]]) -> list[str]:
     ]
     title = f"## Gates: {failed} of {len(rows)} failed" if failed else "## Gates: all passed"
     return [title, _table(["", "check", "found", "required", "note"], lines)]
+
+
+def _counts(summary: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Yield the integers of a summary: they are counts."""
+    for name, value in summary.items():
+        if isinstance(value, int) and not isinstance(value, bool):
+            yield name.replace("_", " "), value
 
 
 def _cell(row: Mapping[str, Any] | None) -> str:

@@ -1,4 +1,4 @@
-"""A clone made ready to run: its dbt profile and data folders, and what its dbt vars say."""
+"""Preparation of a clone: its dbt profile and data folders; and the project's dbt vars."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from two_tower.database import dbt_profile
 
 
 def prepare(settings: Settings) -> list[str]:
-    """Create what a fresh clone lacks, and bring profiles.yml in step with ``.env``.
+    """Create the files and folders that a fresh clone lacks, and update profiles.yml from ``.env``.
 
-    Nothing that a person wrote is overwritten. Returns a line for each thing done.
+    Nothing that a person wrote is overwritten. Returns one line per change.
     """
     made: list[str] = []
     profiles = settings.project_dir / "profiles.yml"

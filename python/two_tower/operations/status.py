@@ -22,15 +22,15 @@ from two_tower.serving.versions import read_releases
 
 @dataclass(frozen=True)
 class Status:
-    """The state of a project; ``None`` for what is not there yet.
+    """The state of a project; ``None`` for what does not exist yet.
 
     Attributes:
-        index: whether the index of the videos is whole, and how many of them came after it.
+        index: whether the videos' index is whole, and how many videos were added after it.
         metrics: of the serving version, over all held-out users.
-        last_attempt: what became of the last version that was to be released.
-        drift: what has moved further than its threshold since the serving release.
+        last_attempt: the outcome of the last attempt at a release.
+        drift: the measures beyond their threshold since the serving release.
         last_runs: the newest five, and how they ended.
-        versions: the newest five, with what became of them.
+        versions: the newest five, with their states.
     """
 
     target: str
@@ -93,7 +93,7 @@ def status(settings: Settings) -> Status:
 
 @contextmanager
 def opened_if_made(settings: Settings) -> Iterator[Warehouse | None]:
-    """Open the database; None where nobody has made it yet, since looking should not."""
+    """Open the database; None if it does not exist yet, so that reading does not create it."""
     made = {
         "duckdb": settings.path(settings.duckdb_path),
         "embedded": settings.path(settings.postgres_dir) / "PG_VERSION",
@@ -139,7 +139,7 @@ def _search(release: dict[str, Any]) -> str:
 
 
 def _index(warehouse: Warehouse, release: dict[str, Any]) -> str:
-    """Say how the videos' index is: rows that came after it was built are found less surely."""
+    """Describe the videos' index: recall is lower for rows added after it was built."""
     served = _count(warehouse, "public", "video_embeddings") or 0
     added = max(0, served - release["video_count"])
     came = f"{added:,} of {served:,} videos came since the release"

@@ -1,9 +1,8 @@
-"""What the steps of a run have done, by the content they did it for: where a next run begins.
+"""Finished steps by a checksum of their inputs: a run skips those that it would only repeat.
 
-A row a step in ``two_tower.finished_steps``: a checksum of what the step depends on, and its
-summary. A step whose row has the checksum of now, and whose outputs are there, need not be done
-again. A dbt command typed by hand removes the rows (macro ``forget_finished_steps``): what it built
-is not known here.
+``two_tower.finished_steps`` has a row per step: a checksum of what the step depends on, and its
+summary. A step is skipped if the checksum has not changed and its outputs are there. A dbt command
+typed by hand deletes the rows (macro ``forget_finished_steps``), since it may have changed outputs.
 """
 
 from __future__ import annotations
@@ -27,24 +26,27 @@ create table if not exists two_tower.finished_steps (
     step text primary key, inputs text not null, summary text not null,
     finished_at timestamp not null
 )"""
-# The order of the steps that are looked up here. Training compares the rows themselves, and load
-# and release compare with what is in the tables.
-STEPS = ("build", "evaluate", "export", "embed")
+# The steps that are cached here. Training compares the rows itself; load and release compare with
+# the tables.
+LOOKED_UP = ("build", "evaluate", "export", "embed")
 
 
 def inputs_of(settings: Settings, step: str, version: str | None) -> str | None:
-    """Return the checksum of what a step depends on; None where the step is not looked up here."""
-    # The app's own tables change without a file to compare.
-    if step not in STEPS or project.catalogue_schema(settings) != "raw":
+    """Return the checksum of a step's inputs; None for a step that is not cached."""
+    # The app's own catalogue tables change, and there is no file to compare.
+    if step not in LOOKED_UP or project.catalogue_schema(settings) != "raw":
         return None
     with open_warehouse(settings) as warehouse:
         if not warehouse.relation_exists("raw", "review_files"):
             return None
+        if warehouse.relation_exists("raw", "app_events"):
+            return None
         data = [
             warehouse.fetch("select file, sha256 from raw.review_files order by file"),
             warehouse.fetch("select file, sha256 from raw.catalogue_files order by file"),
-            # Rows may have been removed from a file that was loaded.
+            # forget-user removes rows of loaded files.
             warehouse.fetch("select count(*) as n from raw.reviews"),
+            _events(warehouse),
         ]
     kept = ("target", "schema_name", "registry_url", "runs_dir")
     parts = [
@@ -61,7 +63,7 @@ def inputs_of(settings: Settings, step: str, version: str | None) -> str | None:
 def find(
     settings: Settings, step: str, version: str | None, inputs: str | None
 ) -> dict[str, Any] | None:
-    """Return the summary of a step that was finished on these inputs, if its outputs are there."""
+    """Return the summary of a step finished on these inputs, if its outputs are there."""
     if inputs is None:
         return None
     with open_warehouse(settings) as warehouse:
@@ -77,7 +79,7 @@ def find(
 
 
 def forget(settings: Settings, steps: Iterable[str]) -> None:
-    """Forget that these steps are finished: they are about to begin, or their outputs changed."""
+    """Delete the rows of these steps: they are about to begin, or their outputs changed."""
     with open_warehouse(settings) as warehouse:
         _ensure(warehouse)
         for step in steps:
@@ -85,7 +87,7 @@ def forget(settings: Settings, steps: Iterable[str]) -> None:
 
 
 def record(settings: Settings, step: str, inputs: str | None, summary: dict[str, Any]) -> None:
-    """Remember a finished step."""
+    """Store a finished step."""
     if inputs is None:
         return
     with open_warehouse(settings) as warehouse, warehouse.transaction():
@@ -101,6 +103,21 @@ def _ensure(warehouse: Warehouse) -> None:
     warehouse.execute(TABLE)
 
 
+def _events(warehouse: Warehouse) -> list[dict[str, Any]]:
+    """Return what tells the events of the app from those of another run.
+
+    Up to this day: the app writes all the while, and a run that is resumed should find its steps.
+    """
+    if not warehouse.relation_exists("two_tower", "events"):
+        return []
+    return warehouse.fetch(
+        "select (select max(event_id) from two_tower.events"
+        " where happened_at < cast(? as timestamp)) as latest,"
+        " (select count(*) from raw.forgotten_users) as forgotten",
+        (datetime.now(UTC).date(),),
+    )
+
+
 def _is_built(settings: Settings, warehouse: Warehouse, version: str | None) -> bool:
     names = ("training_users", "user_feature_slots", "item_feature_slots", "evaluation_users")
     return all(warehouse.relation_exists(settings.schema_name, name) for name in names)
@@ -111,7 +128,7 @@ def _is_evaluated(settings: Settings, warehouse: Warehouse, version: str | None)
     found = warehouse.fetch(
         "select serving_version from two_tower.evaluation_runs where run_id = ?", (version,)
     )
-    # A model is measured beside the one that serves, which may be another since.
+    # The model was compared with the serving one, which may have changed since.
     if found and serving_version(warehouse) not in (None, version, found[0]["serving_version"]):
         return False
     return bool(found) and (run / "metrics.json").exists() and (run / "report.html").exists()
@@ -130,7 +147,7 @@ def _is_embedded(settings: Settings, warehouse: Warehouse, version: str | None) 
             f" from two_tower.{landing}_landing",
             (version,),
         )[0]
-        # A user of whom the model knows nothing has no vector.
+        # A user with no feature that the model knows has no vector.
         least = 1 if tower == "user" else counts["wanted"]
         if not least <= counts["landed"] == counts["ours"] <= counts["wanted"]:
             return False

@@ -1,5 +1,5 @@
 -- One review dated in the future moves as_of there, and with it every 30-day window.
--- Mend the review's date, or set the var as_of.
+-- Correct the review's date, or set the var as_of.
 {{ config(severity='warn') }}
 
 select as_of

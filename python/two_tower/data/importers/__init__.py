@@ -7,6 +7,7 @@ from typing import Protocol
 
 from two_tower.core.errors import InputError, NotEnoughDataError
 from two_tower.core.progress import bar
+from two_tower.core.settings import REVIEW_FILES
 from two_tower.data.data_folder import DataFolder, table_csv
 from two_tower.data.importers.movielens import MovieLens
 from two_tower.data.importers.recbole import RecBole
@@ -15,7 +16,7 @@ from two_tower.data.importers.target import Catalogue, Item, Ratings, ReviewFile
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What was written; ``notes`` say what was changed or left out on the way."""
+    """The result of an import; ``notes`` say what was changed or left out."""
 
     format: str
     reviews: int
@@ -28,7 +29,7 @@ class ImportSummary:
 
 
 class Source(Protocol):
-    """A data set that can be imported; ``notes`` are complete once the ratings are read."""
+    """A data set to import; ``notes`` are complete once the ratings have been read."""
 
     notes: list[str]
 
@@ -40,33 +41,36 @@ class Source(Protocol):
         """Read the items."""
 
     def ratings(self, advance: Callable[[float], None]) -> Iterator[Ratings]:
-        """Stream the ratings in blocks; ``advance`` is told the bytes read."""
+        """Yield the ratings in blocks; ``advance`` is called with the bytes read."""
 
 
 FORMATS: dict[str, Callable[[Path], Source]] = {"movielens": MovieLens, "recbole": RecBole}
 
 
-def import_dataset(format: str, path: Path, out_dir: Path) -> ImportSummary:
-    """Write a public data set as ``reviews/dmm_reviews_*.csv`` and ``catalogue/*.csv``.
+def import_dataset(
+    format: str, path: Path, out_dir: Path, review_files: str = REVIEW_FILES
+) -> ImportSummary:
+    """Write a public data set as review and catalogue files.
 
-    The ratings are streamed, in constant memory; the catalogue and the ids of the users are held.
+    Ratings are streamed; memory holds the catalogue and the user ids.
 
     Args:
         format: a key of :data:`FORMATS`.
         path: the data set's folder.
         out_dir: the data folder; an earlier import in it is replaced.
+        review_files: how review files are named, with one ``*``.
 
     Raises:
-        InputError: an unknown format, a folder or line that is not as the format has it, or an
-            ``out_dir`` that holds something else.
-        NotEnoughDataError: there is no rating.
+        InputError: the format is unknown, a file does not follow it, or ``out_dir`` holds other
+            files.
+        NotEnoughDataError: there are no ratings.
     """
     if format not in FORMATS:
         raise InputError(f"unknown format {format!r}", f"choose one of {', '.join(FORMATS)}")
     if not path.exists():
         raise InputError(f"{path} does not exist", "give the folder of the unpacked data set")
     source = FORMATS[format](path)
-    with DataFolder(out_dir, f"import {format}") as folder:
+    with DataFolder(out_dir, f"import {format}", review_files) as folder:
         catalogue = source.catalogue()
         reviews = ReviewFiles(folder, catalogue, format)
         with bar(f"import {format}", source.ratings_bytes) as shown:
@@ -91,7 +95,7 @@ def import_dataset(format: str, path: Path, out_dir: Path) -> ImportSummary:
 
 
 def _add_missing(catalogue: Catalogue, reviews: ReviewFiles) -> list[str]:
-    """Give items that are rated but not described an entry of their own."""
+    """Add an entry for each item that is rated and not described."""
     missing = [item for item in reviews.items if item not in catalogue.items]
     catalogue.items.update((item, Item(item)) for item in missing)
     if not missing:

@@ -1,4 +1,4 @@
-"""Delimited text in blocks: Arrow batches of text columns, whose lines keep their numbers."""
+"""Delimited text in blocks: Arrow batches of text columns, with line numbers."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Format:
 
 @dataclass(frozen=True)
 class Block:
-    """Some lines of a file: its columns as text, and the number of its first line (from 1)."""
+    """Consecutive lines of a file: its columns as text, and the first line's number (1-based)."""
 
     path: Path
     first_line: int
@@ -48,7 +48,7 @@ class Block:
         """Return a column as float64; an empty field is null.
 
         Raises:
-            InputError: a field is no finite number; its line is named.
+            InputError: a field is not a finite number; its line is named.
         """
         text = pc.utf8_trim_whitespace(self.text(name))
         text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
@@ -56,10 +56,10 @@ class Block:
             numbers = pc.cast(text, pa.float64())
         except pa.ArrowInvalid:
             bad = [not _is_number(field) for field in text.to_pylist()]
-            raise self.error(int(np.argmax(bad)), name, "is no number") from None
+            raise self.error(int(np.argmax(bad)), name, "is not a number") from None
         infinite = pc.invert(pc.fill_null(pc.is_finite(numbers), True))
         if pc.any(infinite).as_py():
-            raise self.error(pc.index(infinite, True).as_py(), name, "is no finite number")
+            raise self.error(pc.index(infinite, True).as_py(), name, "is not a finite number")
         return numbers
 
     def error(self, row: int, name: str, trouble: str) -> InputError:
@@ -67,7 +67,7 @@ class Block:
         value = self.text(name)[row].as_py()
         return InputError(
             f"{self.path}, line {self.first_line + row}, column {name}: {value!r} {trouble}",
-            "mend the line, or take the file from its publisher again",
+            "fix the line, or take the file from its publisher again",
         )
 
 
@@ -87,11 +87,11 @@ def read(
     Args:
         path: the file.
         form: how it is written.
-        advance: is told the bytes read.
+        advance: called with the bytes read.
 
     Raises:
-        InputError: the file is empty, or lines have another number of fields than the columns; says
-            how many lines and names the first.
+        InputError: the file is empty, or lines have the wrong number of fields; the message counts
+            them and names the first.
     """
     names = form.names or header(path, form)
     skipped = 0 if form.names else 1
@@ -145,12 +145,12 @@ def _broken(path: Path, rows: "list[csv.InvalidRow]") -> InputError:
     return InputError(
         f"{path}: {len(rows)} malformed lines; the first, {where}, has {first.actual_columns}"
         f" fields instead of {first.expected_columns}: {first.text[:200]!r}",
-        "mend those lines, or take the file from its publisher again",
+        "fix those lines, or take the file from its publisher again",
     )
 
 
 class _Stream:
-    """A binary file that tells how far it was read, and turns a long delimiter into a tab."""
+    """A binary file that reports the bytes read and replaces a long delimiter by a tab."""
 
     closed = False
 
@@ -163,7 +163,7 @@ class _Stream:
         self._advance(len(data))
         if len(self._delimiter) == 1:
             return bytes(data)
-        # The end of what was read may be the first part of a delimiter: it waits for the rest.
+        # The last byte may be the start of a delimiter: keep it until the rest is read.
         whole = (self._kept + data).replace(self._delimiter, b"\t")
         cut = len(whole) - 1 if data and whole.endswith(self._delimiter[:1]) else len(whole)
         self._kept = whole[cut:]

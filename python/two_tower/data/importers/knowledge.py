@@ -14,7 +14,7 @@ from two_tower.core.errors import InputError
 from two_tower.data.importers.atomic import atomic_columns, read_atomic
 from two_tower.data.importers.target import Catalogue
 
-# What a relation says; True where the film is the head of the triple, False where it is the tail.
+# Relation -> role, and whether the film is the head of the triple (else it is the tail).
 RELATIONS = {
     "film.film.actor": ("performer", True),
     "film.actor.film": ("performer", False),
@@ -32,7 +32,7 @@ RELATIONS = {
 def add_knowledge(catalogue: Catalogue, inter: Path) -> list[str]:
     """Add what ``NAME.kg`` says about the items that ``NAME.link`` links; return notes.
 
-    A film has one maker, one label and one series here: the first that the file names.
+    A film gets one maker, one label and one series: the first in the file.
     """
     linked = _links(inter.with_suffix(".link"))
     by_entity = {entity: item for item, entity in linked if item in catalogue.items}

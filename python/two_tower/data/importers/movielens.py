@@ -20,7 +20,7 @@ GENRES_100K = (
     "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi",
     "Thriller", "War", "Western",
 )  # fmt: skip
-# In a small set most tags have one user; in a large one those are notes to oneself.
+# In a small set most tags have one user, and are kept; in a large one those are personal notes.
 SMALL_TAG_ROWS = 100_000
 RATING_COLUMNS = ("userId", "movieId", "rating", "timestamp")
 MOVIE_COLUMNS = ("movieId", "title", "genres")

@@ -108,7 +108,7 @@ def _text(columns: dict[str, object]) -> pa.Table:
 
 @dataclass
 class Ratings:
-    """Ratings on their way: parallel arrays of one block."""
+    """The ratings of one block: parallel arrays."""
 
     user: pa.Array
     item: pa.Array
@@ -133,9 +133,9 @@ class ReviewFiles:
     reviews: int = 0
 
     def write(self, blocks: Iterator[Ratings]) -> None:
-        """Write all blocks to ``reviews/dmm_reviews_<prefix>_NNNN.csv``."""
+        """Write all blocks to review files named ``<prefix>_NNNN``."""
         for number, first in enumerate(blocks, start=1):
-            name = f"reviews/dmm_reviews_{self.prefix}_{number:04d}.csv"
+            name = self.folder.review_file(f"{self.prefix}_{number:04d}")
             self.folder.write(name, self._file(first, blocks))
 
     def _file(self, first: Ratings, rest: Iterator[Ratings]) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""A generated data set that knows its own truth: ``two-tower sample-data --reviews 60000``."""
+"""A generated data set with known preferences: ``two-tower sample-data --reviews 60000``."""
 
 import json
 import time
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from two_tower.core.errors import InputError
 from two_tower.core.progress import bar
+from two_tower.core.settings import REVIEW_FILES
 from two_tower.data.data_folder import DataFolder, table_csv
 from two_tower.data.sample_data import catalogue, oracle
 from two_tower.data.sample_data.chunks import Chunks
@@ -23,11 +24,11 @@ MIN_FILES = 6
 
 @dataclass(frozen=True)
 class SampleSummary:
-    """What was written.
+    """The result of :func:`generate`.
 
     Attributes:
-        reviews: clean reviews, one a reviewer and video.
-        dirty_rows: rows beside them that a loader rejects, cannot match or finds twice.
+        reviews: clean reviews, one per reviewer and video.
+        dirty_rows: further rows that a loader rejects, cannot match or finds twice.
         files: paths of all files.
         oracle: see ``oracle.json``.
     """
@@ -42,20 +43,24 @@ class SampleSummary:
 
 
 def generate(
-    out_dir: Path, reviews: int = 60_000, seed: int = 7, videos: int | None = None
+    out_dir: Path,
+    reviews: int = 60_000,
+    seed: int = 7,
+    videos: int | None = None,
+    review_files: str = REVIEW_FILES,
 ) -> SampleSummary:
     """Write a sample below ``out_dir``: ``reviews/``, ``catalogue/``, and two JSON files.
 
-    ``oracle.json`` holds the best figures that a model can reach, ``origin.json`` what was written.
-    The same arguments give the same bytes. Memory does not grow with the number of reviews, but for
-    a few numbers a reviewer.
+    ``oracle.json`` holds the best metrics a model can reach, ``origin.json`` what was written. The
+    same arguments give the same bytes. Memory grows only by a few numbers per reviewer.
 
     Args:
         out_dir: the data folder; an earlier sample in it is replaced.
-        reviews: clean reviews to write (one dirty row in a hundred comes on top). Reviewers grow in
-            proportion, videos with the square root.
+        reviews: clean reviews to write; one dirty row per hundred is added. The number of reviewers
+            is proportional, that of videos grows with the square root.
         seed: of all random draws.
-        videos: that many, whatever the number of reviews.
+        videos: the number of videos, instead of the square root.
+        review_files: how review files are named, with one ``*``.
 
     Raises:
         InputError: too few reviews, or a folder with files that are not a sample's.
@@ -74,7 +79,10 @@ def generate(
     tables = catalogue.tables(world, urls, rng)
     counts = review_counts(world, np.random.default_rng(count_seed))
     split_rng = np.random.default_rng(split_seed)
-    with DataFolder(out_dir, "sample-data") as folder, bar("sample reviews", reviews) as shown:
+    with (
+        DataFolder(out_dir, "sample-data", review_files) as folder,
+        bar("sample reviews", reviews) as shown,
+    ):
         for name, table in tables.items():
             folder.write(f"catalogue/{name}.csv", [table_csv(table)])
         chunks = Chunks(folder, world, pa.array(urls), counts, split_rng)

@@ -1,4 +1,4 @@
-"""The reviews, a chunk of users a file: only sums and the sampled users stay in memory."""
+"""Review files, one per chunk of users: only sums and the sampled users stay in memory."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from two_tower.data.sample_data.oracle import SAMPLED_USERS, Witness
 from two_tower.data.sample_data.tastes import Reviews, Users, draw_reviews, draw_users
 from two_tower.data.sample_data.world import BEGIN, DAY, Floats, Ints, World
 
-VISITOR_SHARE = 0.02  # users who signed up and never wrote a review
+VISITOR_SHARE = 0.02  # users who signed up and wrote no review
 
 
 class Chunks:
@@ -45,7 +45,7 @@ class Chunks:
     def write(
         self, seeds: list[np.random.SeedSequence], advance: Callable[[float], None]
     ) -> Iterator[bytes]:
-        """Write the review files, one a seed; yield ``users.csv`` in parts meanwhile."""
+        """Write the review files, one per seed, and yield the parts of ``users.csv``."""
         bounds = _bounds(self._counts, len(seeds))
         for number, seed in enumerate(seeds):
             rng = np.random.default_rng(seed)
@@ -55,7 +55,7 @@ class Chunks:
             reviewers = _ids("r", begin, end)
             style = lines.Style.of_file(number + 1)
             laid_out = lines.build(reviews, reviewers, self._urls, style, rng)
-            name = f"reviews/dmm_reviews_sample_{number + 1:04d}.csv"
+            name = self._folder.review_file(f"sample_{number + 1:04d}")
             self._folder.write(name, [laid_out.content])
             self._count(begin, end, users, reviews)
             self.dirty += laid_out.dirty

@@ -1,10 +1,10 @@
 """What `two-tower train --novelty` trades: NDCG@10 against novelty, coverage and popularity lift.
 
-    python -m benchmarks.dial
-    python -m benchmarks.dial --dataset data/raw --values 0 0.3     # on your own data
+    python -m benchmarks.novelty
+    python -m benchmarks.novelty --dataset data/raw --values 0 0.3     # on your own data
 
-By default MovieLens-100k: one split, a model a value of the dial, each measured on the held-out
-likes by `two-tower evaluate`. Writes results/dial.json and results/dial.svg.
+By default MovieLens-100k: one split, one model per value, each measured on the held-out
+likes by `two-tower evaluate`. Writes results/novelty.json and results/novelty.svg.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from two_tower.evaluation import plots
 VALUES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 # The plots take their colours from the page they are in; a file of its own has none.
 COLOURS = "--first: #2266cc; --line: #dde3e9; --muted: #5a6773; background: #ffffff"
-METRICS = ("ndcg@10", "recall@20", "novelty", "coverage", "popularity_lift", "diversity")
+TRADED = ("ndcg@10", "recall@20", "novelty", "coverage", "popularity_lift", "diversity")
 
 
 def measure(project: Scratch, value: float) -> dict[str, float]:
@@ -30,7 +30,7 @@ def measure(project: Scratch, value: float) -> dict[str, float]:
     output = project.two_tower("evaluate", "--json").output
     answer: dict[str, Any] = json.loads(output[output.index("{") :])
     found = answer["metrics"]["two_tower"]["overall"]
-    return {"dial": value, **{name: float(found[name]) for name in METRICS}}
+    return {"power": value, **{name: float(found[name]) for name in TRADED}}
 
 
 def main() -> None:
@@ -47,12 +47,12 @@ def main() -> None:
         project.two_tower("load")
         project.dbt("run")
         rows = [measure(project, value) for value in given.values]
-    result_file("dial.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    drawing = plots.dial("dial", rows).replace("<svg ", f'<svg style="{COLOURS}" ', 1)
-    result_file("dial.svg").write_text(drawing, encoding="utf-8")
-    print(" ".join(f"{name:>16}" for name in ("dial", *METRICS)))
+    result_file("novelty.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    drawing = plots.trade_off("novelty", rows).replace("<svg ", f'<svg style="{COLOURS}" ', 1)
+    result_file("novelty.svg").write_text(drawing, encoding="utf-8")
+    print(" ".join(f"{name:>16}" for name in ("power", *TRADED)))
     for row in rows:
-        print(" ".join(f"{row[name]:16.4f}" for name in ("dial", *METRICS)))
+        print(" ".join(f"{row[name]:16.4f}" for name in ("power", *TRADED)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,140 @@
+"""The slots of a real release: its gate, and a person's events before and after the next build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+from test_slot_vectors import HALF, Slots, encoded, publish, stored_slots, user, visitor
+
+from conftest import folders, make_settings
+from postgres_server import PostgresServer
+from two_tower.core.errors import GateError
+from two_tower.core.settings import Settings
+from two_tower.data import sample_data
+from two_tower.data.load import load
+from two_tower.database import dbt, ddl
+from two_tower.database.warehouse import open_warehouse
+from two_tower.model.feature_rows import read_layout
+from two_tower.serving.embed import embed
+from two_tower.serving.release import release
+
+VERSION = "20260101_000001"
+PAST = (10, 6, 9)  # feature_ids of the blocks of past videos
+Connection = psycopg.Connection[Any]
+
+
+@pytest.fixture(scope="module")
+def settings(
+    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory, dbt_target: Path
+) -> Settings:
+    """A built sample; a model of its layout is embedded and not released yet."""
+    folder = tmp_path_factory.mktemp("release")
+    dsn = postgres_server.prepare("slots_of_a_release")
+    settings = make_settings("postgres", database_url=dsn, **folders(folder))
+    sample_data.generate(folder / "raw", reviews=3_000)
+    with open_warehouse(settings) as warehouse:
+        ddl.ensure_all(warehouse)
+        load(settings, warehouse)
+    dbt.run(settings, "run")
+    with open_warehouse(settings) as warehouse:
+        layout = read_layout(warehouse)
+    publish(settings, VERSION, folder, frozen=layout)
+    embed(settings, VERSION)
+    return settings
+
+
+@pytest.fixture
+def connection(settings: Settings) -> Iterator[Connection]:
+    assert settings.database_url is not None
+    url = settings.database_url.get_secret_value()
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+def check(connection: Connection) -> tuple[Any, ...] | None:
+    return connection.execute(
+        "select value, passed, note from two_tower.promotion_checks"
+        " where check_name = 'slot_sums:users' order by attempt desc limit 1"
+    ).fetchone()
+
+
+def test_a_version_whose_slots_are_not_its_models_is_not_released(
+    settings: Settings, connection: Connection
+) -> None:
+    connection.execute("update two_tower.slot_blocks set shrinkage = 400 where kind = 'history'")
+    with pytest.raises(GateError, match="slot_sums:users is"):
+        release(settings)
+    connection.execute("update two_tower.slot_blocks set shrinkage = 4 where kind = 'history'")
+
+
+def test_the_gate_compares_the_sums_with_what_is_released(
+    settings: Settings, connection: Connection
+) -> None:
+    assert release(settings).version == VERSION
+    found = check(connection)
+    assert found is not None
+    assert found[0] > 1 - 1e-4
+    assert found[1:] == (True, None)
+
+
+def slots_of(row: Slots, width: int) -> list[tuple[int, int, float]]:
+    """The slots of past videos that the model knows, in order."""
+    rows = zip(*row, strict=True)
+    return sorted(slot for slot in rows if slot[0] in PAST and slot[1] < width)
+
+
+def test_events_count_as_they_do_after_the_next_build(
+    settings: Settings, connection: Connection
+) -> None:
+    """Last in this file: it builds."""
+    rows = connection.execute(
+        "select user_id from two_tower.users order by md5(user_id) limit 12"
+    ).fetchall()
+    people = [row[0] for row in rows]
+    videos = connection.execute(
+        "select token::uuid from two_tower.vocab_video order by md5(token) limit 40"
+    ).fetchall()
+    seen = "select item_id from two_tower.interactions where user_id = %s order by item_id limit 2"
+    rng = np.random.default_rng(3)
+    for person in [*people, "somebody new"]:
+        for (video,) in [
+            *(videos[int(place)] for place in rng.choice(len(videos), 4, replace=False)),
+            *connection.execute(seen, [person]).fetchall(),
+        ]:
+            kind = str(rng.choice(["view", "like", "dislike", "purchase"]))
+            weight = float(rng.choice([0.25, 0.5, 1.0])) if kind == "view" else None
+            connection.execute(
+                "select public.record_event(%s, %s, %s, %s)", (video, kind, weight, person)
+            )
+    before = {}
+    for person in [*people, "somebody new"]:
+        row = connection.execute(
+            'select feature_ids, indices, "values" from two_tower.user_slots(%s)', [person]
+        ).fetchone()
+        assert row is not None
+        before[person] = (row, user(connection, person))
+    with open_warehouse(settings) as warehouse:
+        width = read_layout(warehouse).vocab_sizes()["video"]
+
+    dbt.run(settings, "run", "--select", "+user_feature_slots")
+
+    cosines = []
+    for person, (row, moved) in before.items():
+        after = stored_slots(connection, person)
+        expected = slots_of(after, width)
+        assert [slot[:2] for slot in slots_of(row, width)] == [slot[:2] for slot in expected]
+        values = [slot[2] for slot in slots_of(row, width)]
+        assert np.allclose(values, [slot[2] for slot in expected], rtol=1e-6)
+        assert moved is not None
+        known = [slot for slot in zip(*row, strict=True) if slot[0] not in PAST or slot[1] < width]
+        exact = encoded(settings, tuple(map(list, zip(*known, strict=True))), VERSION)  # type: ignore[arg-type]
+        assert np.abs(moved - exact).max() < HALF
+        cosines.append(float(moved @ encoded(settings, after, VERSION)))
+    print(f"cosines with the next build's: {min(cosines):.4f} to {max(cosines):.4f}")
+    liked = [str(video) for (video,) in videos[:3]]
+    assert visitor(connection, list(liked)) is not None
