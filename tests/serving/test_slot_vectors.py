@@ -26,6 +26,7 @@ from two_tower.model.layout import PAST_KINDS, Layout
 from two_tower.model.onnx import write_onnx
 from two_tower.model.towers import Towers, save_towers
 from two_tower.serving.embed import embed
+from two_tower.serving.refresh import refresh
 
 FIRST, SECOND, DEEP = "20260101_000001", "20260101_000002", "20260101_000003"
 VIDEOS, TOKENS, KNOWN = 90, 80, 70  # of the catalogue, of the vocabulary, of the model
