@@ -12,8 +12,8 @@ with measured as (
     {% endfor -%}
 ),
 
--- Preference: (1) recall >= index_recall_floor; (2) at most index_scanned_share of the lists; (3) among those the fewest
--- probes with recall >= index_recall_wanted, else the highest recall; beyond that share the fewest probes.
+-- Preference: (1) recall >= index_recall_floor; (2) at most index_scanned_share of the lists; (3) among those the
+-- fewest probes with recall >= index_recall_wanted, else the highest recall; beyond that share the fewest probes.
 ranked as (
     select
         *,

@@ -1,7 +1,7 @@
--- What a video's score for a user is made of: the share of each slot, its weight times its vector's inner product with the
--- video's, by the length of the sum of all. `base` is what is true of everybody. What the features of today do not explain
--- of a vector that was released before them is `since the release`. Shares add up to the score that recommend_videos gives, but
--- for boosts. No rows where the user or the video has no vector.
+-- What a video's score for a user is made of: the share of each slot, its weight times its vector's inner product with
+-- the video's, by the length of the sum of all. `base` is what is true of everybody. What the features of today do not
+-- explain of a vector that was released before them is `since the release`. Shares add up to the score that
+-- recommend_videos gives, but for boosts. No rows where the user or the video has no vector.
 create or replace function public.explain_recommendation(p_user_id text, p_video_id uuid)
 returns table (feature text, token text, video_id uuid, title text, share double precision)
 language plpgsql stable security definer

@@ -1,5 +1,6 @@
--- The condition on two_tower.videos that a filter stands for, as SQL; null where it bounds nothing. Values are quoted here and
--- nowhere else. A list of values asks for any of them; an empty list finds nothing, but for tags_all and those of _none.
+-- The condition on two_tower.videos that a filter stands for, as SQL; null where it bounds nothing. Values are quoted
+-- here and nowhere else. A list of values asks for any of them; an empty list finds nothing, but for tags_all and those
+-- of _none.
 create or replace function two_tower.filter_condition(p_filter jsonb) returns text
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp

@@ -1,5 +1,5 @@
--- The first videos of a ranking (popular, or one of two_tower.video_rankings), within a filter's condition. No score is above
--- p_ceiling, that of the last video before them in a list.
+-- The first videos of a ranking (popular, or one of two_tower.video_rankings), within a filter's condition. No score is
+-- above p_ceiling, that of the last video before them in a list.
 create or replace function two_tower.find_popular(
     p_ranking text, p_wanted integer, p_exclude uuid[], p_viewer text, p_condition text, p_ceiling double precision
 )

@@ -1,19 +1,20 @@
--- The one search: the nearest videos to a vector, but for those that are hidden, excluded or seen, within a filter. Where there
--- is no vector, or too few are found, the most popular ones. The app's functions are calls of it.
+-- The one search: the nearest videos to a vector, but for those that are hidden, excluded or seen, within a filter.
+-- Where there is no vector, or too few are found, the most popular ones. The app's functions are calls of it.
 --
--- A filter that many videos pass is looked at inside the scan, which reads on until it has enough; where few pass, they are
--- found first and compared one by one. How many pass is estimated on a sample. A filter around the scan would starve it.
+-- A filter that many videos pass is looked at inside the scan, which reads on until it has enough; where few pass, they
+-- are found first and compared one by one. How many pass is estimated on a sample. A filter around the scan would
+-- starve it.
 --
--- Whether a video was seen is looked up for each that the scan comes by, since a list of those seen has to be read whole. A
--- scan that goes on after the probed lists finds nearer videos after farther ones: what it takes is sorted again, and `+ 0`
--- keeps the planner from taking it to be in order.
+-- Whether a video was seen is looked up for each that the scan comes by, since a list of those seen has to be read
+-- whole. A scan that goes on after the probed lists finds nearer videos after farther ones: what it takes is sorted
+-- again, and `+ 0` keeps the planner from taking it to be in order.
 
 -- Only a session that has loaded pgvector knows its settings, and only then may others than a superuser name them.
 do $$ begin perform '[1]'::extensions.halfvec; end $$;
 
 create or replace function two_tower.find_videos(
-    p_query extensions.halfvec, p_source text, p_limit integer, p_offset integer, p_user_id text, p_exclude_seen boolean,
-    p_exclude uuid[], p_filter jsonb, p_diversity double precision, p_rotation double precision
+    p_query extensions.halfvec, p_source text, p_limit integer, p_offset integer, p_user_id text,
+    p_exclude_seen boolean, p_exclude uuid[], p_filter jsonb, p_diversity double precision, p_rotation double precision
 )
 returns table (
     video_id uuid, score double precision, rank integer, source text, release_id bigint, title text, thumbnail_url text,

@@ -1,5 +1,8 @@
 -- Whether a list is anything else than the nearest videos in their order.
-create or replace function two_tower.is_shaped(p_filter jsonb, p_diversity double precision, p_rotation double precision) returns boolean
+create or replace function two_tower.is_shaped(
+    p_filter jsonb, p_diversity double precision, p_rotation double precision
+)
+returns boolean
 language sql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$

@@ -1,7 +1,7 @@
 -- What was liked most in a window: day, week, month, year or all. A like of half a window ago counts half.
 create or replace function public.popular_videos(
-    p_window text default 'month', p_limit integer default 20, p_filter jsonb default '{}', p_exclude uuid[] default '{}',
-    p_offset integer default 0
+    p_window text default 'month', p_limit integer default 20, p_filter jsonb default '{}',
+    p_exclude uuid[] default '{}', p_offset integer default 0
 )
 returns table (
     video_id uuid, score double precision, rank integer, source text, release_id bigint, title text, thumbnail_url text,

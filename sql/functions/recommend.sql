@@ -1,7 +1,7 @@
 -- A list for a person, by the release that they are served: an experiment gives some of them the one before.
 create or replace function two_tower.recommend(
-    p_user_id text, p_limit integer, p_exclude_seen boolean, p_filter jsonb, p_exclude uuid[], p_diversity double precision,
-    p_rotation double precision, p_offset integer
+    p_user_id text, p_limit integer, p_exclude_seen boolean, p_filter jsonb, p_exclude uuid[],
+    p_diversity double precision, p_rotation double precision, p_offset integer
 )
 returns table (
     video_id uuid, score double precision, rank integer, source text, release_id bigint, title text, thumbnail_url text,

@@ -1,7 +1,8 @@
 -- recommend_videos for whoever asks: the person whom the request is from.
 create or replace function public.recommend_for_me(
     p_limit integer default 20, p_exclude_seen boolean default true, p_filter jsonb default '{}',
-    p_exclude uuid[] default '{}', p_diversity double precision default 0, p_rotation double precision default 0, p_offset integer default 0
+    p_exclude uuid[] default '{}', p_diversity double precision default 0, p_rotation double precision default 0,
+    p_offset integer default 0
 )
 returns table (
     video_id uuid, score double precision, rank integer, source text, release_id bigint, title text, thumbnail_url text,

@@ -1,7 +1,8 @@
 -- Videos for a person: the nearest to their vector, and what is popular where they have none.
 create or replace function public.recommend_videos(
     p_user_id text, p_limit integer default 20, p_exclude_seen boolean default true, p_filter jsonb default '{}',
-    p_exclude uuid[] default '{}', p_diversity double precision default 0, p_rotation double precision default 0, p_offset integer default 0
+    p_exclude uuid[] default '{}', p_diversity double precision default 0, p_rotation double precision default 0,
+    p_offset integer default 0
 )
 returns table (
     video_id uuid, score double precision, rank integer, source text, release_id bigint, title text, thumbnail_url text,

@@ -1,6 +1,6 @@
 -- The version of the vectors that are served, as their table says (macro index_embeddings). From here to the end of the
--- transaction no release can change them: both tables are locked for reading first, in the order in which a release locks them.
--- Null before the first release.
+-- transaction no release can change them: both tables are locked for reading first, in the order in which a release
+-- locks them. Null before the first release.
 create or replace function two_tower.served_version() returns text
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp

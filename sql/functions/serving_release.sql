@@ -1,6 +1,6 @@
--- The release that is served, or the one before, and the share of the videos below which those that pass a filter are compared
--- one by one: where that takes as long as a scan that reads on for enough of them, sqrt(320 / N) (benchmarks/serving.py).
--- Nulls where there is none.
+-- The release that is served, or the one before, and the share of the videos below which those that pass a filter are
+-- compared one by one: where that takes as long as a scan that reads on for enough of them, sqrt(320 / N)
+-- (benchmarks/serving.py). Nulls where there is none.
 create or replace function two_tower.serving_release(
     p_is_previous boolean default false, out release_id bigint, out exact_below double precision
 )

@@ -1,11 +1,13 @@
 -- Puts a list in the order that is asked for; its scores are those of the order, and fall.
 --
--- A boost multiplies 1 + the score, and a boosted video is looked at however far it is. Rotation takes from the score of what
--- was shown to a user lately and not chosen, up to p_rotation. Diversity is maximal marginal relevance (Carbonell and
--- Goldstein 1998): the next video is the one with the highest (1 - d) score - d (cosine to the nearest one before it).
+-- A boost multiplies 1 + the score, and a boosted video is looked at however far it is. Rotation takes from the score
+-- of what was shown to a user lately and not chosen, up to p_rotation. Diversity is maximal marginal relevance
+-- (Carbonell and Goldstein 1998): the next video is the one with the highest (1 - d) score - d (cosine to the nearest
+-- one before it).
 create or replace function two_tower.shape_list(
-    p_ids uuid[], p_scores double precision[], p_wanted integer, p_query extensions.halfvec, p_user_id text, p_viewer text,
-    p_exclude uuid[], p_filter jsonb, p_diversity double precision, p_rotation double precision, out ids uuid[], out scores double precision[]
+    p_ids uuid[], p_scores double precision[], p_wanted integer, p_query extensions.halfvec, p_user_id text,
+    p_viewer text, p_exclude uuid[], p_filter jsonb, p_diversity double precision, p_rotation double precision,
+    out ids uuid[], out scores double precision[]
 )
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp

@@ -1,5 +1,5 @@
--- A person's vector before it is brought to length 1: the sum of their slots' vectors, each times its weight. Null where the
--- version knows none of the slots, or where they cancel each other.
+-- A person's vector before it is brought to length 1: the sum of their slots' vectors, each times its weight. Null
+-- where the version knows none of the slots, or where they cancel each other.
 create or replace function two_tower.slot_sum(
     p_version text, p_feature_ids smallint[], p_indices integer[], p_values real[]
 )

@@ -1,5 +1,5 @@
--- The vector of somebody who likes these videos and of whom nothing else is known, as Recommender gives it by ONNX. Null where
--- the version that serves knows none of them, has a hidden layer, or there is none.
+-- The vector of somebody who likes these videos and of whom nothing else is known, as Recommender gives it by ONNX.
+-- Null where the version that serves knows none of them, has a hidden layer, or there is none.
 create or replace function two_tower.visitor_vector(p_video_ids uuid[]) returns extensions.halfvec
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp

@@ -145,8 +145,8 @@ def test_pages_of_a_list_are_the_list(owner: Connection) -> None:
 
 
 def test_a_boost_multiplies_and_reaches_the_farthest_video(owner: Connection) -> None:
-    last = ask(owner, "recommend_videos", "user_4", 1000, p_offset=1000)[-1]
-    first = ask(owner, "recommend_videos", "user_4", 1)[0]
+    *_, last = ask(owner, "recommend_videos", "user_4", 1000, p_offset=1000)
+    (first,) = ask(owner, "recommend_videos", "user_4", 1)
     owner.execute(
         "insert into two_tower.boosts values (%s, 100, now() - interval '1 day', null),"
         " (%s, 3, now() - interval '2 days', now() - interval '1 day')",
@@ -326,10 +326,10 @@ def test_an_experiments_other_release_is_the_one_before(
     owner: Connection, vectors: tuple[NDArray[np.float32], NDArray[np.float32]]
 ) -> None:
     owner.execute(
-        "create table public.video_embeddings_previous (like public.video_embeddings including all);"
-        "create table public.user_embeddings_previous (like public.user_embeddings including all);"
-        "insert into public.user_embeddings_previous select * from public.user_embeddings;"
-        "insert into public.video_embeddings_previous select * from public.video_embeddings limit 1;"
+        "create table video_embeddings_previous (like video_embeddings including all);"
+        "create table user_embeddings_previous (like user_embeddings including all);"
+        "insert into user_embeddings_previous select * from user_embeddings;"
+        "insert into video_embeddings_previous select * from video_embeddings limit 1;"
         "insert into two_tower.model_releases values (8, '20260102_000000', 2000, null);"
         "insert into two_tower.experiments (name, version, control, share, salt)"
         " values ('older', '20260101_000000', '20260102_000000', 0.5, 'salt')"

@@ -24,9 +24,6 @@ from two_tower.serving.arguments import Id
 
 T = TypeVar("T")
 
-# A Python float is a double, and Postgres looks for a function that takes one.
-CASTS = {"p_diversity": "::real", "p_rotation": "::real", "p_weight": "::real"}
-
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
@@ -48,7 +45,7 @@ class Call(Generic[T]):
     @property
     def sql(self) -> str:
         """The statement, with ``%(name)s`` for each argument."""
-        named = (f"{name} => %({name})s{CASTS.get(name, '')}" for name in self.arguments)
+        named = (f"{name} => %({name})s" for name in self.arguments)
         return f"select * from public.{self.function}({', '.join(named)})"
 
 
