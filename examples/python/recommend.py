@@ -3,19 +3,10 @@
 import os
 import sys
 
-import psycopg
-
-QUERY = """
-select r.rank, r.score, v.title, v.thumbnail_url, v.product_url
-from recommend_videos(%s, %s) as r
-join two_tower.videos as v using (video_id)
-order by r.rank
-"""
+from two_tower.recommend import Recommender
 
 user_id, limit = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 20
-# Nothing prepared: so it also works through a pooler that hands out transactions.
-with psycopg.connect(os.environ["DATABASE_URL"], prepare_threshold=None) as connection:
-    for rank, score, title, _thumbnail_url, product_url in connection.execute(
-        QUERY, (user_id, limit)
-    ):
-        print(f"{rank:>3}  {score:.4f}  {title}  {product_url}")
+# A server makes one and keeps it: it is a pool of connections, for all threads.
+with Recommender(database_url=os.environ["DATABASE_URL"]) as recommender:
+    for video in recommender.recommend(user_id, limit):
+        print(f"{video.rank:>3}  {video.score:.4f}  {video.title}  {video.product_url}")

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from conftest import CATALOGUE, PAGE, REVIEWS, VIDEOS, MakeDataDir
+from conftest import CATALOGUE, PAGE, PROJECT_DIR, REVIEWS, VIDEOS, MakeDataDir
 from two_tower.core.errors import InputError
 from two_tower.core.settings import Settings
 from two_tower.data import load as loading
@@ -20,7 +20,7 @@ from two_tower.data.load import LoadSummary, load
 from two_tower.database import ddl
 from two_tower.database.warehouse import open_warehouse
 from two_tower.operations import forget_user, retries
-from two_tower.serving.recommender import Recommender
+from two_tower.serving.duckdb_lists import DuckDBLists
 
 HEADER = "product_url,reviewer_id,stars,reviewed_at\n"
 NEW = f"{VIDEOS[0][:-1]}9"
@@ -548,13 +548,24 @@ def test_an_id_that_is_typed_is_the_id_that_is_stored(
         warehouse.execute("create table two_tower.interactions (user_id text, item_id uuid)")
         warehouse.execute("insert into two_tower.interactions values (?, ?)", (NFC, VIDEOS[0]))
         ddl.ensure_all(warehouse)
-    with Recommender(either_settings) as recommender:
-        assert [str(item) for item in recommender._seen(NFC)] == [VIDEOS[0]]
+    typed = f"\u200b{NFD} "
+    if either_settings.target == "duckdb":
+        lists = DuckDBLists(either_settings)
+        assert [str(item) for item in lists._seen(NFC)] == [VIDEOS[0]]
         asked = []
-        recommender._has_vector = lambda user_id: asked.append(user_id) or True  # type: ignore[method-assign, func-returns-value]
-        recommender._call = lambda *_: []  # type: ignore[method-assign]
-        recommender.recommend(f"\u200b{NFD} ")
-    assert asked == [NFC]
+        lists._has_vector = lambda user_id: asked.append(user_id) or True  # type: ignore[method-assign, func-returns-value]
+        lists._for_user(typed, 20, True)
+        lists.close()
+        assert asked == [NFC]
+    else:
+        with open_warehouse(either_settings) as warehouse:
+            warehouse.execute((PROJECT_DIR / "sql/functions/text_value.sql").read_text("utf-8"))
+            found = warehouse.fetch(
+                "select item_id from two_tower.interactions"
+                " where user_id = two_tower.text_value(?)",
+                (typed,),
+            )
+        assert [str(row["item_id"]) for row in found] == [VIDEOS[0]]
     result = forget_user.forget(either_settings, f"\ufeff{NFD}")
     assert result.rows == {"raw.reviews": 1, '"two_tower"."interactions"': 1}
     assert result.csv_files == ["reviews/dmm_reviews_1.csv"]

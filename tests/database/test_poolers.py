@@ -165,7 +165,7 @@ def test_the_pages_snippet_answers_by_transactions(
     poolers: Poolers, released: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (PROJECT_DIR / "docs/app.md").read_text(encoding="utf-8")
-    snippet = page.split("## psycopg")[1].split("```python\n")[1].split("```")[0]
+    snippet = page.split("### Python")[1].split("```python\n")[1].split("```")[0]
     # An app asks more than once: a driver prepares what it sees for the fifth time.
     often = snippet.replace("    rows =", "    for _ in range(8): rows =")
     assert often != snippet

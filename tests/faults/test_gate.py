@@ -15,6 +15,7 @@ from two_tower.core.settings import Settings
 from two_tower.database import dbt
 from two_tower.database.warehouse import PostgresWarehouse, open_warehouse
 from two_tower.operations import setup
+from two_tower.serving import slot_vectors
 from two_tower.serving.embed import embed
 from two_tower.serving.recommender import Recommender
 from two_tower.serving.release import release
@@ -171,9 +172,7 @@ def test_damaged_artifact(
         storage.write(name, content)
 
 
-def test_layout_changed(
-    world: World, postgres_dsn: str, before: Served, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_layout_changed(world: World, postgres_dsn: str, before: Served) -> None:
     """the layout of the features changed under the serving model"""
     with open_warehouse(world.settings) as warehouse:
         tiny_model.make_feature_tables(warehouse, [video_id(number) for number in range(6)])
@@ -181,21 +180,25 @@ def test_layout_changed(
             "insert into two_tower.user_feature_slots"
             " values ('late', array[1, 1], array[0, 2], array[1, 1])"
         )
+        with warehouse.transaction():
+            slot_vectors.land(warehouse, Registry(world.settings), FIRST, None)
 
-    def recommended() -> list[str]:
+    def recommended() -> tuple[list[str], set[str]]:
         with Recommender(world.settings) as recommender:
-            return [row.video_id for row in recommender.recommend("late", 5)]
+            rows = recommender.recommend("late", 5)
+        return [row.video_id for row in rows], {row.source for row in rows}
 
     popular = [video_id(number) for number in range(5)]
-    assert recommended() != popular, "the model of the release encodes who came after it"
+    found, sources = recommended()
+    assert found != popular, "the model of the release encodes who came after it"
+    assert sources == {"model"}
     with open_warehouse(world.settings) as warehouse:
         warehouse.execute("update two_tower.feature_layout set layout_hash = 'another'")
         warehouse.execute(
             "insert into two_tower.feature_layout_versions"
             " values (2, 'another', timestamp '2026-01-02')"
         )
-    assert recommended() == popular
-    assert f"model {FIRST}, which is serving, reads input schema 1" in caplog.text
+    assert recommended() == (popular, {"popular"})
     with pytest.raises(GateError, match="was trained on input schema 1"):
         embed(world.settings)
     answers_of_one_release(postgres_dsn, [before])

@@ -135,6 +135,8 @@ def test_help_loads_no_driver_and_no_torch() -> None:
         ("recommend",),
         ("--target", "mysql", "status"),
         ("recommend", "u", "-k", "0"),
+        ("recommend", "u", "--filter", "{maker"),
+        ("similar", UUID, "--diversity", "2"),
         ("evaluate", "--protocol", "future"),
         ("evaluate", "--split-seed", "a"),
         ("status", "--check", "--prometheus", "-"),

@@ -14,12 +14,14 @@ import tiny_model
 from serving_world import World, clustered, make_world, user_id, video_id
 
 from conftest import folders, make_settings
+from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import InputError, NotEnoughDataError
 from two_tower.core.settings import Settings
 from two_tower.database import warehouse
 from two_tower.database.warehouse import PostgresWarehouse, open_warehouse
 from two_tower.operations import setup
-from two_tower.serving.recommender import Recommender
+from two_tower.serving import slot_vectors
+from two_tower.serving.recommender import AsyncRecommender, Recommender
 from two_tower.serving.release import release
 
 VERSION = "20260101_000001"
@@ -41,6 +43,8 @@ def released(settings: Settings, folder: Path) -> World:
             "insert into two_tower.user_feature_slots"
             " values ('late', array[1, 1], array[0, 2], array[1, 1])"
         )
+        with database.transaction():
+            slot_vectors.land(database, Registry(settings), VERSION, None)
         database.execute(
             "insert into two_tower.interactions (user_id, item_id)"
             " select 'greedy', video_id from two_tower.videos"
@@ -175,18 +179,22 @@ def test_likes_that_no_model_knows_get_what_is_popular(recommender: Recommender)
 
 
 def test_a_damaged_registry_leaves_popularity(
-    settings: Settings, caplog: pytest.LogCaptureFixture
+    worlds: dict[str, World], caplog: pytest.LogCaptureFixture
 ) -> None:
+    """On DuckDB; Postgres encodes by itself."""
+    settings = worlds["duckdb"].settings
     (model,) = settings.path(Path(settings.registry_url)).rglob(f"two_tower_{VERSION}.onnx")
     content = model.read_bytes()
     model.write_bytes(b"damaged")
     try:
         with Recommender(settings) as recommender, caplog.at_level(logging.WARNING):
-            recommender._registry.storage.cache_dir = model.parent / "no_cache"
+            assert recommender._duckdb is not None
+            recommender._duckdb._registry.storage.cache_dir = model.parent / "no_cache"
             rows = recommender.recommend("late", limit=3)
     finally:
         model.write_bytes(content)
     assert [row.video_id for row in rows] == POPULAR
+    assert {row.source for row in rows} == {"popular"}
     assert VERSION in caplog.text
 
 
@@ -197,15 +205,38 @@ def test_similar_videos_leave_out_the_video_itself(recommender: Recommender) -> 
     assert [row.video_id for row in recommender.similar(video_id(99_999), 3)] == POPULAR
 
 
-def test_titles_are_joined_and_a_bad_id_is_named(recommender: Recommender) -> None:
-    titled = recommender.with_titles(recommender.recommend("nobody", limit=2))
-    assert [(row.title, row.product_url) for row in titled] == [
+def test_titles_are_in_the_rows_and_a_bad_id_is_named(recommender: Recommender) -> None:
+    rows = recommender.recommend("nobody", limit=2)
+    assert [(row.title, row.product_url) for row in rows] == [
         ("Title 0", "https://e/0"),
         ("Title 1", "https://e/1"),
     ]
-    assert recommender.with_titles([]) == []
     with pytest.raises(InputError, match="no video id"):
         recommender.similar("not a uuid")
+
+
+def test_each_row_says_what_it_is_from(recommender: Recommender) -> None:
+    for rows, source in (
+        (recommender.recommend(user_id(3), 3), "model"),
+        (recommender.similar(video_id(9), 3), "model"),
+        (recommender.recommend_for_likes([video_id(0)], 3), "likes"),
+        (recommender.recommend("nobody", 3), "popular"),
+    ):
+        assert [row.source for row in rows] == [source] * 3
+        assert len({row.release_id for row in rows}) == 1
+        assert rows[0].release_id is not None
+
+
+def test_duckdb_has_three_calls_without_options(worlds: dict[str, World]) -> None:
+    with Recommender(worlds["duckdb"].settings) as recommender:
+        with pytest.raises(InputError, match="DuckDB has no trending_videos"):
+            recommender.trending()
+        with pytest.raises(InputError, match="knows no diversity, filter"):
+            recommender.recommend("u", filter={"maker": "m"}, diversity=0.5)
+        kept = recommender.recommend_for_likes([video_id(0)], VIDEOS // 4, exclude_seen=False)
+        assert len(kept) == VIDEOS // 4
+    with pytest.raises(InputError, match="needs Postgres"):
+        AsyncRecommender(worlds["duckdb"].settings)
 
 
 def test_without_tables_there_is_an_error_with_a_mend(duckdb_settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""What an app's functions find: filters, exclusions, the order asked for, and what is refused."""
+"""What an app's functions find: filters, exclusions, the order asked for, what is refused."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from psycopg import errors
 
-from conftest import PROJECT_DIR
 from postgres_server import PostgresServer
+from serving.app_world import USERS, VIDEOS, Connection, make_app, video
 from serving.serving_world import clustered
 
 SQL = PROJECT_DIR / "sql"
@@ -75,46 +75,8 @@ def vectors() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 @pytest.fixture(scope="module")
-def dsn(
-    postgres_server: PostgresServer, vectors: tuple[NDArray[np.float32], NDArray[np.float32]]
-) -> str:
-    dsn = postgres_server.prepare("search")
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(WORLD)
-        # In no order: that of the project is the release's to get right.
-        connection.execute("set check_function_bodies = off")
-        files = {path.stem: path.read_text() for path in SQL.glob("functions/*.sql")}
-        for name in ("text_value", "refuse_event_changes", "check_experiment"):
-            connection.execute(files[name])  # type: ignore[arg-type]
-        for name in ("make_events", "make_served_tables"):
-            connection.execute((SQL / f"statements/{name}.sql").read_bytes())
-        for text in files.values():
-            connection.execute(text)  # type: ignore[arg-type]
-        for name in ("find_videos", "shape_list"):
-            connection.execute(previous(files[name]))  # type: ignore[arg-type]
-        users, videos = vectors
-        for table, ids, rows in (
-            ("user_embeddings", [f"user_{n}" for n in range(USERS)], users),
-            ("video_embeddings", [video(n + 1) for n in range(VIDEOS)], videos),
-        ):
-            with connection.cursor() as cursor, cursor.copy(f"copy {table} from stdin") as copy:
-                for key, vector in zip(ids, rows, strict=True):
-                    copy.write_row((key, str(vector.tolist())))
-        connection.execute(
-            "create index idx_video_embeddings_cosine on video_embeddings"
-            " using ivfflat (embedding extensions.halfvec_cosine_ops) with (lists = 40)"
-        )
-        connection.execute("analyze; select two_tower.tune_search(null)")
-    return dsn
-
-
-def previous(text: str) -> str:
-    """As macro of_previous_release has it."""
-    for name in ("two_tower.find_videos", "two_tower.shape_list"):
-        schema, function = name.split(".")
-        text = text.replace(name, f"{schema}.{function.replace('_', '_previous_')}")
-    text = text.replace("serving_release()", "serving_release(true)")
-    return text.replace("public.video_embeddings", "public.video_embeddings_previous")
+def dsn(postgres_server: PostgresServer) -> str:
+    return make_app(postgres_server, "search")
 
 
 @pytest.fixture

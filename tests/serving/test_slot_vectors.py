@@ -22,11 +22,10 @@ from two_tower.artifacts.onnx_encoder import Encoder
 from two_tower.artifacts.registry import Registry
 from two_tower.core.settings import Settings
 from two_tower.database.warehouse import Warehouse, open_warehouse
-from two_tower.model.layout import Layout
+from two_tower.model.layout import PAST_KINDS, Layout
 from two_tower.model.onnx import write_onnx
 from two_tower.model.towers import Towers, save_towers
 from two_tower.serving.embed import embed
-from two_tower.serving.recommender import Recommender
 from two_tower.serving.refresh import refresh
 
 FIRST, SECOND, DEEP = "20260101_000001", "20260101_000002", "20260101_000003"
@@ -254,12 +253,6 @@ def connection(settings: Settings, dsn: str) -> Iterator[Connection]:
         connection.rollback()
 
 
-@pytest.fixture(scope="module")
-def recommender(settings: Settings) -> Iterator[Recommender]:
-    with Recommender(settings) as recommender:
-        yield recommender
-
-
 def vector(connection: Connection, call: str, *params: Any) -> NDArray[np.float32] | None:
     row = connection.execute(f"select {call}::text".encode(), params).fetchone()
     assert row is not None
@@ -307,14 +300,17 @@ def record(connection: Connection, user_id: str, video: int, kind: str, **of: An
 # --- visitors
 
 
-def test_a_visitor_is_encoded_as_by_onnx(connection: Connection, recommender: Recommender) -> None:
+def test_a_visitor_is_encoded_as_by_onnx(connection: Connection, settings: Settings) -> None:
     rng = np.random.default_rng(0)
-    encoder = recommender._encoder()
-    assert encoder is not None
+    past = [block.feature_id for block in layout().user if block.kind in PAST_KINDS]
+    assert len(past) == len(MADE_OF)
     worst = 0.0
     for likes in range(1, 51):
         liked = [video_id(int(number)) for number in rng.choice(TOKENS, likes, replace=False)]
-        expected = recommender._encode_likes(encoder, [uuid.UUID(like) for like in liked])
+        known = [number for number in range(TOKENS) if video_id(number) in liked]
+        slots = [(feature_id, number) for feature_id in past for number in known]
+        ids, indices = map(list, zip(*slots, strict=True))
+        expected = encoded(settings, (ids, indices, [1.0] * len(slots)))
         found = visitor(connection, list(liked))
         if not any(like in {video_id(n) for n in range(KNOWN)} for like in liked):
             assert found is None  # ONNX gives the bias

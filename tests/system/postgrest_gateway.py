@@ -1,22 +1,28 @@
 """A stand-in for PostgREST, the HTTP server through which supabase-js reaches Postgres.
 
-PostgREST is a Haskell program that no Python or npm package brings, and the app's snippet is to be
+PostgREST is a Haskell program that no Python or npm package brings, and what an app types is to be
 tested with the real supabase-js against a real Postgres. So this speaks the part of PostgREST's
-protocol which that snippet uses, and nothing more:
+protocol which that needs, and nothing more:
 
 - ``POST /rest/v1/rpc/FUNCTION`` with a JSON object of named arguments;
 - ``GET /rest/v1/RELATION?select=a,b&COLUMN=in.(…)`` (or ``eq.…``);
-- as PostgREST does, each request is one transaction in the role of the caller, under that role's
-  statement timeout (3 s on Supabase for ``anon``), read-only for a GET and for a function that is
-  not VOLATILE; arguments are matched by name, and errors are ``{code, message, details, hint}``
-  with PostgREST's status.
+- keys and tokens are JWTs, signed by HS256: ``Authorization`` says who asks, ``apikey`` that the
+  app may ask at all;
+- as PostgREST does, each request is one transaction of the role ``authenticator`` which begins with
+  ``set local role`` to the token's role and with its claims in ``request.jwt.claims``, under that
+  role's statement timeout on Supabase, read-only for a GET and for a function that is not VOLATILE;
+  arguments are matched by name, and errors are ``{code, message, details, hint}`` with PostgREST's
+  status (that of somebody who has not signed in).
 
 What a test through it shows: the client's calls, the SQL, its rights and its limits. What it cannot
-show: JWTs, content negotiation, embedding, and any other query PostgREST understands.
+show: expired tokens, content negotiation, embedding, and any other query PostgREST understands.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
 import re
 import threading
@@ -30,11 +36,30 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-ANON_KEY = "anon-key-of-the-test"
-SERVICE_KEY = "service-key-of-the-test"
-ROLES = {ANON_KEY: "anon", SERVICE_KEY: "service_role"}
-STATEMENT_TIMEOUT_SECONDS = 3
+SECRET = b"the secret of the test's project"
+STATEMENT_TIMEOUT_SECONDS = {"anon": 3, "authenticated": 8, "service_role": 8}
 STATUS_BY_SQLSTATE = {"42501": 401, "42P01": 404, "42883": 404, "25006": 405, "P0001": 400}
+
+
+def token(role: str, sub: str | None = None) -> str:
+    """Return a JWT: a key of the project, or of somebody who has signed in."""
+    claims = {"role": role} | ({"sub": sub} if sub else {})
+    signed = (
+        f"{_encoded(json.dumps({'alg': 'HS256', 'typ': 'JWT'}))}.{_encoded(json.dumps(claims))}"
+    )
+    return f"{signed}.{_signature_of(signed)}"
+
+
+def _encoded(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def _signature_of(signed: str) -> str:
+    digest = hmac.new(SECRET, signed.encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+ANON_KEY, SERVICE_KEY = token("anon"), token("service_role")
 
 
 class RefusalError(Exception):
@@ -48,7 +73,11 @@ class RefusalError(Exception):
 
 @contextmanager
 def gateway(dsn: str) -> Iterator[str]:
-    """Serve the database's schema ``public`` to a key's role inside the block; yields the URL."""
+    """Serve the database's schema ``public`` inside the block; yields the URL.
+
+    Args:
+        dsn: of the role ``authenticator``, which may become each of the tokens' roles.
+    """
 
     class Handler(_Handler):
         database = dsn
@@ -93,20 +122,20 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> str:
         length = int(self.headers.get("Content-Length") or 0)
         sent = self.rfile.read(length)
-        role = ROLES.get(self.headers.get("apikey") or "")
-        if role is None:
+        if self.headers.get("apikey") not in (ANON_KEY, SERVICE_KEY):
             raise RefusalError(401, "", "Invalid API key")
+        claims = _claims(self.headers.get("Authorization", "").removeprefix("Bearer "))
         url = urlsplit(self.path)
         match url.path.removeprefix("/rest/v1/").split("/"), self.command:
             case ["rpc", function], "POST":
-                return self._call(role, function, json.loads(sent))
+                return self._call(claims, function, json.loads(sent))
             case [relation], "GET":
-                return self._select(role, relation, dict(parse_qsl(url.query)))
+                return self._select(claims, relation, dict(parse_qsl(url.query)))
         raise RefusalError(404, "PGRST125", f"Invalid path: {self.command} {url.path}")
 
-    def _call(self, role: str, function: str, arguments: dict[str, Any]) -> str:
+    def _call(self, claims: dict[str, Any], function: str, arguments: dict[str, Any]) -> str:
         with psycopg.connect(self.database, row_factory=tuple_row) as connection:
-            types, is_volatile = _signature(connection, function, arguments)
+            types, is_volatile, is_set = _signature(connection, function, arguments)
             named = sql.SQL(", ").join(
                 sql.SQL("{} => arguments.{}").format(sql.Identifier(name), sql.Identifier(name))
                 for name in arguments
@@ -115,14 +144,15 @@ class _Handler(BaseHTTPRequestHandler):
                 sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(types[name]))
                 for name in arguments
             )
+            answer = "coalesce(json_agg(answer), '[]')" if is_set else "to_json(min(answer))"
+            given = "json_to_record(%s) as arguments({columns}), lateral " if arguments else ""
             query = sql.SQL(
-                "select coalesce(json_agg(answer), '[]')::text"
-                " from json_to_record(%s) as arguments({columns}),"
-                " lateral public.{function}({named}) as answer"
+                f"select {answer}::text from {given}public.{{function}}({{named}}) as answer"
             ).format(columns=columns, function=sql.Identifier(function), named=named)
-            return _as_role(role, connection, query, [json.dumps(arguments)], not is_volatile)
+            values = [json.dumps(arguments)] if arguments else []
+            return _as_role(connection, claims, query, values, not is_volatile)
 
-    def _select(self, role: str, relation: str, parameters: dict[str, str]) -> str:
+    def _select(self, claims: dict[str, Any], relation: str, parameters: dict[str, str]) -> str:
         columns = parameters.pop("select", "").split(",")
         conditions = [
             sql.SQL("{}::text = any(%s)").format(sql.Identifier(column)) for column in parameters
@@ -137,23 +167,42 @@ class _Handler(BaseHTTPRequestHandler):
         )
         values = [_operands(condition) for condition in parameters.values()]
         with psycopg.connect(self.database, row_factory=tuple_row) as connection:
-            return _as_role(role, connection, query, values, read_only=True)
+            return _as_role(connection, claims, query, values, read_only=True)
+
+
+def _claims(sent: str) -> dict[str, Any]:
+    """Return what a token says.
+
+    Raises:
+        RefusalError: it is not signed by this project.
+    """
+    signed, _, signature = sent.rpartition(".")
+    if not hmac.compare_digest(signature.encode(), _signature_of(signed).encode()):
+        raise RefusalError(401, "PGRST301", "JWSError JWSInvalidSignature")
+    body = signed.partition(".")[2]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    return claims
 
 
 def _as_role(
-    role: str,
     connection: psycopg.Connection[Any],
+    claims: dict[str, Any],
     query: sql.Composed,
     values: list[Any],
     read_only: bool,
 ) -> str:
     """Run one query as PostgREST does and return its JSON text."""
     connection.rollback()
+    role = claims["role"]
     with connection.transaction():
         if read_only:
             connection.execute("set transaction read only")
         connection.execute(sql.SQL("set local role {}").format(sql.Identifier(role)))
-        connection.execute(f"set local statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'")
+        connection.execute(
+            "select set_config('request.jwt.claims', %s, true)", [json.dumps(claims)]
+        )
+        timeout = STATEMENT_TIMEOUT_SECONDS[role]
+        connection.execute(f"set local statement_timeout = '{timeout}s'")
         row = connection.execute(query, values).fetchone()
     assert row is not None
     return str(row[0])
@@ -161,8 +210,8 @@ def _as_role(
 
 def _signature(
     connection: psycopg.Connection[Any], function: str, arguments: dict[str, Any]
-) -> tuple[dict[str, str], bool]:
-    """Return the input types by name, and whether it is VOLATILE, of the function with these names.
+) -> tuple[dict[str, str], bool, bool]:
+    """Return of the function with these names the input types, whether it is VOLATILE and a set.
 
     Raises:
         RefusalError: there is none, or more than one, that takes exactly these arguments.
@@ -170,13 +219,13 @@ def _signature(
     found = connection.execute(
         "select proargnames[1:pronargs],"
         " array(select format_type(t, null) from unnest(proargtypes) with ordinality as a(t, n)"
-        " order by n), pronargs - pronargdefaults, provolatile = 'v'"
+        " order by n), pronargs - pronargdefaults, provolatile = 'v', proretset"
         " from pg_proc where pronamespace = 'public'::regnamespace and proname = %s",
         [function],
     ).fetchall()
     fitting = [
-        (dict(zip(names, types, strict=True)), is_volatile)
-        for names, types, required, is_volatile in found
+        (dict(zip(names, types, strict=True)), is_volatile, is_set)
+        for names, types, required, is_volatile, is_set in found
         if set(names[:required]) <= set(arguments) <= set(names)
     ]
     if len(fitting) == 1:

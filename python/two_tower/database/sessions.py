@@ -8,20 +8,31 @@ profiles.yml.
 
 from __future__ import annotations
 
+import os
 import select
 import time
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from two_tower.core.errors import InputError, UnavailableError
+from two_tower.core.errors import InputError, TwoTowerError, UnavailableError
+from two_tower.database import database_errors
 
 CONNECT_SECONDS = 10  # libpq's default is to wait for ever
 POOL_SECONDS = 5  # pgbouncer lets a client wait for two minutes (query_wait_timeout)
 # Connections that a run holds at once besides those of dbt's threads: two locks, and two others.
 SESSIONS = 4
 ENCODING = "UTF8"
+# An app's connection. Only the encoding is set: an app may come through a transaction pooler, where
+# other clients would inherit the settings. No statements are prepared on the server: such a pooler
+# would look for them in another session.
+APP: dict[str, Any] = {
+    "autocommit": True,
+    "prepare_threshold": None,
+    "connect_timeout": CONNECT_SECONDS,
+    "client_encoding": ENCODING,
+}
 
 # Postgres's defaults, except for the time zone: timestamps are stored in UTC. Not among them is
 # `default_transaction_read_only`: it was set on purpose, and the doctor reports it.
@@ -73,25 +84,15 @@ class TransactionPoolerError(InputError):
 def connect(dsn: str, *, for_app: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
     """Open a connection in autocommit mode.
 
-    No statements are prepared on the server: a transaction pooler would look for them in another
-    session.
-
     Args:
         dsn: a URL or ``key=value``.
-        for_app: set only the encoding. An app may read through a transaction pooler, where other
-            clients would inherit the settings.
+        for_app: set only the encoding: see :data:`APP`.
 
     Raises:
         psycopg.OperationalError: there is no connection.
         TransactionPoolerError: a transaction pooler answers; nothing was set.
     """
-    connection = psycopg.connect(
-        dsn,
-        autocommit=True,
-        prepare_threshold=None,
-        connect_timeout=CONNECT_SECONDS,
-        client_encoding=ENCODING,
-    )
+    connection = psycopg.connect(dsn, **APP)
     if not for_app:
         try:
             _prepare(connection, dsn)
@@ -156,6 +157,40 @@ def _process(connection: psycopg.Connection[tuple[Any, ...]]) -> int:
     while libpq.get_result() is not None:
         pass
     return int(value)
+
+
+def unreachable(dsn: str, error: psycopg.OperationalError) -> TwoTowerError:
+    """Return why there is no connection, as an error of ours without user and password."""
+    text = str(error).strip()
+    if database_errors.REFUSED.shown.search(text):
+        return InputError(
+            f"Postgres at {redact(dsn)} refuses the connection: {text}",
+            database_errors.REFUSED.hint,
+        )
+    return UnavailableError(
+        f"cannot reach Postgres at {redact(dsn)}: {text}",
+        "is it running, and is DATABASE_URL right? the embedded one: two-tower db start",
+    )
+
+
+def redact(dsn: str) -> str:
+    """Return host and database of a DSN (a URL or ``key=value``), without its user and password."""
+    parts = conninfo_to_dict(dsn)
+    host = parts.get("host") or os.environ.get("PGHOST", "localhost")
+    return f"{host}/{parts.get('dbname') or os.environ.get('PGDATABASE', '')}".rstrip("/")
+
+
+def readable(dsn: str) -> str:
+    """Return the DSN; refuse one that libpq would misread, since its error quotes the password."""
+    hint = "write postgresql://user:password@host:5432/database, an @ / : or % in it as %40 %2F …"
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise InputError("DATABASE_URL is not a Postgres URL", hint) from None
+    place = f"{parts.get('host')}/{parts.get('dbname')}"
+    if "@" in place or set(str(parts.get("port", ""))) - set("0123456789,"):
+        raise InputError("DATABASE_URL cannot be split into user, password, host and port", hint)
+    return dsn
 
 
 def conninfo(dsn: str) -> str:

@@ -15,7 +15,6 @@ from typing import Any, Literal
 import duckdb
 import psycopg
 import pyarrow as pa
-from psycopg.conninfo import conninfo_to_dict
 
 from two_tower.core.errors import InputError, UnavailableError
 from two_tower.core.settings import Settings
@@ -78,16 +77,7 @@ class PostgresWarehouse(Warehouse):
         try:
             self.connection = sessions.connect(dsn, for_app=for_app)
         except psycopg.OperationalError as error:
-            text = str(error).strip()
-            if database_errors.REFUSED.shown.search(text):
-                raise InputError(
-                    f"Postgres at {redact(dsn)} refuses the connection: {text}",
-                    database_errors.REFUSED.hint,
-                ) from error
-            raise UnavailableError(
-                f"cannot reach Postgres at {redact(dsn)}: {text}",
-                "is it running, and is DATABASE_URL right? the embedded one: two-tower db start",
-            ) from error
+            raise sessions.unreachable(dsn, error) from error
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
         """See :meth:`Warehouse.execute`."""
@@ -193,7 +183,7 @@ def open_warehouse(settings: Settings, *, for_app: bool = False) -> Iterator[War
 
     Args:
         settings: the project.
-        for_app: read only, as an app does: see :func:`sessions.connect`.
+        for_app: read only, as an app does: see :data:`sessions.APP`.
 
     Raises:
         UnavailableError: the database cannot be reached.
@@ -233,33 +223,13 @@ def postgres_dsn(settings: Settings) -> str:
         InputError: neither DATABASE_URL nor PGHOST is set, or DATABASE_URL cannot be read.
     """
     if settings.database_url is not None and settings.database_url.get_secret_value():
-        return _readable(settings.database_url.get_secret_value())
+        return sessions.readable(settings.database_url.get_secret_value())
     if "PGHOST" in os.environ or "PGSERVICE" in os.environ:
         return "postgresql://"
     raise InputError(
         "target postgres, but neither DATABASE_URL nor PGHOST is set",
         "put DATABASE_URL=postgresql://user:password@host:5432/database into .env",
     )
-
-
-def redact(dsn: str) -> str:
-    """Return host and database of a DSN (a URL or ``key=value``), without its user and password."""
-    parts = conninfo_to_dict(dsn)
-    host = parts.get("host") or os.environ.get("PGHOST", "localhost")
-    return f"{host}/{parts.get('dbname') or os.environ.get('PGDATABASE', '')}".rstrip("/")
-
-
-def _readable(dsn: str) -> str:
-    """Return the DSN; refuse one that libpq would misread, since its error quotes the password."""
-    hint = "write postgresql://user:password@host:5432/database, an @ / : or % in it as %40 %2F …"
-    try:
-        parts = conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:
-        raise InputError("DATABASE_URL is not a Postgres URL", hint) from None
-    place = f"{parts.get('host')}/{parts.get('dbname')}"
-    if "@" in place or set(str(parts.get("port", ""))) - set("0123456789,"):
-        raise InputError("DATABASE_URL cannot be split into user, password, host and port", hint)
-    return dsn
 
 
 def _of_psycopg(error: Exception) -> psycopg.Error:

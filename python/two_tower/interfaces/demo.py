@@ -29,21 +29,19 @@ def tour() -> None:
         video = favourites[0]
 
     with Recommender(settings) as recommender:
-
-        def show(title: str, rows: list) -> None:  # type: ignore[type-arg]
-            terminal.videos(title, recommender.with_titles(rows))
-
-        show(
+        terminal.videos(
             f"For {known['user_id']}, who has reviewed {known['review_count']} videos",
             recommender.recommend(known["user_id"], limit=5),
         )
         liked = [row["video_id"] for row in favourites]
         titles = " · ".join(row["title"] for row in favourites)
-        show(
-            f"For somebody new who likes {titles} (encoded by ONNX, nothing stored)",
+        terminal.videos(
+            f"For somebody new who likes {titles} (nothing stored)",
             recommender.recommend_for_likes(liked, limit=5),
         )
-        show(f"Similar to {video['title']}", recommender.similar(video["video_id"], limit=5))
+        terminal.videos(
+            f"Similar to {video['title']}", recommender.similar(video["video_id"], limit=5)
+        )
 
     _where(settings)
     _next(known["user_id"])

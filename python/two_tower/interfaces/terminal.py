@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from two_tower.operations.grants import Grant
     from two_tower.operations.monitor import Verdict
     from two_tower.operations.protocols import ProtocolResult
-    from two_tower.serving.recommender import TitledRecommendation
+    from two_tower.serving.answers import Recommendation
     from two_tower.serving.versions import Version
 
 stdout = Console()
@@ -80,8 +80,8 @@ def brief(values: Mapping[str, Any]) -> None:
     stderr.print(f"  [dim]{escape(text)}[/dim]", highlight=False, soft_wrap=True)
 
 
-def videos(title: str, rows: Iterable[TitledRecommendation]) -> None:
-    """Print recommendations with their titles."""
+def videos(title: str, rows: Iterable[Recommendation]) -> None:
+    """Print a list of recommendations."""
     table = _table(escape(title))
     table.add_column("rank", justify="right")
     table.add_column("score", justify="right")

@@ -13,8 +13,8 @@ from two_tower.core.errors import TwoTowerError
 from two_tower.core.settings import Settings
 from two_tower.database import sessions
 from two_tower.database.database_errors import first_line
-from two_tower.database.sessions import TransactionPoolerError
-from two_tower.database.warehouse import PostgresWarehouse, open_warehouse, redact
+from two_tower.database.sessions import TransactionPoolerError, redact
+from two_tower.database.warehouse import PostgresWarehouse, open_warehouse
 from two_tower.operations import privilege_checks
 
 OLDEST_SERVER = 14

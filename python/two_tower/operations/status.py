@@ -11,6 +11,7 @@ from typing import Any
 from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import NotEnoughDataError
 from two_tower.core.settings import Settings
+from two_tower.database import sessions
 from two_tower.database import warehouse as databases
 from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import Warehouse
@@ -109,7 +110,7 @@ def _name(settings: Settings) -> str:
         return str(settings.path(settings.duckdb_path))
     if settings.target == "embedded":
         return str(settings.path(settings.postgres_dir))
-    return databases.redact(databases.dsn(settings))
+    return sessions.redact(databases.dsn(settings))
 
 
 def _rows(warehouse: Warehouse | None, table: str, sql: str) -> list[dict[str, Any]]:

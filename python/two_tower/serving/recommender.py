@@ -1,78 +1,151 @@
-"""Recommendations for an application: the database's functions, and ONNX for new users.
+"""Recommendations for an application: the database's functions, by pools of connections.
 
-The first of these that can answers: the stored vector of the serving release; the model of that
-release, by ONNX, for a user without a vector; popularity. An answer is empty only if there are no
-videos.
+Imports neither torch nor dbt, and reads no folder of the project where it is given a URL.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
-import uuid
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-import duckdb
-import numpy as np
 import psycopg
-from numpy.typing import NDArray
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolClosed, PoolTimeout
 
-from two_tower.artifacts.onnx_encoder import Encoder
-from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import InputError, NotEnoughDataError, UnavailableError
-from two_tower.core.settings import Settings
-from two_tower.data.text_values import clean
-from two_tower.database.releases import serving_version
-from two_tower.database.warehouse import open_warehouse
-from two_tower.model.layout import PAST_KINDS
-from two_tower.serving.embed import NORM_TOLERANCE
+from two_tower.database import database_errors, sessions
+from two_tower.serving import calls
+from two_tower.serving.calls import Call
+
+if TYPE_CHECKING:
+    from two_tower.core.settings import Settings
+    from two_tower.serving.duckdb_lists import DuckDBLists
 
 logger = logging.getLogger("two_tower")
 
-# Nothing has been built or released yet, or this role may not read it.
+T = TypeVar("T")
+P = ParamSpec("P")
+
+# Nothing has been built yet, or this role may not call it.
 MISSING = (
     psycopg.errors.UndefinedFunction,
     psycopg.errors.UndefinedTable,
     psycopg.errors.InvalidSchemaName,
     psycopg.errors.InsufficientPrivilege,
-    duckdb.CatalogException,
-    duckdb.BinderException,
 )
-# Searches per question: another is made when a release came in between. The last one is returned
-# whatever happened, so that a question ends.
-MAX_SEARCHES = 3
-COLUMNS = "cast(video_id as text) as video_id, score, rank"
+TARGETS = (
+    "give settings of the project, or database_url='postgresql://user:password@host:5432/database'"
+)
 
 
-@dataclass(frozen=True)
-class Recommendation:
-    """One video. ``score`` is the cosine to the query, or its popularity if that answered."""
+def _method(build: Callable[P, Call[T]]) -> Callable[Concatenate[Recommender, P], T]:
+    @functools.wraps(build)
+    def method(self: Recommender, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._run(build(*args, **kwargs))
 
-    video_id: str
-    score: float
-    rank: int
+    return _documented(method, build)
 
 
-@dataclass(frozen=True)
-class TitledRecommendation(Recommendation):
-    """A recommendation with what a page shows of it."""
+def _async_method(
+    build: Callable[P, Call[T]],
+) -> Callable[Concatenate[AsyncRecommender, P], Awaitable[T]]:
+    @functools.wraps(build)
+    async def method(self: AsyncRecommender, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._run(build(*args, **kwargs))
 
-    title: str | None
-    thumbnail_url: str | None
-    product_url: str | None
+    return _documented(method, build)
+
+
+def _documented(method: T, build: Callable[..., Any]) -> T:
+    """Let `help()` show a method of what the call answers."""
+    signature = inspect.signature(build)
+    myself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    answer = str(signature.return_annotation).removeprefix("Call[").removesuffix("]")
+    method.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[myself, *signature.parameters.values()], return_annotation=answer
+    )
+    return method
 
 
 class Recommender:
-    """Recommends from the target's database. Use it as a context manager, in one thread."""
+    """Recommends from a database, for all threads of a process; each call takes milliseconds.
 
-    def __init__(self, settings: Settings) -> None:
-        self._stack = ExitStack()
-        self._warehouse = self._stack.enter_context(open_warehouse(settings, for_app=True))
-        self._registry = Registry(settings)
-        self._encoders: dict[str, Encoder | None] = {}
+    ::
+
+        with Recommender(database_url="postgresql://app:…@db.example:5432/app") as recommender:
+            for video in recommender.recommend("r00364274", limit=5, filter={"maker": "m1"}):
+                print(video.rank, video.title, video.source)
+
+    Make one a process, after it has forked, and keep it. Connections are opened as they are needed.
+    A call whose connection is lost is made once more, but for a ``record_…`` that may have been
+    done. It works through a pooler that hands out transactions too. What the role
+    has to be granted: docs/app.md.
+
+    Where a function is missing or may not be called, popular videos answer, marked
+    ``source="popular"``, and the log warns of it once; a call for which they are no answer raises.
+
+    Args:
+        settings: of the project, for its database: Postgres, the embedded one, which is started if
+            need be, or DuckDB, which has ``recommend``, ``recommend_for_likes`` and ``similar``
+            without options.
+        database_url: Postgres, a URL or ``key=value``, in place of settings.
+        max_connections: that may be open at once; a call waits 10 seconds for one to be free.
+
+    Raises:
+        InputError: neither of the two was given, or Postgres refuses the connection.
+        UnavailableError: the database does not answer.
+    """
+
+    recommend = _method(calls.recommend)
+    recommend_for_likes = _method(calls.recommend_for_likes)
+    similar = _method(calls.similar)
+    because_you_watched = _method(calls.because_you_watched)
+    rank = _method(calls.rank)
+    similar_users = _method(calls.similar_users)
+    popular = _method(calls.popular)
+    new = _method(calls.new)
+    trending = _method(calls.trending)
+    explain = _method(calls.explain)
+    recommend_batch = _method(calls.recommend_batch)
+    record_event = _method(calls.record_event)
+    record_impressions = _method(calls.record_impressions)
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        database_url: str | None = None,
+        max_connections: int = 8,
+    ) -> None:
+        self._duckdb: DuckDBLists | None = None
+        if settings is not None and settings.target == "duckdb":
+            from two_tower.serving.duckdb_lists import DuckDBLists
+
+            self._duckdb = DuckDBLists(settings)
+            return
+        self._dsn = _dsn(settings, database_url)
+        self._missing = _Missing()
+        try:
+            sessions.connect(self._dsn, for_app=True).close()
+        except psycopg.OperationalError as error:
+            raise sessions.unreachable(self._dsn, error) from error
+        self._pool = ConnectionPool[psycopg.Connection[DictRow]](
+            self._dsn,
+            kwargs={**sessions.APP, "row_factory": dict_row},
+            min_size=1,
+            max_size=max_connections,
+            timeout=sessions.CONNECT_SECONDS,
+            # What comes later begins anew: an attempt that waits longer each time would sleep on
+            # while the database is back.
+            reconnect_timeout=sessions.CONNECT_SECONDS,
+            open=True,
+        )
 
     def __enter__(self) -> Recommender:
         return self
@@ -86,230 +159,218 @@ class Recommender:
         self.close()
 
     def close(self) -> None:
-        """Close the database connection."""
-        self._stack.close()
+        """Close the connections."""
+        if self._duckdb is not None:
+            self._duckdb.close()
+        else:
+            self._pool.close()
 
-    def recommend(
-        self, user_id: str, limit: int = 20, exclude_seen: bool = True
-    ) -> list[Recommendation]:
-        """Return the best videos for a user, known or not.
-
-        Args:
-            user_id: a reviewer_id.
-            limit: largest number of videos.
-            exclude_seen: leave out the videos that the user has reviewed.
-
-        Raises:
-            NotEnoughDataError: there is no video yet.
-        """
-        user_id = clean(user_id)
-        if not self._has_vector(user_id):
-            seen = self._seen(user_id) if exclude_seen else []
-            found = self._encoded(lambda encoder: self._encode_user(encoder, user_id), limit, seen)
-            if found is not None:
-                return found
-        return self._call(
-            "recommend_videos(?, p_limit := ?, p_exclude_seen := ?)", user_id, limit, exclude_seen
-        )
-
-    def recommend_for_likes(
-        self, video_ids: Sequence[str], limit: int = 20
-    ) -> list[Recommendation]:
-        """Return the best videos for somebody who likes these and is in no table.
-
-        Raises:
-            InputError: an id is no UUID.
-            NotEnoughDataError: there is no video yet.
-        """
-        liked = [_uuid(video_id) for video_id in video_ids]
-        found = self._encoded(lambda encoder: self._encode_likes(encoder, liked), limit, liked)
-        return self._nearest(None, limit, liked) if found is None else found
-
-    def similar(self, video_id: str, limit: int = 20) -> list[Recommendation]:
-        """Return the videos nearest to one, without it.
-
-        Raises:
-            InputError: the id is no UUID.
-            NotEnoughDataError: there is no video yet.
-        """
-        return self._call("similar_videos(?, p_limit := ?)", _uuid(video_id), limit)
-
-    def with_titles(self, rows: Iterable[Recommendation]) -> list[TitledRecommendation]:
-        """Add what a page shows: title, thumbnail_url and product_url."""
-        rows = list(rows)
-        marks = ", ".join("?" for _ in rows)
-        videos = self._rows(
-            "select cast(video_id as text) as video_id, title, thumbnail_url, product_url"
-            f" from two_tower.videos where video_id in ({marks or 'null'})",
-            *(uuid.UUID(row.video_id) for row in rows),
-        )
-        found = {video.pop("video_id"): video for video in videos}
-        unknown = {"title": None, "thumbnail_url": None, "product_url": None}
-        return [
-            TitledRecommendation(
-                row.video_id, row.score, row.rank, **found.get(row.video_id, unknown)
-            )
-            for row in rows
-        ]
-
-    def _call(self, function: str, *params: Any) -> list[Recommendation]:
-        rows = self._rows(f"select {COLUMNS} from public.{function} order by rank", *params)
-        if not rows:
-            limit = params[1]
-            rows = self._rows(
-                "select cast(video_id as text) as video_id, score, popularity_rank as rank"
-                f" from two_tower.popularity order by popularity_rank limit {int(limit)}"
-            )
-            if not rows and limit > 0:
-                raise NotEnoughDataError(
-                    "there is no video to recommend",
-                    "load a catalogue and reviews, then run dbt build",
-                )
-        return [Recommendation(row["video_id"], float(row["score"]), row["rank"]) for row in rows]
-
-    def _encoded(
-        self,
-        encode: Callable[[Encoder], NDArray[np.float32] | None],
-        limit: int,
-        exclude: list[uuid.UUID],
-    ) -> list[Recommendation] | None:
-        """Search by a vector of the serving model; ``None`` if it cannot give one.
-
-        After a release in between, a vector of one model was compared with videos of another: the
-        search is repeated if the serving version has changed.
-        """
-        rows = None
-        for _ in range(MAX_SEARCHES):
-            encoder = self._encoder()
-            vector = None if encoder is None else encode(encoder)
-            if encoder is None or vector is None:
-                return None
-            rows = self._nearest(vector, limit, exclude)
-            if self._serving_version() == encoder.version:
-                break
-        return rows
-
-    def _nearest(
-        self, vector: NDArray[np.float32] | None, limit: int, exclude: list[uuid.UUID]
-    ) -> list[Recommendation]:
-        """Search by a vector, float32 ``[128]``; without one, popularity answers."""
-        # In half precision, as the stored vectors are.
-        query: Any = None if vector is None else vector.astype(np.float16).tolist()
-        if query is not None and self._warehouse.dialect == "postgres":
-            query = str(query)
-        return self._call(
-            "recommend_for_vector(?, p_limit := ?, p_exclude := ?)", query, limit, exclude
-        )
-
-    def _rows(self, sql: str, *params: Any) -> list[dict[str, Any]]:
-        """Run a query; a relation that does not exist yet has no rows."""
+    def _run(self, call: Call[T]) -> T:
+        if self._duckdb is not None:
+            return self._duckdb.run(call)
         try:
-            return self._warehouse.fetch(sql, params)
+            rows = self._rows(call)
         except MISSING as error:
-            logger.debug("%s", error)
-            return []
+            rows = self._rows(self._missing.instead(call, error))
+        return call.read(rows)
 
-    def _has_vector(self, user_id: str) -> bool:
-        sql = "select 1 as found from public.user_embeddings where user_id = ?"
-        return bool(self._rows(sql, user_id))
-
-    def _seen(self, user_id: str) -> list[uuid.UUID]:
-        sql = "select item_id from two_tower.interactions where user_id = ?"
-        return [row["item_id"] for row in self._rows(sql, user_id)]
-
-    def _encode_user(self, encoder: Encoder, user_id: str) -> NDArray[np.float32] | None:
-        rows = self._rows(
-            'select feature_ids, indices, "values" from two_tower.user_feature_slots'
-            " where user_id = ?",
-            user_id,
-        )
-        if not rows or not rows[0]["feature_ids"] or not self._is_of_layout(encoder):
-            return None
-        row = rows[0]
-        return self._encode(encoder, row["feature_ids"], row["indices"], row["values"])
-
-    def _is_of_layout(self, encoder: Encoder) -> bool:
-        """Return whether today's features are those that the model reads."""
-        rows = self._rows("select layout_hash from two_tower.feature_layout limit 1")
-        if not rows or rows[0]["layout_hash"] == encoder.layout.layout_hash:
-            return True
-        logger.warning(
-            "model %s, which is serving, reads input schema %s, and the features have another one"
-            " now: popularity answers until a model is trained on them",
-            encoder.version,
-            encoder.layout.input_schema_version,
-        )
-        return False
-
-    def _encode_likes(self, encoder: Encoder, liked: list[uuid.UUID]) -> NDArray[np.float32] | None:
-        if not liked:
-            return None
-        feature_ids: list[int] = []
-        indices: list[int] = []
-        marks = ", ".join("?" for _ in liked)
-        for block in encoder.layout.user:
-            if block.kind in PAST_KINDS and block.vocabulary is not None:
-                rows = self._rows(
-                    f'select "index" from two_tower.vocab_{block.vocabulary}'
-                    f" where token in ({marks})",
-                    *(str(video_id) for video_id in liked),
-                )
-                feature_ids += [block.feature_id] * len(rows)
-                indices += [row["index"] for row in rows]
-        return self._encode(encoder, feature_ids, indices, [1.0] * len(indices))
-
-    def _encode(
-        self,
-        encoder: Encoder,
-        feature_ids: Sequence[int],
-        indices: Sequence[int],
-        values: Sequence[float],
-    ) -> NDArray[np.float32] | None:
-        """Return a user's vector, float32 ``[128]``; ``None`` if the model gives none."""
-        if not feature_ids:
-            return None
-        try:
-            vector: NDArray[np.float32] = encoder.encode(
-                "user",
-                np.asarray(feature_ids),
-                np.asarray(indices),
-                np.asarray(values),
-                np.array([0, len(feature_ids)]),
-            )[0]
-        except Exception as error:
-            logger.warning("model %s cannot encode: %s", encoder.version, error)
-            self._encoders[encoder.version] = None
-            return None
-        is_unit = bool(abs(np.linalg.norm(vector) - 1) < NORM_TOLERANCE)
-        return vector if is_unit else None
-
-    def _serving_version(self) -> str | None:
-        try:
-            return serving_version(self._warehouse)
-        except MISSING as error:
-            logger.debug("%s", error)
-            return None
-
-    def _encoder(self) -> Encoder | None:
-        """Return the model of the served vectors: other versions have other vector spaces."""
-        version = self._serving_version()
-        if version is None:
-            return None
-        if version not in self._encoders:
+    def _rows(self, call: Call[Any]) -> list[DictRow]:
+        with _explained(call):
             try:
-                self._encoders[version] = Encoder(self._registry.fetch(version))
-            except UnavailableError as error:  # maybe only now: the next question asks again
-                logger.warning("model %s cannot be fetched: %s", version, error)
-                return None
-            except Exception as error:
-                # The file is damaged in some way: popularity still answers.
-                logger.warning("model %s cannot be used: %s", version, error)
-                self._encoders[version] = None
-        return self._encoders[version]
+                return self._try(call)
+            except psycopg.OperationalError as error:
+                if not _is_lost(error):
+                    raise
+            self._pool.check()  # the others are most likely lost too
+            return self._try(call)
+
+    def _try(self, call: Call[Any]) -> list[DictRow]:
+        with self._pool.connection() as connection:
+            if not call.writes:
+                return connection.execute(call.sql.encode(), call.arguments).fetchall()
+            # A connection that is lost already is found before anything is written.
+            connection.execute(b"")
+            with _explained(call):
+                return connection.execute(call.sql.encode(), call.arguments).fetchall()
 
 
-def _uuid(text: str) -> uuid.UUID:
+class AsyncRecommender:
+    """:class:`Recommender` for asyncio: the same calls, awaited, on Postgres.
+
+    ::
+
+        async with AsyncRecommender(database_url=url) as recommender:
+            videos = await recommender.recommend("r00364274", limit=5)
+
+    Arguments and errors are those of :class:`Recommender`; the connection is tried on entering the
+    block.
+    """
+
+    recommend = _async_method(calls.recommend)
+    recommend_for_likes = _async_method(calls.recommend_for_likes)
+    similar = _async_method(calls.similar)
+    because_you_watched = _async_method(calls.because_you_watched)
+    rank = _async_method(calls.rank)
+    similar_users = _async_method(calls.similar_users)
+    popular = _async_method(calls.popular)
+    new = _async_method(calls.new)
+    trending = _async_method(calls.trending)
+    explain = _async_method(calls.explain)
+    recommend_batch = _async_method(calls.recommend_batch)
+    record_event = _async_method(calls.record_event)
+    record_impressions = _async_method(calls.record_impressions)
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        database_url: str | None = None,
+        max_connections: int = 8,
+    ) -> None:
+        if settings is not None and settings.target == "duckdb":
+            raise InputError("AsyncRecommender needs Postgres", "Recommender reads DuckDB too")
+        self._dsn = _dsn(settings, database_url)
+        self._missing = _Missing()
+        self._pool = AsyncConnectionPool[psycopg.AsyncConnection[DictRow]](
+            self._dsn,
+            kwargs={**sessions.APP, "row_factory": dict_row},
+            min_size=1,
+            max_size=max_connections,
+            timeout=sessions.CONNECT_SECONDS,
+            reconnect_timeout=sessions.CONNECT_SECONDS,
+            open=False,
+        )
+
+    async def __aenter__(self) -> AsyncRecommender:
+        try:
+            await (await psycopg.AsyncConnection.connect(self._dsn, **sessions.APP)).close()
+        except psycopg.OperationalError as error:
+            raise sessions.unreachable(self._dsn, error) from error
+        await self._pool.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._pool.close()
+
+    async def _run(self, call: Call[T]) -> T:
+        try:
+            rows = await self._rows(call)
+        except MISSING as error:
+            rows = await self._rows(self._missing.instead(call, error))
+        return call.read(rows)
+
+    async def _rows(self, call: Call[Any]) -> list[DictRow]:
+        with _explained(call):
+            try:
+                return await self._try(call)
+            except psycopg.OperationalError as error:
+                if not _is_lost(error):
+                    raise
+            await self._pool.check()
+            return await self._try(call)
+
+    async def _try(self, call: Call[Any]) -> list[DictRow]:
+        async with self._pool.connection() as connection:
+            if not call.writes:
+                cursor = await connection.execute(call.sql.encode(), call.arguments)
+                return await cursor.fetchall()
+            await connection.execute(b"")
+            with _explained(call):
+                cursor = await connection.execute(call.sql.encode(), call.arguments)
+                return await cursor.fetchall()
+
+
+class _Missing:
+    """What could not be called so far: the log is told once of each."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+        self._lock = threading.Lock()
+
+    def instead(self, call: Call[Any], error: psycopg.Error) -> Call[Any]:
+        """Return the call of popular videos that answers in another's place."""
+        assert call.instead is not None
+        with self._lock:
+            is_new = call.function not in self._told
+            self._told.add(call.function)
+        if is_new:
+            logger.warning(
+                "%s cannot be called (%s): popular videos answer in its place, of source 'popular'",
+                call.function,
+                database_errors.first_line(error),
+            )
+        return call.instead
+
+
+@contextmanager
+def _explained(call: Call[Any]) -> Iterator[None]:
+    """Raise an error of the database as one that a person can act on.
+
+    Raises:
+        psycopg.Error: one of MISSING, where popular videos are an answer too.
+    """
     try:
-        return uuid.UUID(clean(text))
-    except ValueError as error:
-        raise InputError(f"{text!r} is no video id", "a video id is a UUID") from error
+        yield
+    except psycopg.Error as error:
+        if isinstance(error, MISSING) and call.instead is not None and not _is_refusal(error):
+            raise
+        raise _error(call, error) from error
+
+
+def _is_refusal(error: psycopg.Error) -> bool:
+    """Return whether a function of ours has refused its arguments, by `raise`."""
+    return error.diag.source_function == "exec_stmt_raise"
+
+
+def _is_lost(error: psycopg.OperationalError) -> bool:
+    """Return whether the connection broke."""
+    if isinstance(error, PoolTimeout | PoolClosed):
+        return False
+    code = error.sqlstate or "08"
+    return code in database_errors.GONE.codes or code[:2] in database_errors.GONE.codes
+
+
+def _error(call: Call[Any], error: psycopg.Error) -> Exception:
+    text = database_errors.first_line(error)
+    if isinstance(error, PoolClosed):
+        return error
+    if isinstance(error, PoolTimeout):
+        return UnavailableError(
+            f"{call.function}: no connection within {sessions.CONNECT_SECONDS} seconds",
+            "is the database up? are max_connections too few for so many threads?",
+        )
+    if _is_refusal(error):
+        return InputError(text, error.diag.message_hint or "docs/app.md has the arguments")
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return InputError(
+            f"{call.function}: {text}",
+            "name the role in the var serving_roles, then type two-tower grants: docs/app.md",
+        )
+    if isinstance(error, MISSING):
+        return NotEnoughDataError(
+            f"{call.function}: {text}", "load a catalogue and reviews, then run dbt build"
+        )
+    if call.writes and isinstance(error, psycopg.OperationalError) and _is_lost(error):
+        return UnavailableError(
+            f"{call.function}: the connection broke, and whether it was stored is not known: {text}"
+        )
+    return database_errors.explained(error, call.function) or error
+
+
+def _dsn(settings: Settings | None, database_url: str | None) -> str:
+    if (settings is None) == (database_url is None):
+        raise InputError("neither settings nor database_url, or both of them, were given", TARGETS)
+    if settings is None:
+        return sessions.readable(database_url or "")
+    from two_tower.database.warehouse import dsn  # loads slowly
+
+    return dsn(settings)

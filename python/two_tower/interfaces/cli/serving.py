@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -73,6 +74,16 @@ def refresh(as_json: common.Json = False) -> None:
     common.step("refresh", as_json)
 
 
+Filter = Annotated[
+    str | None,
+    typer.Option("--filter", metavar="JSON", help='Such as {"maker": "m1", "price_max": 1000}.'),
+]
+Diversity = Annotated[
+    float,
+    typer.Option("--diversity", min=0, max=1, help="How much a video loses by being like another."),
+]
+
+
 @commands.command()
 def recommend(
     user_id: Annotated[str, typer.Argument(help="A reviewer_id, known or new.")],
@@ -80,6 +91,8 @@ def recommend(
     include_seen: Annotated[
         bool, typer.Option("--include-seen", help="Also videos the user has reviewed.")
     ] = False,
+    filter: Filter = None,
+    diversity: Diversity = 0,
     as_json: common.Json = False,
 ) -> None:
     """Recommend videos for a user: what the app gets from recommend_videos().
@@ -90,26 +103,41 @@ def recommend(
     from two_tower.serving.recommender import Recommender
 
     user_id = text_values.typed(user_id, "the id")
+    bounds = _filter(filter)
     with Recommender(common.settings()) as recommender:
-        rows = recommender.recommend(user_id, limit=limit, exclude_seen=not include_seen)
-        _videos(f"Recommended for {user_id}", recommender.with_titles(rows), as_json)
+        rows = recommender.recommend(
+            user_id, limit, not include_seen, filter=bounds, diversity=diversity
+        )
+    _videos(f"Recommended for {user_id}", rows, as_json)
 
 
 @commands.command()
 def similar(
     video_id: Annotated[str, typer.Argument(help="The id of a video.")],
     limit: common.Limit = 20,
+    filter: Filter = None,
+    diversity: Diversity = 0,
     as_json: common.Json = False,
 ) -> None:
     """List the videos most like one: what the app gets from similar_videos().
 
     Example: `two-tower similar 738a8344-047b-57a7-9ddc-b4fb57351bf8 -k 5`
     """
+    from two_tower.data import text_values
     from two_tower.serving.recommender import Recommender
 
+    video_id = text_values.typed(video_id, "the id")
+    bounds = _filter(filter)
     with Recommender(common.settings()) as recommender:
-        rows = recommender.similar(video_id, limit=limit)
-        _videos(f"Similar to {video_id}", recommender.with_titles(rows), as_json)
+        rows = recommender.similar(video_id, limit, filter=bounds, diversity=diversity)
+    _videos(f"Similar to {video_id}", rows, as_json)
+
+
+def _filter(text: str | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except json.JSONDecodeError as error:
+        raise typer.BadParameter(f"{text} is not JSON: {error}", param_hint="--filter") from None
 
 
 def _videos(title: str, rows: list[Any], as_json: bool) -> None:
