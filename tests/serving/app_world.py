@@ -13,6 +13,8 @@ from serving.serving_world import clustered
 
 SQL = PROJECT_DIR / "sql"
 USERS, VIDEOS = 20, 2000
+# What the tables of events are made with.
+BEFORE_EVENTS = ("text_value", "refuse_event_changes", "check_experiment")
 VERSION = "20260101_000000"
 # What dbt makes of a catalogue and its reviews, as far as the functions read it.
 WORLD = """
@@ -98,7 +100,7 @@ def make_app(server: PostgresServer, database: str, *, slots: bool = False) -> s
         # In no order: that of the project is the release's to get right.
         connection.execute("set check_function_bodies = off")
         files = {path.stem: path.read_text() for path in SQL.glob("functions/*.sql")}
-        for name in ("text_value", "refuse_event_changes", "check_experiment"):
+        for name in BEFORE_EVENTS:
             connection.execute(files[name])  # type: ignore[arg-type]
         for name in ("make_events", "make_served_tables"):
             connection.execute((SQL / f"statements/{name}.sql").read_bytes())
