@@ -61,10 +61,14 @@ create view two_tower.vocabularies as
     select 'video' as vocabulary, token, index from two_tower.vocab_video;
 create table two_tower.stg_tags (tag_id text, name text);
 create table two_tower.stg_performers (performer_id text, name text);
-create function two_tower.event_stars(kind text, weight real) returns double precision language sql
-    return case kind
-        when 'like' then 5 when 'view' then 5 * coalesce(weight, 1) when 'dislike' then 0
-    end;
+"""
+# Macro create_event_stars, with the default of var event_weights.
+EVENT_STARS = """
+create or replace function two_tower.event_stars(p_kind text, p_weight real)
+returns double precision language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+return case p_kind when 'view' then 5.0 * coalesce(p_weight, 1) when 'like' then 5.0
+    when 'purchase' then 5.0 when 'dislike' then 0.0 end;
 """
 # A tower of one block: who likes a video is where the video is.
 SLOTS = """
@@ -96,7 +100,7 @@ def make_app(server: PostgresServer, database: str, *, slots: bool = False) -> s
     """Make the database of the plain role, with a release in it; return its URL."""
     dsn = server.prepare(database)
     with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(WORLD)
+        connection.execute(WORLD + EVENT_STARS)
         # In no order: that of the project is the release's to get right.
         connection.execute("set check_function_bodies = off")
         files = {path.stem: path.read_text() for path in SQL.glob("functions/*.sql")}

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from conftest import PROJECT_DIR, make_settings
 from postgres_server import PostgresServer
+from serving.app_world import BEFORE_EVENTS, EVENT_STARS
 from serving.serving_world import clustered, make_world, user_id, video_id
 
 TIERS = {"anon": "visitor", "authenticated": "user", "service_role": "service"}
@@ -44,13 +45,13 @@ RELEASES = """
 create table two_tower.model_releases (release_id bigint, version text, released_at timestamp,
     is_rollback boolean, user_count bigint, video_count bigint, lists integer, probes integer,
     is_exact boolean, index_recall double precision);
+create view two_tower.stg_videos as select video_id from two_tower.videos;
+create table two_tower.vocab_video (token text, index integer);
+create view two_tower.vocabularies as
+    select 'video' as vocabulary, token, index from two_tower.vocab_video;
+create table two_tower.stg_tags (tag_id text, name text);
+create table two_tower.stg_performers (performer_id text, name text);
 insert into two_tower.model_releases values (1, 'v', now(), false, 20, 40, null, null, true, 1);
-"""
-# Where a build has not made it.
-REVIEWER = """
-create or replace function two_tower.reviewer_of_request() returns text
-language sql stable security definer set search_path = pg_catalog, pg_temp
-as $$ select nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub' $$
 """
 
 
@@ -67,7 +68,7 @@ def prepare(server: PostgresServer, database: str, scope: str = "", role: str = 
             connection.execute(sql.SQL(DEFAULTS.format(scope, kind)))  # type: ignore[arg-type]
     make_world(make_settings("postgres", database_url=SecretStr(dsn)), USERS, VIDEOS)
     with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(RELEASES)
+        connection.execute(RELEASES + EVENT_STARS)
         install(connection)
         for base, name, rows in (
             ("user", user_id, clustered(USERS, 1)),
@@ -86,12 +87,10 @@ def prepare(server: PostgresServer, database: str, scope: str = "", role: str = 
 def install(connection: psycopg.Connection[Any]) -> None:
     """Load the files of sql/, as a build does."""
     connection.execute("set check_function_bodies = off")
-    for pattern in ("functions/*.sql", "statements/make_*.sql"):
-        for file in sorted((PROJECT_DIR / "sql").glob(pattern)):
-            connection.execute(file.read_bytes())
-    found = connection.execute("select to_regprocedure('two_tower.reviewer_of_request()')")
-    if found.fetchone() == (None,):
-        connection.execute(REVIEWER)
+    folder = PROJECT_DIR / "sql"
+    first = [folder / f"functions/{name}.sql" for name in BEFORE_EVENTS]
+    for file in (*first, *folder.glob("statements/make_*.sql"), *folder.glob("functions/*.sql")):
+        connection.execute(file.read_bytes())
     connection.execute("reset check_function_bodies")
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from conftest import PROJECT_DIR, folders, make_settings
 from postgres_server import PostgresServer
+from serving.app_world import BEFORE_EVENTS, EVENT_STARS
 from two_tower.artifacts.onnx_encoder import Encoder
 from two_tower.artifacts.registry import Registry
 from two_tower.core.settings import Settings
@@ -68,22 +69,20 @@ create view two_tower.vocabularies as
     union all select 'tag', token, index from two_tower.vocab_tag;
 create table two_tower.stg_tags (tag_id text, name text);
 create table two_tower.stg_performers (performer_id text, name text);
-create table two_tower.videos (video_id uuid primary key, title text);
+create table two_tower.videos (video_id uuid primary key, title text, thumbnail_url text,
+    product_url text, maker text, series text);
+create view two_tower.video_sample as select * from two_tower.videos;
 create table two_tower.popularity (video_id uuid, score double precision, popularity_rank integer);
 create table two_tower.interactions
     (user_id text, item_id uuid, weight double precision, timestamp timestamp);
 create table two_tower.int_moment (as_of timestamp);
-create table two_tower.model_releases (release_id bigint, version text);
-create function two_tower.event_stars(p_kind text, p_weight real) returns double precision
-    language sql immutable return case p_kind when 'view' then 5.0 * coalesce(p_weight, 1)
-    when 'like' then 5.0 when 'purchase' then 5.0 when 'dislike' then 0.0 end;
+create table two_tower.model_releases (release_id bigint, version text, video_count bigint);
 """
+FUNCTIONS = sorted(path.stem for path in (PROJECT_DIR / "sql/functions").glob("*.sql"))
 SQL_FILES = (
-    *("functions/text_value", "functions/served_versions", "functions/refuse_event_changes"),
-    *("functions/check_experiment", "statements/make_events", "functions/reviewer_of_request"),
-    *("functions/recommend_videos", "functions/may_act_for", "functions/acting_user"),
-    *("functions/weighed_slots", "functions/slot_sum", "functions/visitor_vector"),
-    *("functions/user_slots", "functions/user_vector", "functions/explain_recommendation"),
+    *(f"functions/{name}" for name in BEFORE_EVENTS),
+    *("statements/make_events", "statements/make_served_tables"),
+    *(f"functions/{name}" for name in FUNCTIONS),
 )
 Connection = psycopg.Connection[Any]
 
@@ -175,7 +174,9 @@ def make_world(warehouse: Warehouse) -> None:
         )
     for number in range(VIDEOS):
         key = video_id(number)
-        warehouse.execute("insert into two_tower.videos values (?, ?)", (key, f"Title {number}"))
+        warehouse.execute(
+            "insert into two_tower.videos (video_id, title) values (?, ?)", (key, f"Title {number}")
+        )
         if number < TOKENS:
             warehouse.execute("insert into two_tower.vocab_video values (?, ?)", (key, number))
         warehouse.execute(
@@ -240,6 +241,7 @@ def settings(dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
             " where extname = 'vector'"
         )[0]["name"]
         warehouse.execute("set check_function_bodies = off")
+        warehouse.execute(EVENT_STARS)
         for name in SQL_FILES:
             text = (PROJECT_DIR / f"sql/{name}.sql").read_text("utf-8")
             warehouse.execute(text.replace("extensions.", f"{schema}."))
