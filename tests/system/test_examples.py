@@ -47,7 +47,8 @@ def app_dsn(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFa
     with open_warehouse(settings) as database:
         check_artifacts(settings, database, "20260101_000000")
     target = tmp_path_factory.mktemp("target")
-    dbt.run(settings, "build", "--selector", "release", "--target-path", str(target))
+    flags = ("--exclude-resource-type", "unit_test", "--target-path", str(target))
+    dbt.run(settings, "build", "--selector", "release", *flags)
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(
             "grant execute on function public.similar_videos, public.recommend_for_likes"
