@@ -89,7 +89,7 @@ def dsn(postgres_server: PostgresServer) -> str:
             )
         connection.execute("grant select on public.user_embeddings to service_role")
         (map_account,) = blocks("Who asks", "sql")
-        connection.execute(map_account)  # type: ignore[call-overload]
+        connection.execute(map_account.replace("<auth.uid()>", ACCOUNT))  # type: ignore[call-overload]
     return dsn
 
 

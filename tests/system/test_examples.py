@@ -53,7 +53,8 @@ def app_dsn(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFa
         connection.execute(
             "grant execute on function public.similar_videos, public.recommend_for_likes"
             " to anon, service_role;"
-            "grant execute on function public.recommend_videos to service_role"
+            "grant execute on function public.recommend_videos to service_role;"
+            "create table two_tower.vocab_video (token text, index integer)"
         )
     return dsn
 
