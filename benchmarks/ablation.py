@@ -34,16 +34,13 @@ from two_tower.training.data.dataset import (
     VALIDATION_FOLD,
     Data,
     UserRows,
-    read_items,
-    read_users,
+    read_data,
     spool,
-    survey,
 )
 from two_tower.training.ensemble import Choice, Ensemble, known_videos
-from two_tower.training.epochs import Fit
 from two_tower.training.experts import ease, session_ease, towers
 from two_tower.training.experts.ridge_search import choose_ridge
-from two_tower.training.experts.towers import Schedule, Trained
+from two_tower.training.experts.towers import Fit, Schedule, Trained
 
 EPOCHS = 40
 ALL = Choice({"towers": 0.8, "session_ease": 0.15})
@@ -66,7 +63,7 @@ def open_data(project: Scratch) -> Data:
     with open_warehouse(project.settings) as warehouse:
         layout = read_layout(warehouse)
         spool(warehouse, folder)
-    return survey(layout, read_users(folder, layout), read_items(folder, layout))
+    return read_data(folder, layout)
 
 
 def measure(project: Scratch, towers: Towers) -> dict[str, float]:

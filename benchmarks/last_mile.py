@@ -42,6 +42,7 @@ from two_tower.artifacts.registry import Registry
 from two_tower.artifacts.runs import find_run
 from two_tower.data.sample_data import generate
 from two_tower.database import embedded
+from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.interfaces.failures import guarded
 from two_tower.model.feature_rows import slots
@@ -171,9 +172,7 @@ def measure(name: str, project: Scratch, case: Case) -> list[Stage]:
     reference = next(iter(made.values()))
     best = lists.means(reference, targets)["ndcg@10"]
     with open_warehouse(project.settings) as warehouse:
-        index = warehouse.fetch(
-            "select lists, probes from two_tower.model_releases order by release_id desc limit 1"
-        )[0]
+        index = last_releases(warehouse, 1)[0]
     scanned = 1.0
     if index["probes"]:
         # Four times as many as wanted, as sql/functions/recommend_videos.sql, and the excluded.

@@ -56,6 +56,7 @@ def build_both(server: PostgresServer, folder: Path) -> dict[str, Settings]:
         with open_warehouse(settings) as warehouse:
             insert_events(warehouse)
         dbt.run(settings, "build")
+    dbt.run(engines["duckdb"], "parse")  # for its manifest
     return engines
 
 

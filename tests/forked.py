@@ -25,8 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-# In which the servers' addresses are for what they have forked.
-ADDRESSES = "TT_TESTS_FORKS"
+WITH_MANIFEST = "TT_TESTS_MANIFEST"
 Shown = tuple[int, str]
 
 
@@ -64,7 +63,7 @@ class Forks:
     def end(
         self, command: Sequence[Any], env: Mapping[str, str], folder: Path, seconds: float = 900
     ) -> Ended:
-        """Run `dbt …`, `two-tower …` or `python -m …` to its end; stdin is empty.
+        """Run `dbt …`, `two-tower …`, `python -c …` or `python -m …` to its end; stdin is empty.
 
         Args:
             command: of its program the name alone counts.
@@ -152,13 +151,19 @@ def import_dbt(folder: Path) -> None:
 
     Of the connection dbt takes all for a part of that state. Here only what the SQL has of it is,
     so a DuckDB file elsewhere is no reason to parse again.
+
+    Every command would write manifest.json, most of them twice, for half a second of a core. Here
+    `parse` and `compile` write it, and all commands where WITH_MANIFEST is set.
     """
     from dbt.artifacts.resources import FileHash
+    from dbt.parser import manifest
     from dbt.parser.manifest import PARTIAL_PARSE_FILE_NAME, ManifestLoader
+    from dbt.task import runnable
 
     import two_tower.duckdb_plugin  # noqa: F401
 
     check = ManifestLoader.build_manifest_state_check
+    write_manifest = manifest.write_manifest
     read = ManifestLoader.read_manifest_for_partial_parse
     write = ManifestLoader.write_manifest_for_partial_parse
 
@@ -189,6 +194,11 @@ def import_dbt(folder: Path) -> None:
         write(self)
         replace(*places(self))
 
+    def write_if_read(*arguments: Any) -> None:
+        if {"parse", "compile"} & set(sys.argv) or WITH_MANIFEST in os.environ:
+            write_manifest(*arguments)
+
+    manifest.write_manifest = runnable.write_manifest = write_if_read
     ManifestLoader.build_manifest_state_check = state  # type: ignore[method-assign]
     ManifestLoader.read_manifest_for_partial_parse = read_shared  # type: ignore[method-assign]
     ManifestLoader.write_manifest_for_partial_parse = write_shared  # type: ignore[method-assign]
@@ -306,6 +316,8 @@ def _program(name: str, arguments: list[str]) -> None:
         from two_tower.interfaces.cli import main
 
         main()
+    elif arguments[0] == "-c":
+        exec(arguments[1], {"__name__": "__main__"})
     else:
         assert arguments[0] == "-m"
         _benchmark(*arguments[1:])
@@ -315,6 +327,7 @@ def _benchmark(module: str, *arguments: str) -> None:
     """Run a module of this folder; the commands that it times are forks too."""
     import runpy
 
+    os.environ[WITH_MANIFEST] = "yes"  # one reads it
     sys.path.insert(0, str(Path.cwd()))
     from benchmarks import harness
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from two_tower.database.warehouse import Warehouse
 from two_tower.model.feature_rows import read_layout
-from two_tower.training.data.dataset import Data, read_items, read_users, spool, survey
+from two_tower.training.data.dataset import Data, read_data, spool
 
 USERS, VIDEOS, GROUPS = 120, 60, 3
 WITH_ID = 50  # the last videos are too new for the vocabulary
@@ -37,7 +37,7 @@ def read(warehouse: Warehouse, folder: Path) -> Data:
     """Return the data as training reads it, by way of a folder."""
     layout = read_layout(warehouse)
     spool(warehouse, folder)
-    return survey(layout, read_users(folder, layout), read_items(folder, layout))
+    return read_data(folder, layout)
 
 
 def insert(warehouse: Warehouse, table: str, *values: object) -> None:

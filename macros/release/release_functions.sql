@@ -1,23 +1,38 @@
 {#
-    Pre-hook of model_releases: creates the functions that exchange the served tables (sql/functions). They are in the
+    On run start: creates the functions that exchange the served tables and keep the grants (sql/functions). They are in the
     database so that a rollback is one statement, from Python, psql or a SQL editor, without dbt.
     Suffixes of a pair of tables: '' is served, '_previous' was served before, '_next' is under audit.
 #}
+{% macro ensure_release_functions() -%}
+    {%- if execute and flags.WHICH in ('build', 'run') -%}
+        {{ return(adapter.dispatch('ensure_release_functions')()) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro default__ensure_release_functions() -%}
+{%- endmacro %}
+
+{% macro postgres__ensure_release_functions() -%}
+    {%- do serving_tiers() -%}
+    {%- if run_query("select to_regnamespace('two_tower') is null").columns[0].values()[0] -%}
+        {%- do run_query('create schema two_tower') -%}
+    {%- endif -%}
+    {%- call statement('ensure_release_functions') -%}
+        {{ create_release_functions() }}
+    {%- endcall -%}
+    {#- Committed here: dbt rolls back what its hooks leave open on run start. -#}
+    {%- do adapter.commit() -%}
+{%- endmacro %}
+
 {% macro create_release_functions() -%}
-    {{ return(adapter.dispatch('create_release_functions')()) }}
-{%- endmacro %}
-
-{% macro default__create_release_functions() -%}
-{%- endmacro %}
-
-{% macro postgres__create_release_functions() -%}
     {% for name in (
-        'assert_nothing_follows_old_tables', 'lock_served_tables', 'copy_privileges', 'rename_embeddings', 'tune_search',
-        'publish_release', 'rollback_release',
+        'app_functions', 'app_tables', 'granted_objects', 'wanted_grants', 'sync_policies', 'sync_api_role', 'sync_grants',
+        'app_grants', 'assert_nothing_follows_old_tables', 'lock_served_tables', 'copy_privileges', 'rename_embeddings',
+        'tune_search', 'publish_release', 'rollback_release',
     ) -%}
     {{ sql_file(name) }}
     {% endfor -%}
-    revoke execute on all functions in schema {{ this.schema }} from public
+    revoke execute on all functions in schema two_tower from public
 {%- endmacro %}
 
 

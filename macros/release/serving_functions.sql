@@ -4,7 +4,6 @@
 {%- endmacro %}
 
 {% macro postgres__create_serving_functions() -%}
-    {%- set are_new = execute and run_query("select to_regproc('public.recommend_videos') is null").columns[0].values()[0] -%}
     {{ create_event_stars() }}
     {#- What is called comes before what calls it. -#}
     {% for name in (
@@ -23,10 +22,7 @@
     {{ sql_file(name) }}
     {% endfor -%}
     {{ drop_old_signatures() }}
-    {% if are_new -%}
-    {{ sql_file('withhold_default_privileges') }}
-    {%- endif %}
-    {{ grant_serving() }}
+    {{ sync_grants() }}
 {%- endmacro %}
 
 
@@ -75,7 +71,7 @@
 {%- endmacro %}
 
 
-{# On run end: creates the functions in the first build, so that the app can call them before anything is released. #}
+{# On run end: creates the functions in each build, so that they are there before anything is released, and as this version has them. #}
 {% macro ensure_serving_functions() -%}
     {%- set read = (ref('popularity'), ref('interactions')) -%}
     {%- if execute and flags.WHICH in ('build', 'run') and is_served() and load_relation(read[0]) and load_relation(read[1]) -%}
@@ -84,9 +80,16 @@
 {%- endmacro %}
 
 {% macro postgres__ensure_serving_functions() -%}
-    {%- set are_missing = run_query("select to_regproc('public.recommend_videos') is null").columns[0].values()[0] -%}
-    {%- if are_missing and pgvector_schema() is not none -%}
-        {{ create_serving_functions() }}
+    {%- if pgvector_schema() is not none -%}
+        {%- call statement('ensure_serving_functions') -%}
+            {{ create_serving_functions() }};
+            {#- A function that is made anew has lost how far it searches. -#}
+            {%- if load_relation(source('released', 'model_releases')) %}
+            select two_tower.tune_search((select probes from two_tower.model_releases order by release_id desc limit 1))
+            {%- endif -%}
+        {%- endcall -%}
+        {#- Committed here: dbt rolls back what its hooks leave open on run end. -#}
+        {%- do adapter.commit() -%}
     {%- endif -%}
 {%- endmacro %}
 

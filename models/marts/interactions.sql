@@ -1,4 +1,4 @@
-{{ config(indexes=lookup_indexes(['user_id', 'item_id']), grants=serving_grants()) }}
+{{ config(indexes=lookup_indexes(['user_id', 'item_id'])) }}
 
 select
     user_id,

@@ -1,4 +1,4 @@
-{{ config(indexes=lookup_indexes(['video_id'], ['popularity_rank']), grants=serving_grants()) }}
+{{ config(indexes=lookup_indexes(['video_id'], ['popularity_rank'])) }}
 
 with moment as (
     select as_of

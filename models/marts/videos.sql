@@ -2,7 +2,6 @@
     indexes=lookup_indexes(
         ['video_id'], ['maker'], ['label'], ['series'], ['price'], ['released_on'], arrays=['tag_ids', 'performer_ids']
     ),
-    grants=serving_grants(),
 ) }}
 
 with videos as (

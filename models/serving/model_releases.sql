@@ -3,12 +3,10 @@
     incremental_strategy='append',
     on_schema_change='append_new_columns',
     full_refresh=false,
-    pre_hook="{{ create_release_functions() }}",
     post_hook=["{{ create_serving_functions() }}", "{{ publish_release() }}", "{{ smoke_test() }}"],
 ) }}
 -- The gate: dbt skips a model after a failed test only if the model depends on everything that the test reads.
--- depends_on: {{ ref('promotion_checks') }} {{ ref('released_distributions') }} {{ ref('videos') }}
--- depends_on: {{ ref('popularity') }} {{ ref('interactions') }}
+-- depends_on: {{ ref('promotion_checks') }} {{ ref('released_distributions') }} {{ ref('videos') }} {{ ref('popularity') }} {{ ref('interactions') }}
 
 with landed as {{ landed_version() }},
 

@@ -1,6 +1,6 @@
 -- Raises if anything would still read the old tables after a swap, because Postgres stores their oid, not their name.
 create or replace function two_tower.assert_nothing_follows_old_tables() returns void
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     served oid[] := array_remove(array[
         to_regclass('public.user_embeddings')::oid, to_regclass('public.video_embeddings')::oid

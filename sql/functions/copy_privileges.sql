@@ -1,6 +1,6 @@
 -- Copies grants, row-level security flags and policies to the table that replaces another: they stay with the old one.
 create or replace function two_tower.copy_privileges(source regclass, destination regclass) returns void
-language plpgsql as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     item record;
 begin
@@ -22,6 +22,11 @@ begin
             select c.relowner, t.attname, t.attacl
             from pg_attribute as t join pg_class as c on c.oid = t.attrelid
             where t.attrelid = source and t.attnum > 0 and not t.attisdropped
+                -- A column that is gone cannot be read.
+                and exists (
+                    select from pg_attribute as d
+                    where d.attrelid = destination and d.attname = t.attname and not d.attisdropped
+                )
         ) as granted
         cross join lateral aclexplode(granted.acl) as a
         where a.grantee <> granted.relowner
@@ -29,6 +34,17 @@ begin
         execute format('grant %s on %s to %s%s', item.privilege, destination, item.grantee, item.with_option);
     end loop;
 
+    for item in
+        select replace(option, '=', ' = ') as setting
+        from pg_class as c cross join lateral unnest(c.reloptions) as option
+        where c.oid = source and c.relkind = 'v' and (select d.relkind from pg_class as d where d.oid = destination) = 'v'
+    loop
+        execute format('alter view %s set (%s)', destination, item.setting);
+    end loop;
+    -- A view has neither policies nor flags of row-level security.
+    if (select count(*) from pg_class as c where c.oid in (source, destination) and c.relkind in ('r', 'p')) < 2 then
+        return;
+    end if;
     for item in select p.polname from pg_policy as p where p.polrelid = destination loop
         execute format('drop policy %I on %s', item.polname, destination);
     end loop;

@@ -1,7 +1,8 @@
 -- What a video's score for a user is made of: the share of each slot, its weight times its vector's inner product with
--- the video's, by the length of the sum of all. `base` is what is true of everybody. What the features of today do not
--- explain of a vector that was released before them is `since the release`. Shares add up to the score that
--- recommend_videos gives, but for boosts. No rows where the user or the video has no vector.
+-- the video's, by the length of the sum of all. `base` is what is true of everybody. `since the release` is what the
+-- features of today do not explain of a vector that was released before them; `released vector` is all of it, where
+-- the serving version has no slots or reads other features. Shares add up to the score that recommend_videos gives
+-- before boosts. No rows where the user or the video has no vector.
 create or replace function public.explain_recommendation(p_user_id text, p_video_id uuid)
 returns table (feature text, token text, video_id uuid, title text, share double precision)
 language plpgsql stable security definer
@@ -25,12 +26,12 @@ begin
     if score is null then
         return;
     end if;
+    slots := two_tower.user_slots(acting);
     if exists (
         select from two_tower.slot_blocks as b
         where b.version = serving
             and b.layout_hash = (select f.layout_hash from two_tower.feature_layout as f limit 1)
     ) then
-        slots := two_tower.user_slots(acting);
         total := two_tower.slot_sum(serving, slots.feature_ids, slots.indices, slots."values");
     end if;
     return query
@@ -38,7 +39,7 @@ begin
         select
             w.feature_id,
             w.index,
-            w.weight * -(v.embedding operator(extensions.<#>) shown) / extensions.vector_norm(total) as share
+            w.weight * extensions.inner_product(v.embedding, shown) / extensions.vector_norm(total) as share
         from two_tower.weighed_slots(serving, slots.feature_ids, slots.indices, slots."values") as w
         join two_tower.slot_vectors as v
             on v.version = serving and v.feature_id = w.feature_id and v.index = w.index
@@ -71,6 +72,7 @@ begin
     select n.feature, n.token, n.video_id, n.title, n.share from named as n
     union all
     -- Less is what half precision rounds away.
-    select 'since the release', null, null, null, u.share from unexplained as u where abs(u.share) > 0.002
+    select case when total is null then 'released vector' else 'since the release' end, null, null, null, u.share
+    from unexplained as u where abs(u.share) > 0.002
     order by 5 desc, 1, 2;
 end $$;

@@ -1,7 +1,7 @@
 -- Locks both tables or neither. A waiting lock makes all later readers queue, so it waits half a second, gives way and
 -- tries again, 20 times.
 create or replace function two_tower.lock_served_tables() returns void
-language plpgsql as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     former text := current_setting('lock_timeout');
 begin

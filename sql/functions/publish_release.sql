@@ -1,6 +1,6 @@
 -- Replaces the served tables with the audited ones (_next) and keeps the former as _previous, in one transaction.
 create or replace function two_tower.publish_release() returns void
-language plpgsql as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     base text;
     base_names text[] := array['user_embeddings', 'video_embeddings'];
@@ -17,4 +17,6 @@ begin
         perform two_tower.rename_embeddings(base, '_next', '');
     end loop;
     perform two_tower.tune_search((select probes from two_tower.model_releases order by release_id desc limit 1));
+    -- The new pair has all that was granted on the served one, and the former one keeps what no tier gives it now.
+    perform two_tower.sync_grants();
 end $$;

@@ -1,6 +1,6 @@
 -- Renames a table with its key and index, which keep their names when only the table is renamed.
 create or replace function two_tower.rename_embeddings(base text, old_suffix text, new_suffix text) returns void
-language plpgsql as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     renamed text := base || new_suffix;
     key_name name;

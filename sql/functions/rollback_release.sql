@@ -1,6 +1,6 @@
 -- Exchanges the served tables with those of the release before: `select * from two_tower.rollback_release()`.
 create or replace function two_tower.rollback_release() returns table (version_from text, version_to text)
-language plpgsql as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     base text;
     base_names text[] := array['user_embeddings', 'video_embeddings'];
@@ -35,5 +35,6 @@ begin
         former.video_count, former.lists, former.probes, former.is_exact, former.index_recall
     );
     perform two_tower.tune_search(former.probes);
+    perform two_tower.sync_grants();
     return query select serving.version::text, former.version::text;
 end $$;

@@ -1,8 +1,6 @@
 -- Whether a search is by the index, and how far it reads, belongs to the release whose tables it is in.
 create or replace function two_tower.tune_search(probes integer) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     item record;
 begin

@@ -1,6 +1,6 @@
 -- A user's features as parallel arrays: those of the latest build, and where the user has done something since, their
 -- past videos numbered as the next build would. Null arrays where there is nothing. What is counted over many reviews
--- (preferred tags, numbers) is the next build's.
+-- (preferred tags, numbers) waits for the next build.
 create or replace function two_tower.user_slots(
     p_user_id text, out feature_ids smallint[], out indices integer[], out "values" real[]
 )

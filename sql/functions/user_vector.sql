@@ -1,6 +1,6 @@
 -- A user's vector: the released one. Where the user has done something since the features that it is of, or has none,
--- it is the sum of their slots as they are now, as far as the features of today are those that the version which serves
--- was trained on. Null where nothing is known.
+-- it is the sum of their slots as they are now, if the features of today are those that the serving version was
+-- trained on. Null where nothing is known.
 create or replace function two_tower.user_vector(p_user_id text) returns extensions.halfvec
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -11,6 +11,9 @@ declare
     slots record;
 begin
     select u.embedding into released from public.user_embeddings as u where u.user_id = p_user_id;
+    if serving is null then
+        return released;
+    end if;
     if released is not null and not exists (
         select
         from two_tower.embedded_as_of as embedded

@@ -1,5 +1,5 @@
 -- The vector of somebody who likes these videos and of whom nothing else is known, as Recommender gives it by ONNX.
--- Null where the version that serves knows none of them, has a hidden layer, or there is none.
+-- Null where the version that serves knows none of them, where it has a hidden layer, and before a release.
 create or replace function two_tower.visitor_vector(p_video_ids uuid[]) returns extensions.halfvec
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -11,6 +11,9 @@ declare
     ones real[];
 begin
     perform two_tower.check_bounds(null, null, p_video_ids);
+    if serving is null then
+        return null;
+    end if;
     select array_agg(b.feature_id), array_agg(v.index), array_agg(1::real)
     into feature_ids, indices, ones
     from (select distinct l.video_id::text as token from unnest(p_video_ids) as l (video_id)) as liked

@@ -16,7 +16,7 @@ from typing import Any
 POINTS: dict[str, tuple[str, str, str]] = {
     # name: (module, function, whether the kill comes before or after it)
     "load": ("two_tower.database.bulk_insert", "append", "after"),
-    "epoch": ("two_tower.training.checkpoint", "save_checkpoint", "after"),
+    "epoch": ("two_tower.training.tasks", "Checkpoint._write", "after"),
     "trained": ("two_tower.core.files", "write_json", "before"),
     "clean-up": ("shutil", "rmtree", "before"),
     "evaluate": ("two_tower.evaluation.results_tables", "_write_slice", "after"),

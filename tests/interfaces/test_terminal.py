@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from two_tower.core.checks import ok
+from two_tower.core.metric_names import TITLES
 from two_tower.evaluation.compare_runs import Comparison, Difference
 from two_tower.evaluation.evaluate import EvaluationResult
 from two_tower.interfaces import terminal
@@ -38,8 +39,8 @@ def test_a_value_is_on_one_line_to_be_copied(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.usefixtures("narrow")
 def test_no_table_cuts_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
-    figures = dict.fromkeys(terminal.METRIC_LABELS, 0.1234)
-    bounds = dict.fromkeys(terminal.METRIC_LABELS, (0.1111, 0.2222))
+    figures = dict.fromkeys(TITLES, 0.1234)
+    bounds = dict.fromkeys(TITLES, (0.1111, 0.2222))
     terminal.evaluation(
         EvaluationResult(
             version="20260101_000000",

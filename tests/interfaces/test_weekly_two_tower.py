@@ -3,6 +3,9 @@
 As on several hosts: the server has a login and an address that is not this machine's own, the
 checkout that was deployed from is not where the worker's is, and the database is a Postgres over
 TCP with a plain role.
+
+The worker does the whole way, a run beside another one, and the rollback. The other runs are in a
+fork that has imported what they need: the same flows on the same server, in no deployment's slot.
 """
 
 from __future__ import annotations
@@ -10,8 +13,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,9 +26,12 @@ import httpx
 import psycopg
 import pytest
 
+from broken_servers import EXTENSIONS, PUBLIC, TEMPORARY, of_another
 from conftest import PROJECT_DIR, make_settings
+from forked import Ended, Forks
 from interfaces.prefect_server import TERMINAL, PrefectServer, running_server
 from interfaces.scratch_project import scratch_project
+from operations.test_doctor import contents
 from postgres_server import PASSWORD, PostgresServer
 from two_tower.core.errors import ExitCode
 from two_tower.core.settings import Settings
@@ -61,6 +67,7 @@ class Deployed:
     database_url: str
     server: PrefectServer
     worker_log: Path
+    forks: Forks
 
     @property
     def settings(self) -> Settings:
@@ -74,6 +81,30 @@ class Deployed:
         deployment = f"{name}/{name}"
         flow_run_id = self.server.run_deployment(deployment, *arguments, cwd=self.project)
         return self.server.wait_for(flow_run_id, seconds, self.worker_log)
+
+    def run_here(self, name: str = "weekly-two-tower", **variables: str) -> tuple[Any, Ended]:
+        """Call a flow without the worker; returns its run and how its process ended."""
+        flow = name.replace("-", "_")
+        done = self.python(
+            f"import sys; sys.path.insert(0, 'flows'); from {flow} import {flow};"
+            f" print('run', {flow}(return_state=True).state_details.flow_run_id)",
+            **variables,
+        )
+        found = re.search(r"^run ([0-9a-f-]{36})$", done.stdout, re.MULTILINE)
+        assert found, done.stdout + done.stderr
+        return self.server.api.get(f"flow_runs/{found[1]}").json(), done
+
+    def python(self, code: str, **variables: str) -> Ended:
+        """Run some Python as the worker's processes do: in its checkout and its environment."""
+        return self.forks.end(["python", "-c", code], self.environment(variables), self.project)
+
+    def typed(self, *arguments: str, **variables: str) -> Ended:
+        """`two-tower …`, typed in the worker's checkout."""
+        command = ["two-tower", *arguments]
+        return self.forks.end(command, self.environment(variables), self.project)
+
+    def environment(self, variables: dict[str, str]) -> dict[str, str]:
+        return {**self.server.environment, **variables}
 
     def deployment(self, name: str) -> Any:
         return self.server.api.get(f"deployments/name/{name}/{name}").json()
@@ -101,7 +132,7 @@ class Deployed:
 
 
 @pytest.fixture(scope="module")
-def deployed(postgres_server: PostgresServer) -> Iterator[Deployed]:
+def deployed(postgres_server: PostgresServer, forks: Forks) -> Iterator[Deployed]:
     database_url = postgres_server.prepare("flows")
     with (
         scratch_project() as project,
@@ -119,7 +150,7 @@ def deployed(postgres_server: PostgresServer) -> Iterator[Deployed]:
         (project / ".env").write_text("\n".join(lines))
         server.environment["TWO_TOWER_PROJECT_DIR"] = str(project)
         with server.process("worker", "start", "--pool", "two-tower", cwd=project) as log:
-            yield Deployed(project, elsewhere, database_url, server, log)
+            yield Deployed(project, elsewhere, database_url, server, log, forks)
 
 
 def test_the_deployment_is_of_one_checkout_every_week_in_a_named_time_zone(
@@ -169,20 +200,38 @@ def test_browsers_get_an_address_of_the_api_and_a_login_is_wanted(deployed: Depl
     assert (shown["api_url"], shown["auth"]) == (BROWSERS, "BASIC")
     assert httpx.get(f"{page}/api/admin/version").status_code == httpx.codes.UNAUTHORIZED
 
-    refused = typed(deployed, "run", "weekly-two-tower", PREFECT_API_AUTH_STRING="")
+    refused = deployed.typed("run", "weekly-two-tower", PREFECT_API_AUTH_STRING="")
 
     assert refused.returncode == ExitCode.BAD_INPUT
     assert f"the Prefect server at {page}/api wants a login" in refused.stderr
     assert "PREFECT_API_AUTH_STRING" in refused.stderr
 
 
+def test_a_run_fails_before_it_writes_with_what_is_to_be_typed(
+    deployed: Deployed, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    url = of_another(postgres_server, "for_a_flow", TEMPORARY, PUBLIC, EXTENSIONS)
+    before = contents(url)
+    (tmp_path / "raw/reviews").mkdir(parents=True)
+    places = {"DATA_DIR": "raw", "RUNS_DIR": "runs", "REGISTRY_URL": "artifacts"}
+
+    run, _ = deployed.run_here(
+        DATABASE_URL=url,
+        **{f"TWO_TOWER_{name}": str(tmp_path / part) for name, part in places.items()},
+    )
+
+    assert run["state_type"] == "FAILED"
+    assert "→ grant create on database for_a_flow to app" in run["state"]["message"]
+    assert contents(url) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
 def test_a_failing_step_fails_the_run_and_the_report_says_where(deployed: Deployed) -> None:
     reviews = deployed.project / "bad" / "reviews"
     reviews.mkdir(parents=True)
     (reviews / "dmm_reviews_1.csv").write_text("product_url,stars\nhttps://e/1,5\n")
-    elsewhere = {"TWO_TOWER_DATA_DIR": "bad", "TWO_TOWER_TARGET": "duckdb"}
 
-    run = deployed.run("--job-variable", f"env={json.dumps(elsewhere)}", seconds=180)
+    run, _ = deployed.run_here(TWO_TOWER_DATA_DIR="bad", TWO_TOWER_TARGET="duckdb")
 
     assert (run["state_type"], run["state_name"]) == ("FAILED", "Failed")
     assert "reviewer_id" in run["state"]["message"]
@@ -214,25 +263,11 @@ def test_the_run_goes_the_whole_way_and_leaves_a_release_and_a_report(deployed: 
     assert "not done" not in report
 
 
-def typed(
-    deployed: Deployed, *arguments: str, **variables: str
-) -> subprocess.CompletedProcess[str]:
-    """`two-tower …`, typed in the worker's checkout."""
-    return subprocess.run(
-        [Path(sys.executable).parent / "two-tower", *arguments],
-        env={**deployed.server.environment, **variables},
-        cwd=deployed.project,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_a_run_beside_another_is_skipped_within_seconds_and_writes_nothing(
     deployed: Deployed,
 ) -> None:
     with locks.held(deployed.settings, locks.RUN):
-        started = json.loads(typed(deployed, "run", "daily-embeddings", "--json").stdout)
+        started = json.loads(deployed.typed("run", "daily-embeddings", "--json").stdout)
         run = deployed.server.wait_for(started["flow_run"], 60, deployed.worker_log)
 
     assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Skipped")
@@ -248,9 +283,9 @@ def test_new_reviews_and_a_deleted_video_reach_the_app_the_next_day(deployed: De
         f"product_url,reviewer_id,stars\n{page},somebody-new,5\n"
     )
 
-    run = deployed.run(seconds=300, name="daily-embeddings")
+    run, done = deployed.run_here("daily-embeddings")
 
-    assert run["state_name"] == "Completed", deployed.worker_log.read_text()
+    assert run["state_name"] == "Completed", done.stderr
     assert list(deployed.states(run, expected=3)) == ["load", "build", "refresh"]
     found = "select count(*) from public.user_embeddings where user_id = 'somebody-new'"
     assert deployed.rows(found) == [(1,)]
@@ -268,9 +303,9 @@ def test_a_run_whose_process_has_gone_is_marked_and_its_slot_is_free(deployed: D
     limit = deployment["global_concurrency_limit"]["id"]
     deployed.server.api.patch(f"v2/concurrency_limits/{limit}", json={"active_slots": 1})
 
-    run = deployed.run(seconds=120, name="daily-embeddings")
+    run, done = deployed.run_here("daily-embeddings")
 
-    assert run["state_type"] == "COMPLETED", deployed.worker_log.read_text()
+    assert run["state_type"] == "COMPLETED", done.stderr
     assert deployed.server.api.get(f"flow_runs/{lost['id']}").json()["state_type"] == "CRASHED"
     found = deployed.deployment("weekly-two-tower")["global_concurrency_limit"]
     assert found["active_slots"] == 0
@@ -293,12 +328,9 @@ def test_a_worker_that_starts_again_marks_its_runs_that_have_gone_and_no_other(
     }
     mark = "from two_tower.interfaces.prefect_flows import mark_stopped; mark_stopped('this-one')"
 
-    subprocess.run(
-        [sys.executable, "-c", mark],
-        env=deployed.server.environment,
-        cwd=deployed.project,
-        check=True,
-    )
+    done = deployed.python(mark)
+
+    assert done.returncode == 0, done.stderr
 
     states = {
         name: deployed.server.api.get(f"flow_runs/{run}").json()["state_type"]
@@ -338,7 +370,7 @@ def test_a_rollback_with_nothing_to_go_back_to_has_failed_and_leaves_a_run_besid
     deployed.server.post(f"flow_runs/{at_work['id']}/set_state", state=state, force=True)
     deployed.server.age(at_work["id"])
     with locks.held(deployed.settings, locks.RUN):  # as that run does
-        run = deployed.run(seconds=120, name="rollback")
+        run, _ = deployed.run_here("rollback")
 
     assert (run["state_type"], run["state_name"]) == ("FAILED", "Failed")
     assert "there is no release to go back to" in run["state"]["message"]
@@ -358,7 +390,7 @@ def gate(deployed: Deployed, old: str, new: str) -> Iterator[None]:
     project.write_text(text, encoding="utf-8")
 
 
-OTHER_MODEL = f"env={json.dumps({'TWO_TOWER_TRAIN__SEED': '1'})}"
+OTHER_MODEL = {"TWO_TOWER_TRAIN__SEED": "1"}
 
 
 def test_a_gate_that_refuses_fails_the_run_and_says_which_and_by_how_much(
@@ -369,7 +401,7 @@ def test_a_gate_that_refuses_fails_the_run_and_says_which_and_by_how_much(
         # Of so few users chance may refuse a slice of the other seed as well.
         gate(deployed, "gate_margin: 0.02", "gate_margin: 1"),
     ):
-        run = deployed.run("--job-variable", OTHER_MODEL, seconds=300)
+        run, done = deployed.run_here(**OTHER_MODEL)
 
     assert (run["state_type"], run["state_name"]) == ("FAILED", "Refused")
     assert "coverage" in run["state"]["message"]
@@ -379,13 +411,13 @@ def test_a_gate_that_refuses_fails_the_run_and_says_which_and_by_how_much(
     assert "| **✘** | coverage" in report
     assert deployed.rows("select count(*) from two_tower.model_releases") == [(1,)]
     # What is refused is no defect: the message says why.
-    assert "Traceback" not in deployed.worker_log.read_text()
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_a_second_release_is_rolled_back_from_prefect(deployed: Deployed) -> None:
     with gate(deployed, "gate_min_users: 30", "gate_min_users: 1000000"):
-        second = deployed.run("--job-variable", OTHER_MODEL, seconds=300)
-    assert second["state_name"] == "Completed", deployed.worker_log.read_text()
+        second, done = deployed.run_here(**OTHER_MODEL)
+    assert second["state_name"] == "Completed", done.stderr
 
     run = deployed.run(seconds=60, name="rollback")
 
@@ -407,8 +439,8 @@ def test_what_a_rollback_withdrew_is_refused_whoever_runs_it(deployed: Deployed)
     newest = "select version from two_tower.model_releases where not is_rollback"
     withdrawn = deployed.rows(f"{newest} order by release_id desc limit 1")[0][0]
     with gate(deployed, "gate_min_users: 30", "gate_min_users: 1000000"):
-        by_hand = typed(deployed, "run", TWO_TOWER_TRAIN__SEED="1")
-        on_prefect = deployed.run("--job-variable", OTHER_MODEL, seconds=300)
+        by_hand = deployed.typed("run", **OTHER_MODEL)
+        on_prefect, _ = deployed.run_here(**OTHER_MODEL)
 
     assert deployed.rows(features) == as_on_prefect
     assert by_hand.returncode == ExitCode.GATE_FAILED, by_hand.stderr

@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from two_tower.core.errors import InputError
+from two_tower.model.fast_ops import Unit
 from two_tower.model.layout import SHRINKAGE, Block, Layout
 from two_tower.model.slots import Slots
-from two_tower.model.towers import Towers, Unit, load_towers, save_towers
+from two_tower.model.towers import Towers, load_towers, save_towers
 
 LAYOUT = Layout(
     "abc",

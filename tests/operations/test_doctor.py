@@ -188,35 +188,6 @@ def test_what_is_wrong_ends_every_command_before_it_writes(
         assert shell.made() == []
 
 
-def test_a_flow_fails_before_it_writes_with_what_is_to_be_typed(
-    shell: Shell, postgres_server: PostgresServer
-) -> None:
-    url = of_another(postgres_server, "for_a_flow", TEMPORARY, PUBLIC, EXTENSIONS)
-    before = contents(url)
-
-    prefect = {
-        "PREFECT_HOME": str(shell.folder / "raw/prefect"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    }
-
-    done = subprocess.run(
-        [sys.executable, "-c", "import weekly_two_tower as flows; flows.weekly_two_tower()"],
-        env=shell.environment
-        | prefect
-        | {"DATABASE_URL": url, "PYTHONPATH": str(PROJECT_DIR / "flows")},
-        cwd=shell.folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode != 0
-    assert "→ grant create on database for_a_flow to app" in done.stdout + done.stderr
-    assert contents(url) == before
-    assert shell.made() == []
-
-
 @pytest.fixture(scope="module")
 def healthy(postgres_server: PostgresServer) -> str:
     return postgres_server.prepare("healthy")

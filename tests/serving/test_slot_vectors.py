@@ -211,7 +211,8 @@ def serve(warehouse: Warehouse, version: str) -> None:
         )
         warehouse.execute(f"alter table public.{base} add primary key ({key})")
     warehouse.execute(
-        "insert into two_tower.model_releases select count(*) + 1, ? from two_tower.model_releases",
+        "insert into two_tower.model_releases"
+        " select coalesce(max(release_id), 0) + 1, ? from two_tower.model_releases",
         (version,),
     )
 
@@ -334,7 +335,8 @@ def test_of_a_visitor_only_known_likes_count_each_once(connection: Connection) -
 def test_before_a_release_a_visitor_has_no_vector(connection: Connection) -> None:
     connection.execute("delete from two_tower.model_releases")
     assert visitor(connection, [video_id(3)]) is None
-    connection.execute("drop table two_tower.model_releases")
+    for table in ("model_releases", "slot_blocks", "slot_vectors", "embedded_as_of"):
+        connection.execute(f"drop table two_tower.{table}")
     assert visitor(connection, [video_id(3)]) is None
     assert user(connection, "nobody") is None
 
@@ -553,7 +555,7 @@ def test_what_the_features_of_today_do_not_explain_is_said(connection: Connectio
     assert abs(sum(row[4] for row in rows) - before) < HALF
     connection.execute("update two_tower.feature_layout set layout_hash = 'another'")
     (row,) = explained(connection, "u5", 33)
-    assert row[:4] == ("since the release", None, None, None)
+    assert row[:4] == ("released vector", None, None, None)
     assert abs(row[4] - before) < HALF
 
 

@@ -109,7 +109,7 @@ def test_events_count_as_they_do_after_the_next_build(
             kind = str(rng.choice(["view", "like", "dislike", "purchase"]))
             weight = float(rng.choice([0.25, 0.5, 1.0])) if kind == "view" else None
             connection.execute(
-                "select public.record_event(%s, %s, %s, %s)", (video, kind, weight, person)
+                "select public.record_event(%s, %s, %s::real, %s)", (video, kind, weight, person)
             )
     before = {}
     for person in [*people, "somebody new"]:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from conftest import PROJECT_DIR
+from forked import Ended, Forks
 from postgres_server import PASSWORD, PostgresServer, running_postgres
 from two_tower.core.errors import ExitCode, InputError
 from two_tower.core.settings import read_settings
@@ -25,6 +26,8 @@ from two_tower.operations.setup import prepare
 pytestmark = pytest.mark.slow
 
 BIN = Path(sys.executable).parent
+Done = Ended | subprocess.CompletedProcess[str]
+Typed = Callable[..., Ended]
 WHERE = (
     "select current_database() as base, current_user as who, current_setting('jit') as jit,"
     " current_setting('client_encoding') as encoding"
@@ -61,22 +64,37 @@ def project() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def typed(
+def shell(exported: dict[str, str]) -> dict[str, str]:
+    """The environment of a shell with a PATH and a HOME, and what was exported in it."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return {**kept, **exported}
+
+
+def started(
     project: Path, program: str, *arguments: str, **exported: str
 ) -> subprocess.CompletedProcess[str]:
-    """Type a command in the project, in a shell with a PATH and a HOME."""
-    shell = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    """Type a command in the project; it is a process of its own."""
     return subprocess.run(
         [BIN / program, *arguments],
         cwd=project,
-        env={**shell, **exported},
+        env=shell(exported),
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def shown(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+@pytest.fixture
+def typed(forks: Forks) -> Typed:
+    """As :func:`started`, in a fork of a process that has imported the program."""
+
+    def end(project: Path, program: str, *arguments: str, **exported: str) -> Ended:
+        return forks.end([program, *arguments], shell(exported), project)
+
+    return end
+
+
+def shown(done: Done) -> dict[str, Any]:
     """The one row that `dbt show` shows."""
     assert done.returncode == 0, done.stdout + done.stderr
     text = done.stdout[done.stdout.index("{") : done.stdout.rindex("}") + 1]
@@ -97,7 +115,7 @@ def init(project: Path) -> list[str]:
     return prepare(read_settings(project))
 
 
-def refused(done: subprocess.CompletedProcess[str]) -> str:
+def refused(done: Done) -> str:
     """What dbt printed when it ended before it connected."""
     assert done.returncode == 2, done.stdout + done.stderr
     assert "does not lead to the project's database" in done.stdout
@@ -111,12 +129,12 @@ def test_it_is_on_the_database_of_env(project: Path, url: str) -> None:
     init(project)
 
     theirs = {"PGHOST": "elsewhere", "PGUSER": "me", "PGCLIENTENCODING": "LATIN1"}
-    found = shown(typed(project, "dbt", *show(WHERE), **theirs))
+    found = shown(started(project, "dbt", *show(WHERE), **theirs))
 
     assert found == OURS
 
 
-def test_whatever_differs_is_named(project: Path, url: str) -> None:
+def test_whatever_differs_is_named(project: Path, typed: Typed, url: str) -> None:
     one = show("select 1 as one")
     settle(project, "TWO_TOWER_TARGET=duckdb")
     init(project)
@@ -137,7 +155,7 @@ def test_whatever_differs_is_named(project: Path, url: str) -> None:
 
 
 def test_a_change_of_env_is_followed_or_named(
-    project: Path, server: PostgresServer, url: str
+    project: Path, server: PostgresServer, url: str, typed: Typed
 ) -> None:
     settle(project, "TWO_TOWER_TARGET=postgres", f"DATABASE_URL={url}")
     init(project)
@@ -151,7 +169,7 @@ def test_a_change_of_env_is_followed_or_named(
     assert shown(typed(project, "dbt", *show(WHERE)))["base"] == "other"
 
 
-def test_another_target_is_named_and_one_word_away(project: Path, url: str) -> None:
+def test_another_target_is_named_and_one_word_away(project: Path, typed: Typed, url: str) -> None:
     init(project)
     settle(project, "TWO_TOWER_TARGET=postgres", f"DATABASE_URL={url}")
 
@@ -163,7 +181,9 @@ def test_another_target_is_named_and_one_word_away(project: Path, url: str) -> N
     assert (project / "data/warehouse.duckdb").exists()
 
 
-def test_exported_settings_are_obeyed_by_two_tower_dbt(project: Path, url: str) -> None:
+def test_exported_settings_are_obeyed_by_two_tower_dbt(
+    project: Path, typed: Typed, url: str
+) -> None:
     settle(project, "TWO_TOWER_TARGET=postgres", "DATABASE_URL=postgresql://me@127.0.0.1:9/other")
     init(project)
 
@@ -206,7 +226,7 @@ def test_flags_that_a_shell_has_for_another_project_do_not_reach_a_run(
     assert warning.startswith("few: 5 rows")
 
 
-def test_the_target_is_a_setting_of_ours_for_who_types_too(project: Path) -> None:
+def test_the_target_is_a_setting_of_ours_for_who_types_too(project: Path, typed: Typed) -> None:
     settle(project, "TWO_TOWER_TARGET=duckdb")
     init(project)
 
@@ -222,15 +242,15 @@ def test_two_tower_dbt_hands_arguments_and_exit_code_on(project: Path) -> None:
     (project / "models").mkdir()
     (project / "models/wrong.sql").write_text("select no_such_column")
 
-    good = typed(project, "two-tower", "dbt", "show", "--inline", "select 'a b' as c", "--quiet")
-    failed = typed(project, "two-tower", "dbt", "--", "run", "--select", "wrong")
-    misspelt = typed(project, "two-tower", "dbt", "biuld")
+    good = started(project, "two-tower", "dbt", "show", "--inline", "select 'a b' as c", "--quiet")
+    failed = started(project, "two-tower", "dbt", "--", "run", "--select", "wrong")
+    misspelt = started(project, "two-tower", "dbt", "biuld")
 
     assert (good.returncode, failed.returncode, misspelt.returncode) == (0, 1, 2)
     assert "a b" in good.stdout
 
 
-def test_the_password_is_in_no_log(project: Path, url: str) -> None:
+def test_the_password_is_in_no_log(project: Path, typed: Typed, url: str) -> None:
     settle(project, "TWO_TOWER_TARGET=postgres", f"DATABASE_URL={url}")
     init(project)
 
@@ -245,7 +265,7 @@ def test_the_password_is_in_no_log(project: Path, url: str) -> None:
 
 
 def test_a_profile_that_a_person_wrote_stays_and_is_refused_where_it_leads_elsewhere(
-    project: Path, server: PostgresServer, url: str
+    project: Path, server: PostgresServer, url: str, typed: Typed
 ) -> None:
     server.prepare("theirs")
     settle(project, "TWO_TOWER_TARGET=postgres", f"DATABASE_URL={url}")
@@ -273,20 +293,22 @@ def test_the_embedded_server_is_started_from_any_folder(project: Path, made: str
         init(project)
     else:
         shutil.copy(project / "profiles.yml.example", project / "profiles.yml")
-    typed(project, "two-tower", "db", "start")
+    started(project, "two-tower", "db", "start")
     with psycopg.connect(embedded.url(read_settings(project))) as connection:
         connection.execute("create table here (one int)")
-    typed(project, "two-tower", "db", "stop")
+    started(project, "two-tower", "db", "stop")
     (project / "below").mkdir()
 
-    found = typed(
+    found = started(
         project / "below", "dbt", *show("select count(*) as n from here"), "--profiles-dir", ".."
     )
 
     assert shown(found) == {"n": 0}
 
 
-def test_what_the_settings_lack_is_said_and_no_other_database_is_tried(project: Path) -> None:
+def test_what_the_settings_lack_is_said_and_no_other_database_is_tried(
+    project: Path, typed: Typed
+) -> None:
     settle(project, "TWO_TOWER_TARGET=postgres")
     init(project)
 
@@ -297,7 +319,7 @@ def test_what_the_settings_lack_is_said_and_no_other_database_is_tried(project: 
 
 
 @pytest.mark.parametrize("target", ["embedded", "duckdb"])
-def test_an_env_in_utf_16_is_named(project: Path, target: str) -> None:
+def test_an_env_in_utf_16_is_named(project: Path, typed: Typed, target: str) -> None:
     init(project)
     (project / ".env").write_bytes("TWO_TOWER_TARGET=postgres\n".encode("utf-16"))
 
@@ -308,7 +330,7 @@ def test_an_env_in_utf_16_is_named(project: Path, target: str) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_a_misspelt_setting_is_warned_of(project: Path) -> None:
+def test_a_misspelt_setting_is_warned_of(project: Path, typed: Typed) -> None:
     settle(project, "TWO_TOWER_TRAGET=postgres")
     init(project)
 
@@ -318,7 +340,7 @@ def test_a_misspelt_setting_is_warned_of(project: Path) -> None:
     assert "TWO_TOWER_TRAGET is not a setting" in done.stderr
 
 
-def test_nobody_elses_dbt_project_is_touched(project: Path) -> None:
+def test_nobody_elses_dbt_project_is_touched(project: Path, typed: Typed) -> None:
     settle(project, "TWO_TOWER_TARGET=postgres")
     (project / "dbt_project.yml").write_text("name: theirs\nprofile: theirs\n")
     (project / "profiles.yml").write_text(

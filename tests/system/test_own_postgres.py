@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import psycopg
 import pytest
 
 from conftest import PROJECT_DIR, MakeDataDir, environment, folders, make_settings
+from forked import Ended, Forks
 from postgres_server import PostgresServer, running_postgres
 from two_tower.core.settings import Settings
 from two_tower.database import dbt
@@ -21,7 +20,7 @@ from two_tower.operations import setup
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("own_postgres")]
 
 PAGE = (PROJECT_DIR / "docs/your-postgres.md").read_text(encoding="utf-8")
-OF_ITS_OWN, OF_ANOTHER = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+OF_ITS_OWN, OF_ANOTHER, API_ROLE = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 
 
 def test_the_readme_lists_what_the_role_needs() -> None:
@@ -65,19 +64,18 @@ def prepared(
     server.as_superuser("drop database videos with (force)")
 
 
-def two_tower(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [Path(sys.executable).parent / "two-tower", *arguments],
-        env=environment(settings),
-        cwd=settings.path(settings.data_dir).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def two_tower(forks: Forks, settings: Settings, *arguments: str) -> Ended:
+    folder = settings.path(settings.data_dir).parent
+    return forks.end(["two-tower", *arguments], environment(settings), folder)
 
 
 def test_what_the_page_asks_of_a_superuser_is_all_that_a_plain_role_needs(
-    prepared: Settings, server: PostgresServer, make_data_dir: MakeDataDir, dbt_target: Path
+    prepared: Settings,
+    server: PostgresServer,
+    make_data_dir: MakeDataDir,
+    dbt_target: Path,
+    request: pytest.FixtureRequest,
+    forks: Forks,
 ) -> None:
     assert prepared.database_url is not None
     with psycopg.connect(prepared.database_url.get_secret_value()) as connection:
@@ -88,8 +86,8 @@ def test_what_the_page_asks_of_a_superuser_is_all_that_a_plain_role_needs(
     assert row == (False,)
     make_data_dir()
 
-    looked = two_tower(prepared, "doctor", "--json")
-    loaded = two_tower(prepared, "load", "--json")
+    looked = two_tower(forks, prepared, "doctor", "--json")
+    loaded = two_tower(forks, prepared, "load", "--json")
     setup.prepare(prepared)
     built = dbt.run(prepared, "build", "--exclude-resource-type", "unit_test")
 
@@ -103,7 +101,15 @@ def test_what_the_page_asks_of_a_superuser_is_all_that_a_plain_role_needs(
     with psycopg.connect(prepared.database_url.get_secret_value()) as connection:
         functions = [name for (name,) in connection.execute(made).fetchall()]
         connection.execute(f"drop function {', '.join(functions)}")
+    given = request.node.callspec.params["prepared"] == "a database of another"
+    if given:
+        type_in(server, API_ROLE, "videos")
     dbt.run(prepared, "run", "--select", "popularity")
+    made += " or proowner = to_regrole('two_tower_api')"
     with psycopg.connect(prepared.database_url.get_secret_value()) as connection:
         again = [name for (name,) in connection.execute(made).fetchall()]
+        owner = connection.execute(
+            "select proowner::regrole::text from pg_proc where proname = 'recommend_videos'"
+        ).fetchone()
     assert any(name.startswith("recommend_videos(") for name in again), again
+    assert owner == ("two_tower_api" if given else "recommender",)

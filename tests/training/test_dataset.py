@@ -26,12 +26,12 @@ def test_any_rows_come_back_as_the_database_has_them(warehouse, tmp_path, monkey
     )
     layout = read_layout(warehouse)
     dataset.spool(warehouse, tmp_path)
-    users = dataset.read_users(tmp_path, layout)
+    users = dataset.Users(tmp_path)
     table = warehouse.fetch("select * from two_tower.training_users order by user_id")
     assert len(users) == len(table) > 3 * 2048
     assert len(users._chunks) > 1
     rows = np.sort(np.random.default_rng(0).choice(len(users), 300, replace=False))
-    part = users.read(rows)
+    part = users.read(rows, layout)
     dense = layout.densify("user", part.slots)
     for number, row in enumerate(rows):
         expected = table[row]
@@ -43,7 +43,7 @@ def test_any_rows_come_back_as_the_database_has_them(warehouse, tmp_path, monkey
         ids, indices = np.array(expected["feature_ids"]), np.array(expected["indices"])
         one = layout.dense("user", ids, indices, np.array(expected["values"]), [0, len(ids)])
         assert np.array_equal(dense[number], one[0])
-    assert sum(len(rows) for rows, _ in users.chunks()) == len(users)
+    assert sum(len(rows) for rows, _ in users.chunks(layout)) == len(users)
 
 
 def test_reviews_are_counted_and_as_relevant_as_the_square_of_their_weight(warehouse, tmp_path):
@@ -59,7 +59,7 @@ def test_reviews_are_counted_and_as_relevant_as_the_square_of_their_weight(wareh
     assert data.review_counts.tolist() == counts[0].tolist()
     assert data.like_counts.tolist() == counts[1].tolist()
     assert data.seen.tolist() == (counts[0] > 0).tolist()
-    users = data.users.read(np.arange(9))
+    users = data.read(np.arange(9))
     weights = np.where(users.liked, training_tables.LIKE, training_tables.DISLIKE)
     assert users.relevances.tolist() == (weights**2).tolist()
 
@@ -113,4 +113,4 @@ def test_what_another_version_spooled_is_refused(warehouse, tmp_path, monkeypatc
     monkeypatch.setitem(dataset.SCHEMAS, "training_users", older)
     dataset.spool(warehouse, tmp_path)
     with pytest.raises(InputError, match="lacks recency_ranks: another version"):
-        dataset.read_users(tmp_path, read_layout(warehouse))
+        dataset.Users(tmp_path)

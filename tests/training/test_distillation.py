@@ -5,7 +5,7 @@ import training_tables
 from training.test_ease import open_data
 from two_tower.core.train_config import TrainConfig
 from two_tower.model.linear_map import LinearMap
-from two_tower.training.data.batches import Hiding, draw
+from two_tower.training.data.batches import draw
 from two_tower.training.experts import distillation, ease, ridge_search
 from two_tower.training.experts.distillation import SHARPNESS, UNKNOWN, is_needed
 from two_tower.training.experts.ridge_search import Tried, choose_ridge
@@ -20,10 +20,10 @@ def data(tmp_path_factory):
 
 def drawn(data, rows):
     """Return these users as the towers see them in a step."""
-    part = data.users.read(rows)
-    hiding = Hiding((0.2, 0.5), 0.5)
+    part = data.read(rows)
+    config = TrainConfig(hidden_share=(0.2, 0.5), profile_dropout=0.5)
     rng = np.random.default_rng(0)
-    return draw(data.layout, data.items, part, part.weights, hiding, rng)
+    return draw(data, part, part.weights, config, rng)
 
 
 def test_it_ranks_by_the_whole_regression_on_what_the_towers_see(data):
@@ -49,9 +49,9 @@ def test_it_ranks_by_the_whole_regression_on_what_the_towers_see(data):
 
 
 def test_its_scores_are_spread_by_half_a_deviation(data):
-    whole = data.users.read(data.likers)
-    hiding, rng = Hiding((0.0, 0.0), 0.0), np.random.default_rng(0)
-    batch = draw(data.layout, data.items, whole, whole.weights, hiding, rng)
+    whole = data.read(data.likers)
+    config = TrainConfig(hidden_share=(0.0, 0.0), profile_dropout=0.0)
+    batch = draw(data, whole, whole.weights, config, np.random.default_rng(0))
     batch.slots.values[:] = whole.slots.values
     videos = training_tables.VIDEOS
     found = distillation.fit(CONFIG, data).scores(batch, np.arange(videos), videos)

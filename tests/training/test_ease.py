@@ -112,7 +112,7 @@ def test_a_review_is_regressed_as_much_as_it_is_relevant(data):
     head = find_head(data, 100, list(data.layout.user[2:4]))
     sums = add_up(TrainConfig(), data, head)
     gram, cross = np.zeros((100, 100)), np.zeros((100, 50))
-    users = data.users.read(np.arange(training_tables.USERS))
+    users = data.read(np.arange(training_tables.USERS))
     weights = []
     for user in range(training_tables.USERS):
         videos, liked = users.items[users.rows == user], users.liked[users.rows == user]

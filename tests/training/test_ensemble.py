@@ -11,9 +11,8 @@ from two_tower.training import ensemble as ensemble_module
 from two_tower.training.cold_start import Content, place, read_content, ridge, unit
 from two_tower.training.data.validation import least_gain
 from two_tower.training.ensemble import Choice, Ensemble, known_videos
-from two_tower.training.epochs import Fit
 from two_tower.training.experts import ease, session_ease, towers
-from two_tower.training.experts.towers import Schedule, Trained
+from two_tower.training.experts.towers import Fit, Schedule, Trained
 
 SHARES = towers.weights
 SHARE = SHARES[0]
@@ -87,7 +86,7 @@ def test_ridge_on_nothing_is_nothing():
 def test_towers_score_as_the_sum_of_the_maps(data, share):
     ensemble = ensemble_of(data)
     towers = ensemble.towers(share_of(share))
-    users = data.users.read(np.arange(len(data.users)))
+    users = data.read(np.arange(len(data.users)))
     rows = np.flatnonzero(ensemble.known)
     with torch.no_grad():
         queries = towers.forward_sparse("user", users.slots).numpy()
@@ -170,7 +169,7 @@ def test_a_boost_raises_new_videos_and_leaves_the_known_ones(data):
     low, high = (ensemble.towers(Choice({"towers": 0.5}, 1.0, boost)) for boost in (0.5, 1.5))
     with torch.no_grad():
         first, second = (t.forward_sparse("item", data.items.slots).numpy() for t in (low, high))
-        users = low.forward_sparse("user", data.users.read(np.arange(100)).slots).numpy()
+        users = low.forward_sparse("user", data.read(np.arange(100)).slots).numpy()
     assert np.allclose(first[:50], second[:50], atol=1e-5)
     best = [(users @ vectors[50:].T).max(axis=1).mean() for vectors in (first, second)]
     assert best[1] > best[0] * 1.2
@@ -209,13 +208,13 @@ def test_blocks_of_content_are_those_of_tokens(data):
         assert inside.sum() == block.width
 
 
-def test_the_dial_lowers_what_everybody_likes(data):
+def test_novelty_lowers_what_everybody_likes(data):
     popular = data.like_counts >= np.median(data.like_counts[:50])
     shares = []
     for novelty in (0.0, 0.5):
         towers = ensemble_of(data, novelty=novelty).towers(share_of(0.5))
         with torch.no_grad():
-            users = towers.forward_sparse("user", data.users.read(np.arange(100)).slots)
+            users = towers.forward_sparse("user", data.read(np.arange(100)).slots)
             videos = towers.forward_sparse("item", data.items.slots)
         best = (users @ videos.T)[:, :50].topk(10, dim=1).indices.numpy()
         shares.append(popular[best].mean())

@@ -44,7 +44,7 @@ def test_the_experts_give_the_lists_that_they_gave_before_they_were_a_list(
         data = training_tables.read(warehouse, tmp_path / "spool")
     result = train(duckdb_settings, TrainConfig(epochs=4, batch_size=32))
     towers = load_towers(result.run_dir / "towers.pt")
-    users = data.users.read(np.array(list(FIRST)))
+    users = data.read(np.array(list(FIRST)))
     with torch.no_grad():
         videos = towers.forward_sparse("item", data.items.slots)
         best = (towers.forward_sparse("user", users.slots) @ videos.T).topk(5, dim=1).indices

@@ -64,7 +64,7 @@ def test_the_rows_of_the_regression_are_sessions(data, withhold, monkeypatch):
     found = session_ease.add_up(config, view, session_ease.head_of(config, view))
     gram, cross, reviews = np.zeros((100, 100)), np.zeros((100, 50)), 0
     grades = training_tables.LIKE**2, training_tables.DISLIKE**2
-    users = data.users.read(np.arange(USERS))
+    users = data.read(np.arange(USERS))
     for user in range(USERS):
         here = (users.rows == user) & ~(withhold & (users.folds == 0))
         order = np.argsort(-users.recency_ranks[here])

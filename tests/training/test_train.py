@@ -24,11 +24,10 @@ from two_tower.database.warehouse import open_warehouse
 from two_tower.model.layout import Layout
 from two_tower.model.towers import Towers, load_towers
 from two_tower.training import recipe, tasks
-from two_tower.training.checkpoint import load_checkpoint
 from two_tower.training.data.dataset import Data
 from two_tower.training.ensemble import Choice, Ensemble
-from two_tower.training.epochs import Fit
 from two_tower.training.experts import distillation, towers
+from two_tower.training.experts.towers import Fit
 from two_tower.training.recipe import Recipe
 from two_tower.training.train import train
 
@@ -132,10 +131,10 @@ PROGRAM = """
 import sys, time
 from two_tower.core.settings import Settings
 from two_tower.core.train_config import TrainConfig
-from two_tower.training import recipe
+from two_tower.training import recipe, tasks
 from two_tower.training.ensemble import Ensemble
-from two_tower.training.epochs import Fit
-from two_tower.training.experts import distillation, towers
+from two_tower.training.experts.towers import Fit
+from two_tower.training.experts import distillation
 from two_tower.training.train import train
 
 epoch, choose = Fit.epoch, Ensemble.choose_cold_start
@@ -149,18 +148,23 @@ def slow_trial(self, *given):
     return choose(self, *given)
 
 Fit.epoch, Ensemble.choose_cold_start = slow_epoch, slow_trial
-towers.SAVE_EVERY = 0.0
+tasks.SAVE_EVERY = 0.0
 if {distil}:
-    distillation.LEAST_LOST, recipe.least_gain = -9.0, lambda users: -1.0
+    distillation.LEAST_LOST, recipe.first_or_best = -9.0, lambda found, least: len(found) - 1
 settings = Settings(_env_file=None, target="duckdb", duckdb_path=sys.argv[1], runs_dir=sys.argv[2])
 train(settings, TrainConfig(**{config}), version="20260101_000000")
 """
 
 
+def checkpoint_of(run: Path) -> dict[str, Any] | None:
+    path = run / "checkpoint.pt"
+    return torch.load(path, weights_only=True) if path.exists() else None
+
+
 def always_distil(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the closed form distilled whatever its rank loses, and the other schedule taken."""
     monkeypatch.setattr(distillation, "LEAST_LOST", -9.0)
-    monkeypatch.setattr(recipe, "least_gain", lambda _users: -1.0)
+    monkeypatch.setattr(recipe, "first_or_best", lambda found, _least: len(found) - 1)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +182,7 @@ def always_distil(monkeypatch: pytest.MonkeyPatch) -> None:
         ("final/towers", 2, 0, 60, True),
     ],
 )
-def test_a_killed_run_goes_on_to_the_same_model(
+def test_a_killed_run_is_resumed_to_the_same_model(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
     key: str,
@@ -197,13 +201,13 @@ def test_a_killed_run_goes_on_to_the_same_model(
     run = settings.runs_dir / "20260101_000000"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
-        saved = load_checkpoint(run) or {"key": ""}
+        saved = checkpoint_of(run) or {"key": ""}
         if saved["key"] == key and saved["fit"]["done"] >= done:
             break
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    found = load_checkpoint(run)
+    found = checkpoint_of(run)
     assert found is not None
     assert found["key"] == key
     assert (run / "tasks" / "search" / "weights.pickle").exists() <= (trial == 0)
@@ -250,7 +254,7 @@ def interrupt_after_two_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Fit, "epoch", interrupted)
 
 
-def test_what_another_version_began_is_not_gone_on_with(
+def test_what_another_version_began_is_not_resumed(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupt_after_two_epochs(monkeypatch)
@@ -262,7 +266,7 @@ def test_what_another_version_began_is_not_gone_on_with(
         train(settings, SMALL, resume=True)
 
 
-def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(
+def test_ctrl_c_keeps_the_epochs_and_says_how_to_resume(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupt_after_two_epochs(monkeypatch)
@@ -321,7 +325,7 @@ def test_the_longer_and_sharper_schedule_is_taken_where_it_is_better(
     assert begun == [0.2, 0.1, temperature]
 
 
-def test_on_the_other_schedule_the_towers_follow_a_closed_form_that_loses_by_its_rank(
+def test_on_the_longer_schedule_the_towers_are_distilled_from_ease_where_its_rank_loses(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the search one that does not know the validation fold, in the final fit one that does."""
@@ -426,7 +430,7 @@ def test_too_little_data_is_said_and_leaves_no_run(
     assert not list(settings.runs_dir.glob("*"))
 
 
-def test_nothing_to_go_on_with_is_said(settings: Settings) -> None:
+def test_nothing_to_resume_is_said(settings: Settings) -> None:
     with pytest.raises(InputError, match="no interrupted training run"):
         train(settings, SMALL, resume=True)
 

@@ -11,8 +11,8 @@ from training.test_ensemble import ensemble_of, share_of
 from two_tower.core.train_config import TrainConfig
 from two_tower.database.warehouse import DuckDBWarehouse
 from two_tower.model.linear_map import design, of_towers
-from two_tower.training.epochs import Fit
 from two_tower.training.experts import session_ease, transitions
+from two_tower.training.experts.towers import Fit
 from two_tower.training.experts.transitions import add_up, head_of, in_turn, profile
 
 VIDEOS, USERS, LONG = training_tables.WITH_ID, 200, 12
@@ -59,7 +59,7 @@ def searched(data):
 
 
 def test_the_counts_are_read_off_the_slots(data):
-    users = data.users.read(np.arange(40))
+    users = data.read(np.arange(40))
     np.testing.assert_allclose(profile(users, recency_of(data)), COUNTS, rtol=1e-6)
 
 
@@ -151,8 +151,8 @@ def test_the_trained_towers_leave_the_order_alone(data):
     users = of_towers(fit.towers, items, data.layout).user
     block = recency_of(data)
     assert not users[block.offset : block.offset + block.width].any()
-    slots = fit.data.users.read(np.arange(40)).slots
-    vectors = design(data.layout, data.users.read(np.arange(40)).slots) @ users
+    slots = fit.data.read(np.arange(40)).slots
+    vectors = design(data.layout, data.read(np.arange(40)).slots) @ users
     expected = fit.towers.forward_sparse("user", slots).detach().numpy()
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     np.testing.assert_allclose(vectors, expected, atol=1e-5)

@@ -17,7 +17,7 @@ def test_of_people_with_few_likes_no_more_is_seen(data, few):  # noqa: F811
         return torch.zeros(len(slots), 1)
 
     Lists(encode, data, data.validation, few)
-    part = data.users.read(data.validation)
+    part = data.read(data.validation)
     held = part.folds == VALIDATION_FOLD
     likes = np.bincount(part.rows[part.liked & ~held], minlength=len(part))
     assert likes.max() > few
@@ -40,7 +40,7 @@ def test_the_metrics_are_those_of_lists_ranked_one_by_one(data):  # noqa: F811
     known = rng.random(len(videos)) < 0.9
     lists = Lists(lambda _: torch.from_numpy(users), data, data.validation)
     found = lists.measure(torch.from_numpy(videos), known)
-    part = data.users.read(data.validation)
+    part = data.read(data.validation)
     held = part.folds == VALIDATION_FOLD
     sums = dict.fromkeys(found, 0.0)
     for row, user in enumerate(users):

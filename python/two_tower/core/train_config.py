@@ -11,110 +11,78 @@ DIM = 128
 
 
 class TrainConfig(BaseModel):
-    """What a training run depends on beside the data. Written to the run's ``config.json``.
+    """The hyperparameters of a training run, written to the run's ``config.json``.
 
-    The defaults were compared on MovieLens-100k, one seed each; docs of the fields say what a
-    change does.
+    Each field's range is checked. The defaults were chosen on the data sets of docs/quality.md.
+
+    Raises:
+        ValidationError: a field is unknown or out of range, or two do not go together.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     start: Literal["closed_form", "random"] = Field(
         default="closed_form",
-        description="closed_form: the trained towers are joined with a regression of reviews on"
-        " histories, which says most of what there is to say; random: the trained towers alone",
+        description="closed_form: towers joined with EASE; random: the towers alone",
     )
     features: Literal["all", "spec"] = Field(
-        default="all",
-        description="spec: without histories and the videos' own ids, as the first specification",
+        default="all", description="spec: without histories and video ids, as first specified"
     )
     ridge: float | None = Field(
-        default=None,
-        gt=0,
-        description="closed form: the penalty of the first history; by default 5, or"
-        " another that gains more than chance on the validation fold",
+        default=None, gt=0, description="L2 penalty of EASE, > 0; chosen on fold 0 where not set"
     )
     closed_form_items: int = Field(
-        default=4_000,
-        ge=1,
-        description="closed form: the most liked videos it covers; its time grows with the cube",
+        default=4_000, ge=1, description="videos EASE covers, most liked first; time is cubic"
     )
     novelty: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="trades popularity for novelty: scores are divided by likes to this power",
+        default=0.0, ge=0, le=1, description="0..1: scores are divided by likes to this power"
     )
     new_item_budget: float = Field(
         default=0.006,
         ge=0,
         lt=1,
-        description="how much of their NDCG@100 lists may lose, so that new videos are shown; on"
-        " the validation fold, which errs by some of it. Its former name, freshness, is read too",
+        description="share of NDCG@100, 0..1, that lists may lose to new videos (was: freshness)",
     )
     loss: Literal["softmax", "bce"] = Field(
-        default="softmax", description="softmax over the videos, or the specification's bce"
+        default="softmax", description="softmax over videos, or binary cross-entropy as specified"
     )
-    negatives: int = Field(default=3, ge=1, description="bce: K, sampled negatives a positive")
-    scale: float = Field(
-        default=5.0, gt=0, description="bce: cosines are multiplied by it (1: the letter)"
-    )
+    negatives: int = Field(default=3, ge=1, description="bce: negatives sampled a positive, K")
+    scale: float = Field(default=5.0, gt=0, description="bce: factor of cosines; 1 as specified")
     temperature: float = Field(
-        default=0.2,
-        gt=0,
-        description="softmax: cosines are divided by it; lower is sharper, and half"
-        " of it is tried on the longer schedule",
+        default=0.2, gt=0, description="softmax: divisor of cosines; half on the longer schedule"
     )
     max_full_softmax_items: int = Field(
-        default=20_000,
-        ge=0,
-        description="softmax: up to so many videos over all of them, else sampled",
+        default=20_000, ge=0, description="softmax: videos up to which it is full, else sampled"
     )
     sampled_items: int = Field(
         default=8_192, ge=1, description="sampled softmax: uniform negatives a batch"
     )
     epochs: int = Field(
-        default=40,
-        ge=1,
-        description="at most so many passes over the users; the longer schedule twice as many",
+        default=40, ge=1, description="most passes over the users; twice on the longer schedule"
     )
     steps: int = Field(
-        default=320,
-        ge=1,
-        description="optimiser steps of the first schedule tried, in whole epochs; another is"
-        " six times as long, at half the temperature, and taken where validation gains",
+        default=320, ge=1, description="steps of the first schedule; the longer has six times them"
     )
     batch_size: int = Field(default=128, ge=1, description="users a step")
     learning_rate: float = Field(
-        default=0.02,
-        gt=0,
-        description="Adam's first step size; it falls to zero along a half cosine",
+        default=0.02, gt=0, description="Adam's first step size; falls to 0 along half a cosine"
     )
-    gradient_clip: float = Field(default=1.0, gt=0, description="largest norm of a step's gradient")
+    gradient_clip: float = Field(default=1.0, gt=0, description="largest L2 norm of a gradient")
     identity_dropout: float = Field(
-        default=0.3,
-        ge=0,
-        lt=1,
-        description="start=random: share of videos whose own id is hidden in a step, so that its"
-        " content says enough of a new one; joined towers leave that to a ridge",
+        default=0.3, ge=0, lt=1, description="start=random: share of videos without id in a step"
     )
     profile_dropout: float = Field(
-        default=0.5,
-        ge=0,
-        lt=1,
-        description="share of users whose features are hidden in a step but for their histories",
+        default=0.5, ge=0, lt=1, description="share of users with histories alone in a step"
     )
     hidden_share: tuple[float, float] = Field(
-        default=(0.1, 0.6), description="share of a user's reviews hidden, drawn between these two"
+        default=(0.1, 0.6), description="least and most of a user's reviews hidden, 0..1, uniform"
     )
     validation_users: int = Field(
-        default=2_500, ge=1, description="at most so many users are ranked after each epoch"
+        default=2_500, ge=1, description="most users ranked when a model is chosen"
     )
-    dim: int = Field(
-        default=DIM, ge=1, description="width of the embeddings; the database takes 128"
-    )
-    hidden: int = Field(default=0, ge=0, description="width of a hidden layer; 0 for linear towers")
-    seed: int = Field(default=0, ge=0, description="the same seed and data train the same model")
+    dim: int = Field(default=DIM, ge=1, description="width of embeddings; the database takes 128")
+    hidden: int = Field(default=0, ge=0, description="width of a hidden layer; 0: linear towers")
+    seed: int = Field(default=0, ge=0, description="of all random numbers; same seed, same model")
 
     @model_validator(mode="before")
     @classmethod

@@ -66,6 +66,8 @@ RUN_FLAGS = (
 
 # Raised by the smoke test of a release.
 NO_ANSWER = re.compile(r".*would have no answer.*")
+# Raised by the macros that read the vars of the grants.
+SETTING = re.compile(r".*var (?:serving_roles(?: is |:| names .* no role of)|own_vectors needs).*")
 # Raised by the plugin that compares the profile with the settings.
 ELSEWHERE = re.compile(r".*does not lead to the project's database.*")
 
@@ -173,7 +175,7 @@ def _failure(
             f"{command}: the data was refused by {', '.join(refused)}",
             f"its output above says how many rows each found; {hint}",
         )
-    for pattern, kind in ((ELSEWHERE, InputError), (NO_ANSWER, GateError)):
+    for pattern, kind in ((ELSEWHERE, InputError), (SETTING, InputError), (NO_ANSWER, GateError)):
         line = pattern.search(printed)
         if line:
             return kind(f"{command} failed: {line[0].strip()}", hint)

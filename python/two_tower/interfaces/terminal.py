@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from two_tower.core.checks import Check
     from two_tower.evaluation.compare_runs import Comparison
     from two_tower.evaluation.evaluate import EvaluationResult
+    from two_tower.operations.grants import Grant
     from two_tower.operations.monitor import Verdict
     from two_tower.operations.protocols import ProtocolResult
     from two_tower.serving.answers import Recommendation
@@ -133,6 +134,30 @@ def checks(rows: Sequence[Check]) -> None:
         stdout.print(text, highlight=False, soft_wrap=True)
 
 
+def grants(rows: Sequence[Grant]) -> None:
+    """Print a table of calls and tables by role, and below it what no tier gives."""
+    roles = dict.fromkeys((row.role, row.tier) for row in rows if row.tier is not None)
+    table = _table("Grants")
+    table.add_column("", overflow="fold")
+    for role, tier in roles:
+        table.add_column(f"{escape(role)} [dim]{tier}[/dim]", overflow="fold")
+    may = {(row.object, row.role): row for row in rows if row.tier is not None}
+    for name in sorted({row.object for row in rows if row.tier is not None}):
+        cells = []
+        for role, _ in roles:
+            row = may.get((name, role))
+            said = "yes" if row and row.is_allowed else "no"
+            wrong = row is not None and row.is_allowed != row.is_wanted
+            cells.append(f"[bold red]{said}[/] !" if wrong else said)
+        table.add_row(escape(name), *cells)
+    stdout.print(table)
+    if not roles:
+        stdout.print("The var serving_roles names no role: nobody but the owner may call.")
+    for row in (row for row in rows if row.undo):
+        text = f"{row.role} may use {row.object}, by no tier: {row.undo}"
+        stdout.print(escape(text), highlight=False, soft_wrap=True)
+
+
 def evaluation(result: EvaluationResult) -> None:
     """Print the metrics of each model with their 95 % intervals, and where the report is."""
     title = f"{result.version} · {result.split} split · {result.users:,} held-out users"
@@ -163,7 +188,8 @@ def comparison(result: Comparison) -> None:
         table.add_column("", no_wrap=True)
         for title in ("first", "second", "second - first", "95 %", "p"):
             table.add_column(title, justify="right", overflow="fold")
-        for row, label in ((rows[metric], TITLES[metric]) for metric in TITLES if metric in rows):
+        shown = ((rows[name], label) for name, label in TITLES.items() if name in rows)
+        for row, label in shown:
             table.add_row(
                 label,
                 f"{row.first:.4f}",

@@ -10,104 +10,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from two_tower.core.errors import InputError
 from two_tower.core.train_config import DIM
+from two_tower.model.fast_ops import TINY, Bags, SlotSum, Unit, length
 from two_tower.model.layout import NORMALISED_KINDS, SHRINKAGE, TOWERS, Layout, Tower
 from two_tower.model.slots import Slots
 
-# Below this a vector counts as zero, and is not divided by its norm.
-TINY = 1e-12
 FORMAT = 1
-
-
-class Bags:
-    """Rows of slots as a tower weighs them, kept where the same rows are encoded at every step.
-
-    Args:
-        slots: the rows.
-        values: each slot's value by the norm of its block, float32 ``[slots]``.
-        width: of the flat vector.
-    """
-
-    def __init__(self, slots: Slots, values: NDArray[np.float32], width: int) -> None:
-        self.there = (slots.positions, values, slots.offsets)
-        self.shape = (len(slots), width)
-
-    @cached_property
-    def back(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """The transposed rows."""
-        positions, values, offsets = self.there
-        matrix = csr_array((values, positions, offsets), shape=self.shape).tocsc()
-        return matrix.indices, matrix.data, matrix.indptr
-
-
-class SlotSum(torch.autograd.Function):
-    """Sum of the weight rows that sparse rows name: an embedding bag with a faster way back.
-
-    The gradient of the weights is the transposed sparse matrix times the gradient of the sums:
-    an embedding bag again, a bag a weight. Torch's own way back takes many times as long. Each bag
-    is added in a fixed order, so that a seed gives the same model bit by bit.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, bags: Bags) -> Tensor:
-        """Return ``[rows, width]``."""
-        ctx.bags = bags
-        return _sums(weight, bags.there)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """Return the gradient of the weights, ``[feature_dim, width]``; nothing else has one."""
-        return _sums(gradients[0].contiguous(), ctx.bags.back), None
-
-
-def _sums(weight: Tensor, bags: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]) -> Tensor:
-    positions, values, offsets = map(torch.from_numpy, bags)
-    return functional.embedding_bag(
-        positions,
-        weight,
-        offsets,
-        mode="sum",
-        per_sample_weights=values,
-        include_last_offset=True,
-    )
-
-
-class Unit(torch.autograd.Function):
-    """Each row by its length, with a way back of three passes; that of torch's operators has ten.
-
-    ``d(v/|v|) = (g - u (u . g)) / |v|`` with ``u = v/|v|``.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, vectors: Tensor) -> Tensor:
-        """Return ``[rows, width]``."""
-        lengths = length(vectors)
-        unit = vectors / lengths
-        ctx.save_for_backward(unit, lengths)
-        return unit
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        """Return the gradient of the vectors."""
-        unit, lengths = ctx.saved_tensors
-        gradient = gradients[0]
-        along = (unit * gradient).sum(1, keepdim=True)
-        return torch.addcmul(gradient, unit, along, value=-1).div_(lengths)
 
 
 class SparseTower(nn.Module):
@@ -272,12 +188,6 @@ def finish(summed: Tensor, bias: Tensor, output: nn.Module) -> Tensor:
     if not isinstance(output, nn.Identity):
         vectors = output(functional.relu(vectors))
     return vectors
-
-
-def length(vectors: Tensor) -> Tensor:
-    """Return the length of each row, ``[rows, 1]``; never zero."""
-    # Clamped under the root: the root of zero has no gradient.
-    return (vectors * vectors).sum(1, keepdim=True).clamp_min(TINY * TINY).sqrt()
 
 
 def save_towers(path: Path, towers: Towers) -> None:

@@ -58,6 +58,15 @@ where not pg_has_role(p.proowner, 'usage')
 order by 1, 2
 """
 
+# Whom the app's functions run as; no row before there are any.
+OWNERS = """
+select distinct pg_get_userbyid(p.proowner) as owner
+from pg_proc as p
+where p.pronamespace = to_regnamespace('public') and p.prosecdef
+    and p.proname in ('recommend_videos', 'similar_videos', 'recommend_for_vector')
+order by 1
+"""
+
 # The app's own tables, if they are the catalogue.
 CATALOGUE_TABLES = """
 select
@@ -94,6 +103,7 @@ def checks_of(
         _privileges(settings, facts, warehouse),
         _owners(settings, facts, warehouse),
         *_catalogue(settings, facts, warehouse),
+        *_serving(settings, facts, warehouse),
     ]
 
 
@@ -174,6 +184,45 @@ def _catalogue(
             return [checks.warning("catalogue", found.format("some"), fix)]
         return [checks.failed("catalogue", found.format("no"), fix)]
     return [checks.ok("catalogue", f"{role} reads the tables of schema {schema}")]
+
+
+def _serving(
+    settings: Settings, facts: dict[str, Any], warehouse: PostgresWarehouse
+) -> list[Check]:
+    """Return whether the roles of the app are there, and whom its functions run as."""
+    named = [str(role) for role in setup.project_vars(settings).get("serving_roles") or ()]
+    missing = [
+        row["name"]
+        for row in warehouse.fetch(
+            "select wanted.name from unnest(?::text[]) as wanted (name)"
+            " where not exists (select from pg_roles where rolname = wanted.name) order by 1",
+            (named,),
+        )
+    ]
+    found = []
+    if missing:
+        found.append(
+            checks.warning(
+                "serving roles",
+                f"there is no role {', '.join(missing)}, which the var serving_roles names",
+                "; ".join(f'create role "{role}" nologin' for role in missing)
+                + "; then two-tower grants",
+            )
+        )
+    owners = [row["owner"] for row in warehouse.fetch(OWNERS)]
+    if owners == ["two_tower_api"]:
+        found.append(checks.ok("functions", "the app's functions run as two_tower_api"))
+    elif owners:
+        found.append(
+            Check(
+                "functions",
+                "ok",
+                f"the app's functions run as {', '.join(owners)}, with all its rights",
+                "for a role that may only read, type what docs/your-postgres.md says, then"
+                " two-tower grants",
+            )
+        )
+    return found
 
 
 def _made(settings: Settings) -> list[str]:

@@ -1,6 +1,7 @@
 """Preparation of a clone: its dbt profile and data folders; and the project's dbt vars."""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -32,10 +33,15 @@ def prepare(settings: Settings) -> list[str]:
 
 def catalogue_schema(settings: Settings) -> str:
     """Return the schema of the catalogue tables: the var catalogue_schema, `raw` by default."""
+    return str(project_vars(settings).get("catalogue_schema", "raw"))
+
+
+def project_vars(settings: Settings) -> dict[str, Any]:
+    """Return the vars of dbt_project.yml."""
     text = (settings.project_dir / "dbt_project.yml").read_text(encoding="utf-8")
     # The loader in C, where there is one: this is read before each step.
     read = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return str(read.get("vars", {}).get("catalogue_schema", "raw"))
+    return dict(read.get("vars") or {})
 
 
 def _shown(path: Path, settings: Settings) -> str:

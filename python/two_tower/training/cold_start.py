@@ -1,4 +1,4 @@
-"""What the content of a video says about its vector: where a new one belongs among the others."""
+"""Where the content of a video places it among the vectors of the others."""
 
 from __future__ import annotations
 
@@ -16,25 +16,18 @@ from two_tower.training.experts.cholesky import factorised
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
-# Systems of so many rows are factorised; larger ones would take too much room and time.
+# Systems of so many rows are factorised, in 32 MB and a second; larger ones are solved by steps.
 MAX_FACTORISED = 2_000
 
 
 @dataclass(frozen=True)
 class Content:
-    """The videos' features but for who they are, in the form that the item tower weighs.
+    """The videos' features but for who they are, in the form that the item tower weighs."""
 
-    Attributes:
-        matrix: ``[items, item_feature_dim]``; numbers are centred and divided by their deviation.
-        centre: what was taken off each column, ``[item_feature_dim]``.
-        scale: what each column was divided by.
-        blocks: which columns belong to each block of tokens: ones, ``[item_feature_dim, blocks]``.
-    """
-
-    matrix: sparse.csr_array
-    centre: Floats
-    scale: Floats
-    blocks: sparse.csr_array
+    matrix: sparse.csr_array  # [items, item_feature_dim]; numbers are centred and scaled
+    centre: Floats  # what was taken off each column, [item_feature_dim]
+    scale: Floats  # what each column was then divided by, [item_feature_dim]
+    blocks: sparse.csr_array  # 1 where a column is a token of a block, [item_feature_dim, blocks]
 
 
 def read_content(layout: Layout, items: Items) -> Content:
@@ -63,22 +56,18 @@ def read_content(layout: Layout, items: Items) -> Content:
         )
         matrix = (matrix @ rest + extra).tocsr()
     of_tokens = [block for block in layout.item if block.kind in ("one_hot", "multi_hot")]
-    widths = [block.width for block in of_tokens]
-    columns = [np.arange(block.offset, block.offset + block.width) for block in of_tokens]
-    places = (
-        np.concatenate([np.empty(0, dtype=np.int64), *columns]),
-        np.repeat(np.arange(len(widths)), widths),
-    )
-    blocks = sparse.csr_array((np.ones(sum(widths)), places), shape=(width, len(widths)))
-    return Content(matrix, centre, scale, blocks)
+    blocks = np.zeros((width, len(of_tokens)))
+    for number, block in enumerate(of_tokens):
+        blocks[block.offset : block.offset + block.width, number] = 1
+    return Content(matrix, centre, scale, sparse.csr_array(blocks))
 
 
 def ridge(matrix: sparse.csr_array, target: Floats, weights: Floats) -> Callable[[float], Floats]:
     """Return the weighted ridge regression of ``target`` on ``matrix``, by its penalty.
 
     It is ``[columns, dim]``: ``(A'A + penalty)^-1 A'b`` where ``A`` and ``b`` are the two times the
-    roots of the weights; the same is ``A'(AA' + penalty)^-1 b``, which is the smaller system where
-    videos are fewer than columns. That of a large catalogue is solved by conjugate gradients.
+    roots of the weights, or the same as ``A'(AA' + penalty)^-1 b`` where videos are fewer than
+    columns. Large systems are solved by conjugate gradients.
     """
     root = np.sqrt(weights)[:, None]
     used = np.unique(matrix.indices)
@@ -141,9 +130,8 @@ def conjugate_gradients(
 class Placing:
     """A regression of the videos' vectors on their content: ``mean + content @ weight``.
 
-    The last column is the one in which no user has anything. There it is the same for all videos,
-    and such that a vector is about as long as 1: the length that the towers give it afterwards then
-    lifts no new video above the known ones.
+    In the last column, where no user has anything, all videos have the same: as much as makes their
+    mean length 1, so that the towers, which divide by it, lift no new video above the known ones.
     """
 
     mean: Floats
@@ -158,6 +146,7 @@ class Placing:
         mean, weight = self.mean * boost, self.weight * boost
         mean[-1], weight[:, -1] = 0, 0
         square = ((mean + content.matrix[rows] @ weight) ** 2).sum(axis=1).mean()
+        # High boosts would leave nothing of the length 1: a tenth of it stays.
         mean[-1] = np.sqrt(max(1 - float(square), 0.01))
         return Placing(mean, weight)
 
@@ -167,9 +156,9 @@ def place(
 ) -> Callable[[float], Placing]:
     """Regress the vectors of some videos, ``rows``, on their content; by the penalty of the ridge.
 
-    All tokens of a block may have a part in common, which is penalised once and not by token: a
-    video of which a maker, a series and ten performers are known is rarely one like any other,
-    whoever they are. With the common part each token has its own, so that it is linear still.
+    All tokens of a block have a part in common, which is penalised once and not by token: a video
+    of which a maker, a series and ten performers are known is rarely like any other, whoever they
+    are.
 
     Args:
         content: of the catalogue.

@@ -1,4 +1,4 @@
-"""Choosing what content is worth: known videos are placed by content as if they were new."""
+"""Choosing penalty and boost of new videos: known ones are placed by content as if new."""
 
 from __future__ import annotations
 
@@ -14,47 +14,33 @@ from two_tower.training.cold_start import Content, Placing, place, unit
 Floats = NDArray[np.float64]
 Validate = Callable[[Floats, NDArray[np.bool_]], float]
 
-# The penalties of the ridge and the boosts that are tried, and those used where none can be.
+# What is tried (docs/quality.md, new videos).
 PENALTIES = (3.0, 10.0, 30.0, 100.0)
 BOOSTS = (0.7, 1.0, 1.2, 1.4, 1.6, 1.8)
-PENALTY, BOOST = 30.0, 1.0
 
 
 @dataclass(frozen=True)
 class ColdStartTrial:
-    """What the trial knows.
+    """What the trial knows."""
 
-    Attributes:
-        known_map: the map with all known videos on the sphere.
-        content: the catalogue's content.
-        known: videos that have a vector of their own, bool ``[items]``.
-        weights: how much each video counts for what content means, ``[items]``; a power of its
-            likes.
-        validate: a metric of the users' lists under these vectors, ``[items, dim]``, of these
-            videos, bool ``[items]``; higher is better.
-        seed: of the parts.
-    """
+    known_map: LinearMap  # all known videos on the sphere
+    content: Content  # of the catalogue
+    known: NDArray[np.bool_]  # videos that have a vector of their own, [items]
+    weights: Floats  # how much each counts for what content means, a power of its likes, [items]
+    validate: Validate  # metric of the lists of these videos, bool [items], under [items, dim]
+    seed: int  # of the parts
 
-    known_map: LinearMap
-    content: Content
-    known: NDArray[np.bool_]
-    weights: Floats
-    validate: Validate
-    seed: int
-
-    def choose(self, budget: float) -> tuple[float, float]:
-        """Return the penalty, then the boost.
+    def choose(self, budget: float) -> tuple[float, float] | None:
+        """Return the penalty, then the boost; None of too few known videos.
 
         The penalty is the one under which videos placed by content are ranked best among
         themselves. The boost is the highest at which lists lose no more than ``budget`` of their
-        quality to a tenth of the catalogue, were it new. Most likes go to videos that everybody
-        knows: at the boost that is best for all likes, a new video would hardly be shown, and so
-        never become known.
+        quality to a tenth of the catalogue, were it new: at the boost that is best for all likes a
+        new video would hardly be shown, and so never become known.
 
-        The videos that nobody has reviewed today may have nothing in common with such a tenth:
-        often they are what nobody wants. Where their content says so, lists may lose no more than
-        ``budget`` to them either. Where it does not, that would count what they take from others
-        and not what they are liked themselves, of which no review can tell yet.
+        The videos that nobody has reviewed today are often what nobody wants. Where their content
+        says so, lists may lose no more than ``budget`` to them either. Where it does not, that
+        would count what they take from others, and not what they will be liked.
         """
         numbers = np.flatnonzero(self.known)
         rng = np.random.default_rng(self.seed)
@@ -63,7 +49,7 @@ class ColdStartTrial:
         parts = [numbers[tenth == part] for part in range(4)]
         parts = [part for part in parts if 0 < len(part) < len(numbers)]
         if not parts:
-            return PENALTY, BOOST
+            return None
         placings = [self._place(np.setdiff1d(numbers, part)) for part in parts]
         placed = {penalty: [each(penalty) for each in placings] for penalty in PENALTIES}
         among = np.zeros_like(self.known)
@@ -97,9 +83,8 @@ class ColdStartTrial:
     ) -> bool:
         """Return whether content tells that videos are less popular than the known.
 
-        Popularity is regressed on content without the part that it is then predicted for. Content
-        tells little of it: predictions differ by a small share of what popularity differs by. By
-        two standard errors a difference is more than chance.
+        Popularity is regressed on content without the part that it is predicted for. Two standard
+        errors are more than chance: predictions differ by a small share of what popularity does.
         """
         numbers = np.flatnonzero(self.known)
         popularity = np.log(self.weights)[:, None]
@@ -121,11 +106,7 @@ class ColdStartTrial:
         return unit(placing.boosted(boost, self.content, rows).of(self.content, rows))
 
     def _with(
-        self,
-        placing: Placing,
-        boost: float,
-        rows: NDArray[np.int64],
-        ranked: NDArray[np.bool_],
+        self, placing: Placing, boost: float, rows: NDArray[np.int64], ranked: NDArray[np.bool_]
     ) -> float:
         """Return the metric with these videos where their content places them."""
         vectors = self.known_map.item.copy()

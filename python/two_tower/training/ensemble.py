@@ -1,8 +1,7 @@
 """The experts as one pair of linear towers.
 
-All are linear maps from a user's slots to scores. They are scaled alike, added, reduced to the
-rank that fits, put on the sphere, and written back as the weights of two towers; what a video's
-content says of its vector becomes the part of the item tower that a new video has too.
+All are linear maps from a user's slots to scores. They are scaled alike, added, reduced in rank,
+put on the sphere, and written back as the weights of two towers.
 """
 
 from __future__ import annotations
@@ -27,28 +26,22 @@ from two_tower.model.linear_map import (
 )
 from two_tower.model.towers import Towers
 from two_tower.training import cold_start
-from two_tower.training.cold_start_search import BOOST, PENALTY, ColdStartTrial
-from two_tower.training.data.batches import hide, in_past
+from two_tower.training.cold_start_search import ColdStartTrial
+from two_tower.training.data.batches import hide_all_but_past
 from two_tower.training.data.dataset import Data
-from two_tower.training.data.validation import METRIC, Lists, least_gain, validate
+from two_tower.training.data.validation import METRIC, Lists, first_or_best, least_gain, validate
 from two_tower.training.experts import Weighted, towers
 from two_tower.training.experts.regression import MOST_LIKED, sample
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What validation chose.
+    """What validation chose."""
 
-    Attributes:
-        weights: the share of each expert beside those before it, 0..1, by its name; that of the
-            first is the rest, and one that is not named has none.
-        penalty: of the ridge from content to vectors.
-        boost: score multiplier for videos without reviews.
-    """
-
+    # By name, the share of an expert beside those before it, 0..1: the first has the rest.
     weights: dict[str, float] = field(default_factory=lambda: {towers.name: towers.weights[0]})
-    penalty: float = PENALTY
-    boost: float = BOOST
+    penalty: float = 30.0  # of the ridge from content to vectors
+    boost: float = 1.0  # score multiplier of videos without reviews
 
     def of(self, expert: str) -> float:
         """Return the share of an expert."""
@@ -69,13 +62,7 @@ def known_videos(data: Data) -> NDArray[np.bool_]:
 
 
 class Ensemble:
-    """The experts of one phase of training, to be added up.
-
-    Args:
-        config: the settings.
-        data: the training data, or the view of them that all were fitted on.
-        parts: the experts with their maps, in the order in which they are chosen.
-    """
+    """The experts that were fitted on ``data``, in the order in which their weights are chosen."""
 
     def __init__(
         self, config: TrainConfig, data: Data, parts: Sequence[tuple[Weighted, LinearMap]]
@@ -89,14 +76,12 @@ class Ensemble:
         self.parts = {expert.name: self._scaled(part) for expert, part in parts}
 
     def _sample(self) -> sparse.csr_array:
-        """Return the design of some users, as they are in validation or as they are served."""
+        """Return the design of some users: as in validation, or as they are served."""
         data = self.data
-        part = data.users.read(sample(data, 20_000, self.config.seed))
-        slots = part.slots
-        if data.fold is not None:
-            slots = hide(data.layout, data.items, part, part.held)
-            slots.values[~in_past(data.layout, slots)] = 0
-        return design(data.layout, slots)
+        part = data.read(sample(data, 20_000, self.config.seed))
+        if data.fold is None:
+            return design(data.layout, part.slots)
+        return design(data.layout, hide_all_but_past(data, part, part.held))
 
     def _scaled(self, part: LinearMap) -> LinearMap:
         size = float(spread(part, self.users, self.known).mean())
@@ -123,8 +108,8 @@ class Ensemble:
     ) -> tuple[Choice, dict[str, float]]:
         """Choose the share of the towers by these users' validation likes; return its metrics too.
 
-        What the closed form says is in distilled towers: they are alone by default, and joined with
-        it only where no metric loses by it (ADR 19).
+        Distilled towers have what EASE says: they are alone by default, and joined with it only
+        where no metric loses by it (ADR 19).
         """
         weights = towers.weights if len(self.parts) > 1 else (1.0,)
         if distilled:
@@ -135,7 +120,7 @@ class Ensemble:
         if distilled:
             is_no_worse = [all(each[name] >= found[0][name] for name in each) for each in found]
             values = [value * kept for value, kept in zip(values, is_no_worse, strict=True)]
-        best = _first_or_best(values, least_gain(len(rows)))
+        best = first_or_best(values, least_gain(len(rows)))
         return choices[best], found[best]
 
     def choose(self, choice: Choice, rows: NDArray[np.int64]) -> Choice:
@@ -148,7 +133,7 @@ class Ensemble:
             choices = [choice.with_weight(expert.name, weight) for weight in expert.weights]
             values = [self._try(each, rows)[METRIC] for each in choices]
             least = max(least_gain(len(rows)), expert.least_gain)
-            choice = choices[_first_or_best(values, least)]
+            choice = choices[first_or_best(values, least)]
         return choice
 
     def _try(self, choice: Choice, rows: NDArray[np.int64]) -> dict[str, float]:
@@ -157,15 +142,13 @@ class Ensemble:
         if key not in self.found:
             # Of few videos the low rank ranks as the sum does, and need not be found each time.
             is_small = int(self.known.sum()) <= MOST_LIKED
-            self.found[key] = self._validate(
-                self.at(choice) if is_small else self.reduced(choice), rows
-            )
+            part = self.at(choice) if is_small else self.reduced(choice)
+            self.found[key] = self._validate(part, rows)
         return self.found[key]
 
     def _validate(self, part: LinearMap, rows: NDArray[np.int64]) -> dict[str, float]:
         encode, vectors = encoder(self.data.layout, part), _single(part.item)
-        found: dict[str, float] = validate(encode, vectors, self.data, rows, self.known)
-        return found
+        return validate(encode, vectors, self.data, rows, self.known)
 
     def choose_cold_start(self, choice: Choice, rows: NDArray[np.int64]) -> Choice:
         """Choose what content is worth in these shares: of up to 20,000 videos, by 1,000 users."""
@@ -182,8 +165,8 @@ class Ensemble:
             validate=lambda vectors, ranked: lists.measure(_single(vectors), ranked)[METRIC],
             seed=self.config.seed,
         )
-        penalty, boost = trial.choose(self.config.new_item_budget)
-        return replace(choice, penalty=penalty, boost=boost)
+        found = trial.choose(self.config.new_item_budget)
+        return replace(choice, penalty=found[0], boost=found[1]) if found else choice
 
     def placed(self, choice: Choice) -> LinearMap:
         """Return the sum at the width of the embeddings, all videos on the sphere."""
@@ -204,19 +187,15 @@ class Ensemble:
         data, placed = self.data, self.placed(choice)
         # Without transitions nobody need carry a block that means nothing.
         layout = data.layout if choice.of("transitions") else data.layout.without(("recency",))
-        kept = {block.feature_id for block in layout.user}
-        places = [
-            np.arange(block.offset, block.offset + block.width)
-            for block in data.layout.user
-            if block.feature_id in kept
-        ]
+        blocks = {block.feature_id: block.offset for block in data.layout.user}
+        places = np.concatenate([blocks[b.feature_id] + np.arange(b.width) for b in layout.user])
         weight, bias = cold_start.complete(
             data, placed.item, self.known, self.content_weights, choice.penalty, choice.boost
         )
         found = Towers(layout, self.config.dim)
         with torch.no_grad():
             for name, values, constant in (
-                ("user", placed.user[np.concatenate(places)], placed.user[-1]),
+                ("user", placed.user[places], placed.user[-1]),
                 ("item", weight, bias),
             ):
                 tower = found.towers[name]
@@ -228,9 +207,3 @@ class Ensemble:
 
 def _single(values: NDArray[np.float64]) -> torch.Tensor:
     return torch.from_numpy(values.astype(np.float32))
-
-
-def _first_or_best(found: list[float], least: float) -> int:
-    """Return the place of the highest, if it is higher than the first by this share of it, or 0."""
-    best = int(np.argmax(found))
-    return best if found[best] > found[0] * (1 + least) else 0

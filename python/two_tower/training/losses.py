@@ -1,125 +1,37 @@
-"""The losses, behind one interface: user vectors, a way to encode videos, and the targets."""
+"""The losses of a batch: of user vectors, a way to encode videos, and the targets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from two_tower.model.fast_ops import NEVER, LogLikelihood
 from two_tower.training.data.batches import Batch
 from two_tower.training.experts.distillation import Distillation
 
 EncodeItems = Callable[[NDArray[np.int64]], Tensor]
 
-# The logit of what cannot be: finite, so that a row of nothing else still has a gradient.
-NEVER = -1e9
-# How much of each user's weight goes to the distilled scores; the rest is the hidden reviews'
-# (ADR 19).
+# The share of each user's weight that goes to the distilled scores (ADR 19).
 DISTILLED_SHARE = 0.3
-
-
-class Loss(Protocol):
-    """A loss of one batch."""
-
-    def __call__(
-        self, users: Tensor, encode: EncodeItems, batch: Batch, rng: np.random.Generator
-    ) -> Tensor:
-        """Return the mean loss of a target, with its part that is distilled; a scalar.
-
-        Args:
-            users: unit vectors ``[users, dim]``.
-            encode: turns item numbers into unit vectors ``[items, dim]``.
-            batch: the targets.
-            rng: the source of chance.
-        """
-        ...
-
-
-class LogLikelihood(torch.autograd.Function):
-    """Weighted log likelihood of cells of a table of users and videos, each row a softmax.
-
-    With its own way back: the table is the largest thing in a step, and torch's operators write it
-    anew a dozen times where this writes it once, over itself.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        users: Tensor,
-        items: Tensor,
-        correction: Tensor | None,
-        never: Tensor,
-        found: Tensor,
-        weights: Tensor,
-        distilled: Tensor | None,
-    ) -> Tensor:
-        """Return the sum, a scalar.
-
-        Args:
-            ctx: what the way back needs.
-            users: ``[users, dim]``.
-            items: ``[items, dim]``.
-            correction: what is taken off the scores of each item, ``[items]``.
-            never: rows and columns of the cells that cannot be, int64 ``[2, n]``.
-            found: rows and columns of the cells whose likelihood counts, int64 ``[2, m]``.
-            weights: how much each of these counts, ``[m]``.
-            distilled: how likely each cell is by what is followed, ``[users, items]``, rows that
-                add up to 1 and 0 where it cannot be: so much of a row's weight times
-                ``DISTILLED_SHARE`` counts there.
-        """
-        table = users @ items.T
-        if correction is not None:
-            table -= correction
-        table[never[0], never[1]] = NEVER
-        scores = table[found[0], found[1]]
-        mean = None if distilled is None else torch.linalg.vecdot(distilled, table)
-        highest = table.amax(1, keepdim=True)
-        sums = table.sub_(highest).exp_().sum(1)
-        ctx.save_for_backward(users, items, found, weights, sums)
-        ctx.table, ctx.distilled = table, distilled
-        weights, whole = weights.to(users.dtype), highest[:, 0] + sums.log()
-        likelihood = weights @ (scores - whole[found[0]])
-        if mean is None:
-            return likelihood
-        total = torch.zeros_like(sums).index_add_(0, found[0], weights)
-        return (1 - DISTILLED_SHARE) * likelihood + DISTILLED_SHARE * (total @ (mean - whole))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of users and items; nothing else has one."""
-        users, items, found, weights, sums = ctx.saved_tensors
-        # Written over: there is no second way back.
-        (table, ctx.table), (distilled, ctx.distilled) = (ctx.table, None), (ctx.distilled, None)
-        weights = weights.to(users.dtype) * gradients[0]
-        total = torch.zeros_like(sums).index_add_(0, found[0], weights)
-        table *= -(total / sums)[:, None]
-        if distilled is not None:
-            table.addcmul_(distilled, (DISTILLED_SHARE * total)[:, None])
-            weights = (1 - DISTILLED_SHARE) * weights
-        table.index_put_((found[0], found[1]), weights, accumulate=True)
-        return table @ items, table.T @ users, None, None, None, None, None
 
 
 class Softmax:
     """Multinomial likelihood of a user's hidden reviews among all videos seen in training.
 
-    But for those that are known of the user: nobody ranks these, and a user who has seen what
+    The videos that the input shows are left out: nobody ranks these, and a user who has seen what
     everybody likes need not be told to want it less.
 
-    With ``sample``, the videos are those of the batch's targets and so many drawn uniformly, each
-    logit corrected by the log of the chance to be among them (log-Q: Yi et al., RecSys 2019), so
-    that the sum stays an unbiased estimate of the full one.
+    With ``sample``, the videos are the batch's targets and so many drawn uniformly, each logit
+    corrected by the log of its chance to be among them (log-Q: Yi et al., RecSys 2019), so that the
+    sum stays an unbiased estimate of the full one.
 
     Args:
-        counts: how often each video is reviewed in training, int64 ``[items]``.
-            Those without any are not ranked: nobody could have found one.
+        counts: training reviews of each video, int64 ``[items]``; those without any are not ranked.
         temperature: cosines are divided by it.
         sample: uniform negatives a batch; ``None`` for all videos.
         distilled: what the towers follow beside the reviews, where all videos are ranked.
@@ -143,7 +55,14 @@ class Softmax:
     def __call__(
         self, users: Tensor, encode: EncodeItems, batch: Batch, rng: np.random.Generator
     ) -> Tensor:
-        """See :class:`Loss`."""
+        """Return the mean loss of a target, the distilled part with it; a scalar.
+
+        Args:
+            users: unit vectors ``[users, dim]``.
+            encode: turns item numbers into unit vectors ``[items, dim]``.
+            batch: the targets.
+            rng: the source of chance.
+        """
         targets, shown = self.place[batch.items], self.place[batch.shown_items]
         rows_of_shown = batch.shown_rows[shown >= 0]
         shown = shown[shown >= 0]
@@ -174,6 +93,7 @@ class Softmax:
             found,
             torch.from_numpy(batch.weights / batch.weights.sum()),
             distilled,
+            DISTILLED_SHARE,
         )
         return -likelihood
 
@@ -203,7 +123,7 @@ class BinaryCrossEntropy:
     def __call__(
         self, users: Tensor, encode: EncodeItems, batch: Batch, rng: np.random.Generator
     ) -> Tensor:
-        """See :class:`Loss`."""
+        """See :class:`Softmax`."""
         negatives = rng.choice(self.seen, (len(batch.items), self.negatives))
         keys = batch.rows[:, None] * self.items + negatives
         liked = np.isin(keys, batch.likes)
@@ -212,13 +132,11 @@ class BinaryCrossEntropy:
         )
         weights = np.repeat(batch.weights[:, None], 1 + self.negatives, axis=1)
         weights[:, 1:] *= ~liked
-        device = users.device
-        pairs = torch.from_numpy(places.reshape(weights.shape)).to(device)
-        rows = torch.from_numpy(batch.rows).to(device)
+        pairs, rows = torch.from_numpy(places.reshape(weights.shape)), torch.from_numpy(batch.rows)
         cosines = (users @ encode(numbers).T)[rows[:, None], pairs]
         labels = torch.zeros_like(cosines)
         labels[:, 0] = 1
-        factor = torch.from_numpy(weights).to(device)
+        factor = torch.from_numpy(weights)
         each = functional.binary_cross_entropy_with_logits(
             self.scale * cosines, labels, weight=factor, reduction="sum"
         )

@@ -25,10 +25,7 @@ class Adam:
 
     @torch.no_grad()
     def step(self, rate: float, longest: float = math.inf) -> None:
-        """Take a step down the gradients, with this learning rate.
-
-        Gradients that are longer together than ``longest`` are shortened to it.
-        """
+        """Take a step at this learning rate, gradients together no longer than ``longest``."""
         gradients = [each.grad for each in self.parameters if each.grad is not None]
         assert len(gradients) == len(self.parameters)
         length = torch.nn.utils.get_total_norm(gradients)

@@ -1,12 +1,16 @@
-"""Results of a run's tasks on disk: what is there is not done again."""
+"""What a run leaves on disk until it ends: results that are not found twice, and a checkpoint."""
 
 from __future__ import annotations
 
+import math
 import pickle
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import torch
 
 from two_tower.artifacts.runs import package_checksum
 from two_tower.core.background import background, raise_if_cancelled
@@ -14,6 +18,9 @@ from two_tower.core.errors import InputError
 from two_tower.core.files import read_json, write_json, write_whole
 
 T = TypeVar("T")
+
+# Seconds between two checkpoints: an epoch may be shorter than writing one.
+SAVE_EVERY = 2.0
 
 
 class Tasks:
@@ -67,3 +74,32 @@ class Tasks:
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.pickle"
+
+
+class Checkpoint:
+    """The checkpoint of one fit.
+
+    Args:
+        run: the run's folder.
+        key: of the fit; the checkpoint of another one counts as none.
+    """
+
+    def __init__(self, run: Path, key: str) -> None:
+        self.path, self.key = run / "checkpoint.pt", key
+        self.saved_at = -math.inf
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the state that was saved last, or None before the first."""
+        if not self.path.exists():
+            return None
+        found: dict[str, Any] = torch.load(self.path, weights_only=True)
+        return found if found["key"] == self.key else None
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Save a state, unless that was done ``SAVE_EVERY`` seconds ago or less."""
+        if time.monotonic() >= self.saved_at + SAVE_EVERY:
+            self._write({"key": self.key, **state})
+            self.saved_at = time.monotonic()
+
+    def _write(self, content: dict[str, Any]) -> None:
+        write_whole(self.path, lambda beside: torch.save(content, beside))

@@ -23,7 +23,7 @@ from two_tower.database.warehouse import open_warehouse
 from two_tower.model.feature_rows import read_layout
 from two_tower.model.layout import PAST_KINDS, Layout
 from two_tower.model.towers import save_towers
-from two_tower.training.data.dataset import Data, read_items, read_users, spool, survey
+from two_tower.training.data.dataset import Data, read_data, spool
 from two_tower.training.experts import session_ease, towers, transitions
 from two_tower.training.recipe import Fitted, Recipe
 from two_tower.training.tasks import Tasks
@@ -41,47 +41,24 @@ INPUTS = (
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What was trained.
-
-    Attributes:
-        version: the model's version.
-        run_dir: its folder.
-        loss: name of the loss.
-        epochs: passes while looking for the best number of epochs.
-        best_epoch: the number of epochs the model was trained for.
-        valid_metric: NDCG@100 of the validation fold after so many, joined with the closed form
-            alone; None where nobody could be ranked.
-        taught: whether the towers followed the closed form at full rank while they trained.
-        share: how much the trained towers count beside the closed form, 0..1.
-        sitting_share: how much what goes together in one sitting counts beside both, 0..1.
-        transition_share: how much what was reviewed last counts beside these, 0..1.
-        train_loss: mean loss of a target in the model's last epoch; where the towers were taught,
-            with what they followed.
-        seconds: training time, without reading the database.
-        rows_per_second: training reviews passed over a second.
-        users: users trained on.
-        items: videos in the catalogue.
-        reviews: training reviews.
-        user_feature_dim: width of a user's flat vector.
-        item_feature_dim: width of a video's flat vector.
-    """
+    """What was trained."""
 
     version: str
     run_dir: Path
     loss: str
-    epochs: int
-    best_epoch: int
-    valid_metric: float | None
-    taught: bool
-    share: float
-    sitting_share: float
-    transition_share: float
-    train_loss: float
-    seconds: float
-    rows_per_second: float
-    users: int
+    epochs: int  # passes over the users in the search
+    best_epoch: int  # passes of the model's schedule
+    valid_metric: float | None  # NDCG@100 of fold 0, beside EASE alone; None if nobody was ranked
+    taught: bool  # whether the towers were distilled from EASE
+    share: float  # of the towers beside EASE, 0..1
+    sitting_share: float  # of EASE over sessions beside both, 0..1
+    transition_share: float  # of the transitions beside these, 0..1
+    train_loss: float  # mean loss of a target in the last epoch
+    seconds: float  # without reading the database
+    rows_per_second: float  # training reviews
+    users: int  # with a like
     items: int
-    reviews: int
+    reviews: int  # for training
     user_feature_dim: int
     item_feature_dim: int
 
@@ -98,37 +75,35 @@ def train(
     Args:
         settings: the project.
         config: the run's settings; with ``resume`` those that the run began with count.
-        resume: go on with an interrupted run: ``version``, or the newest.
+        resume: resume an interrupted run: ``version``, or the newest.
         version: the new run's version; by default the moment it begins.
-        reuse: where a finished run was trained on the same rows with the same settings, return it:
-            training is deterministic and would give the same model again. One that was cut short
-            is gone on with.
+        reuse: return a finished run of the same rows and settings, which would give the same model
+            bit by bit; resume one that was cut short.
 
     Raises:
         NotEnoughDataError: no users, likes or videos.
-        InputError: the tables do not fit together, there is no run to go on with, or another
-            version of this program began it.
+        InputError: the tables do not fit together, there is no run to resume, or another version
+            of this program began it.
     """
     runs_dir = settings.path(settings.runs_dir)
     if resume:
         run = runs.interrupted_run(runs_dir, version)
         config = TrainConfig.model_validate_json((run / "config.json").read_text(encoding="utf-8"))
-        data = _open(run, Layout.read(run / "layout.json"))
+        data = _open(run)
     else:
         run, data = _begin(settings, config, runs_dir, version)
         inputs = runs.sha256_of(run, INPUTS) + package_checksum()
-        earlier = runs.finished_run(runs_dir, inputs) if reuse else None
-        if earlier is not None:
+        finished = runs.finished_run(runs_dir, inputs) if reuse else None
+        begun = runs.begun_run(runs_dir, inputs) if reuse and finished is None else None
+        if finished is not None or begun is not None:
             del data  # it has the files of the new run open
             shutil.rmtree(run)
-            return TrainResult(**earlier | {"run_dir": Path(earlier["run_dir"])})
-        begun = runs.begun_run(runs_dir, inputs) if reuse else None
-        if begun is not None:
-            del data
-            shutil.rmtree(run)
-            run, data = begun, _open(begun, Layout.read(begun / "layout.json"))
         else:
             files.write_json(run / "inputs.json", {"sha256": inputs})
+        if finished is not None:
+            return TrainResult(**finished | {"run_dir": Path(finished["run_dir"])})
+        if begun is not None:
+            run, data = begun, _open(begun)
     started = time.perf_counter()
     tasks = Tasks(run)
     with _threads(len(data.items)), bar("Training") as shown:
@@ -155,7 +130,10 @@ def train(
 def _begin(
     settings: Settings, config: TrainConfig, runs_dir: Path, version: str | None
 ) -> tuple[Path, Data]:
-    """Copy the data into a new run's folder; without data to train on there is no run."""
+    """Copy the data into a new run's folder, which is left only where there is something to train.
+
+    ``config.json`` comes last: a run without it has not begun.
+    """
     with open_warehouse(settings) as warehouse:
         layout = read_layout(warehouse)
         if config.features == "spec":
@@ -164,28 +142,25 @@ def _begin(
             layout = layout.without(("recency",))
         run = runs.make_run(runs_dir, version)
         try:
+            layout.write(run / "layout.json")
             spool(warehouse, run / "dataset")
-            data = _open(run, layout)
+            data = _open(run)
         except BaseException:
             shutil.rmtree(run, ignore_errors=True)
             raise
-    layout.write(run / "layout.json")
-    # Last: a run without it has not begun.
     files.write_json(run / "config.json", config.model_dump(mode="json"))
     return run, data
 
 
-def _open(run: Path, layout: Layout) -> Data:
+def _open(run: Path) -> Data:
     """Open the run's copy of the data."""
-    items = read_items(run / "dataset", layout)
-    return survey(layout, read_users(run / "dataset", layout), items)
+    return read_data(run / "dataset", Layout.read(run / "layout.json"))
 
 
 def _result(
     run: Path, config: TrainConfig, data: Data, fitted: Fitted, seconds: float
 ) -> TrainResult:
-    layout, last = fitted.towers.layout, fitted.trained[-1]
-    trained = sum(each.seconds for each in fitted.trained)
+    layout, trained = fitted.towers.layout, sum(each.seconds for each in fitted.trained)
     return TrainResult(
         version=run.name,
         run_dir=run,
@@ -197,7 +172,7 @@ def _result(
         share=fitted.choice.of(towers.name),
         sitting_share=fitted.choice.of(session_ease.name),
         transition_share=fitted.choice.of(transitions.name),
-        train_loss=last.rows[-1]["loss"],
+        train_loss=fitted.trained[-1].rows[-1]["loss"],
         seconds=round(fitted.before + seconds, 2),
         rows_per_second=round(sum(each.reviews for each in fitted.trained) / max(trained, 1e-9)),
         users=len(data.likers),
@@ -210,12 +185,11 @@ def _result(
 
 @contextmanager
 def _threads(items: int) -> Iterator[None]:
-    """Use one thread for the length of the block where the catalogue is small.
+    """Use one thread where the catalogue is small, and half of them for a large matrix.
 
     Below 20,000 videos a step, and below 2,000 a matrix, is done so soon that a second thread costs
-    more than it does: much more where the other core has work of its own. A large matrix has half
-    of the threads: steps and another matrix go on beside it, and a thread that waits for one that
-    has no core keeps its own busy.
+    more than it does. Beside a large matrix steps and another matrix go on, and a thread that waits
+    for one without a core keeps its own busy.
     """
     before = torch.get_num_threads()
     blas = [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from two_tower.interfaces import terminal
 from two_tower.interfaces.cli import common
 
 commands = typer.Typer(rich_markup_mode="markdown")
@@ -61,3 +64,28 @@ def db_url() -> None:
     from two_tower.database import embedded
 
     typer.echo(embedded.url(common.settings()))
+
+
+@commands.command()
+def grants(
+    only_show: Annotated[
+        bool, typer.Option("--show", help="Change nothing, show what is granted.")
+    ] = False,
+    as_json: common.Json = False,
+) -> None:
+    """Grant the app's roles what the var serving_roles says, revoke the rest, and show it.
+
+    Builds and releases do the same. What other roles hold is shown with the statement that
+    revokes it.
+
+    Example: `two-tower grants --show`
+    """
+    from two_tower.operations import grants as app_grants
+    from two_tower.operations import pipeline
+
+    settings = common.settings()
+    rows = app_grants.shown(settings) if only_show else app_grants.applied(settings)
+    if as_json:
+        common.show("", [pipeline.plain(row) for row in rows], True)
+    else:
+        terminal.grants(rows)

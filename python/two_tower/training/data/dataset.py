@@ -1,12 +1,11 @@
-"""The training data on disk: spooled once from the database into Arrow files, read memory-mapped.
+"""The training data: spooled once from the database into Arrow files, read memory-mapped.
 
-What stays in memory is the catalogue's slots (bounded by the number of videos) and a few bytes a
-user; interactions and user features are paged in a batch at a time.
+In memory are the catalogue's slots and a few bytes a user; reviews and user features are paged in a
+batch at a time (ADR 6).
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -43,38 +42,23 @@ SCHEMAS = {
     ),
     "item_feature_slots": pa.schema({"item_number": pa.int32(), **SLOTS}),
 }
-# Users in memory at a time.
-CHUNK_ROWS = 4096
 # The training reviews that a model is chosen on: withheld while it is, then trained on (ADR 12).
 VALIDATION_FOLD = 0
 
 
 @dataclass(frozen=True)
 class UserRows:
-    """Some users: their features, and their reviews as ragged rows.
-
-    Attributes:
-        slots: the users' features.
-        items: item numbers of the reviewed videos, int64 ``[reviews]``.
-        liked: bool ``[reviews]``.
-        weights: float32 ``[reviews]``.
-        relevances: how much each counts where it is to be found, float32 ``[reviews]``.
-        folds: int16 ``[reviews]``, 0..9.
-        recency_ranks: int32 ``[reviews]``; 0 is the user's latest, -1 where the order is unknown.
-        offsets: int64 ``[users + 1]``.
-        held: which reviews are withheld from a model, bool ``[reviews]``; see
-            :meth:`Data.without_fold`.
-    """
+    """Some users: their features, and their training reviews as ragged rows."""
 
     slots: Slots
-    items: NDArray[np.int64]
-    liked: NDArray[np.bool_]
-    weights: NDArray[np.float32]
-    relevances: NDArray[np.float32]
-    folds: NDArray[np.int16]
-    recency_ranks: NDArray[np.int32]
-    offsets: NDArray[np.int64]
-    held: NDArray[np.bool_]
+    items: NDArray[np.int64]  # item number of the reviewed video, [reviews]
+    liked: NDArray[np.bool_]  # [reviews]
+    weights: NDArray[np.float32]  # stars / 5, [reviews]
+    relevances: NDArray[np.float32]  # (stars / 5)^2, [reviews]
+    folds: NDArray[np.int16]  # 0..9, [reviews]
+    recency_ranks: NDArray[np.int32]  # 0: the latest, -1: order unknown, [reviews]
+    offsets: NDArray[np.int64]  # where each user's reviews begin, [users + 1]
+    held: NDArray[np.bool_]  # withheld from the model, [reviews]
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -86,16 +70,19 @@ class UserRows:
 
     @cached_property
     def in_order(self) -> NDArray[np.bool_]:
-        """Whether it is known which reviews came before this one, bool ``[reviews]``."""
+        """Whether a review's place in time is known, bool ``[reviews]``."""
         return self.recency_ranks >= 0
 
 
 class Users:
-    """Random access to the spooled users by row number."""
+    """Random access to the spooled users by row number.
 
-    def __init__(self, path: Path, layout: Layout) -> None:
-        self._layout = layout
-        self._fold: int | None = None
+    Raises:
+        InputError: another version of this program spooled them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "training_users.arrow"
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
         if missing := set(_LISTS) - set(reader.schema.names):
             raise InputError(
@@ -110,8 +97,8 @@ class Users:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def read(self, rows: NDArray[np.int64]) -> UserRows:
-        """Return the users with these row numbers, int64 ``[n]``, rising."""
+    def read(self, rows: NDArray[np.int64], layout: Layout, fold: int | None = None) -> UserRows:
+        """Return the users with these row numbers, int64 ``[n]``, rising; a fold is held."""
         cuts = np.searchsorted(rows, self._starts)
         parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _LISTS}
         lengths: dict[str, list[NDArray[np.int64]]] = {"values": [], "items": []}
@@ -125,58 +112,38 @@ class Users:
                 for name in names:
                     parts[name].append(chunk[name][0][places])
         flat = {name: _joined(part) for name, part in parts.items()}
+        of_slots, offsets = (
+            np.concatenate([[0], np.cumsum(_joined(each))]) for each in lengths.values()
+        )
         folds = flat["folds"].astype(np.int16)
-        slots = self._layout.slots(
-            "user",
-            flat["feature_ids"],
-            flat["indices"],
-            flat["values"],
-            _offsets(lengths["values"]),
-        )
         return UserRows(
-            slots=slots,
-            items=flat["item_numbers"].astype(np.int64),
-            liked=flat["labels"] > 0,
-            weights=flat["weights"].astype(np.float32),
-            relevances=flat["relevances"].astype(np.float32),
-            folds=folds,
-            recency_ranks=flat["recency_ranks"].astype(np.int32),
-            offsets=_offsets(lengths["items"]),
-            held=np.zeros(len(folds), np.bool_) if self._fold is None else folds == self._fold,
+            layout.slots("user", flat["feature_ids"], flat["indices"], flat["values"], of_slots),
+            flat["item_numbers"].astype(np.int64),
+            flat["labels"] > 0,
+            flat["weights"].astype(np.float32),
+            flat["relevances"].astype(np.float32),
+            folds,
+            flat["recency_ranks"].astype(np.int32),
+            offsets,
+            np.zeros(len(folds), np.bool_) if fold is None else folds == fold,
         )
 
-    def under(self, layout: Layout) -> Users:
-        """Return the same users with the features that another layout knows."""
-        other = copy.copy(self)
-        other._layout = layout
-        return other
-
-    def without_fold(self, fold: int) -> Users:
-        """Return the same users with the reviews of a fold held."""
-        other = copy.copy(self)
-        other._fold = fold
-        return other
-
-    def chunks(self) -> Iterator[tuple[NDArray[np.int64], UserRows]]:
-        """Yield all users in order, with their row numbers, a few thousand at a time."""
-        for start in range(0, len(self), CHUNK_ROWS):
-            rows = np.arange(start, min(start + CHUNK_ROWS, len(self)), dtype=np.int64)
-            yield rows, self.read(rows)
+    def chunks(
+        self, layout: Layout, size: int = 4096
+    ) -> Iterator[tuple[NDArray[np.int64], UserRows]]:
+        """Yield all users in order, with their row numbers, ``size`` at a time."""
+        for start in range(0, len(self), size):
+            rows = np.arange(start, min(start + size, len(self)), dtype=np.int64)
+            yield rows, self.read(rows, layout)
 
 
 @dataclass(frozen=True)
 class Items:
-    """The catalogue in memory.
-
-    Attributes:
-        slots: the videos' features, row ``n`` being item number ``n``.
-        identity: the video's index in the vocabulary ``video``, -1 without one, int64 ``[items]``.
-        is_identity: which places of the flat vector say who the video is, bool ``[feature_dim]``.
-    """
+    """The catalogue; row ``n`` is item number ``n``."""
 
     slots: Slots
-    identity: NDArray[np.int64]
-    is_identity: NDArray[np.bool_]
+    identity: NDArray[np.int64]  # index in the vocabulary ``video``, -1 without one, [items]
+    is_identity: NDArray[np.bool_]  # places that say who the video is, [item_feature_dim]
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -211,15 +178,6 @@ def spool(warehouse: Warehouse, folder: Path) -> None:
                 shown.advance(rows.num_rows)
 
 
-def read_users(folder: Path, layout: Layout) -> Users:
-    """Open the spooled users.
-
-    Raises:
-        InputError: another version of this program spooled them.
-    """
-    return Users(folder / "training_users.arrow", layout)
-
-
 def read_items(folder: Path, layout: Layout) -> Items:
     """Read the spooled catalogue.
 
@@ -248,33 +206,19 @@ def read_items(folder: Path, layout: Layout) -> Items:
 
 @dataclass(frozen=True)
 class Data:
-    """The spooled data and what one pass over it found.
-
-    Attributes:
-        layout: the frozen layout.
-        users: all users.
-        items: the catalogue.
-        like_counts: likes of each video, int64 ``[items]``.
-        review_counts: training reviews of each video, int64 ``[items]``.
-        likers: rows of the users with a like, int64, rising.
-        search_likers: those with a like outside the validation fold.
-        validation: those with a like inside the validation fold and a review outside it.
-        reviews: training reviews in all.
-        asks_next: whether the validation fold is what came after the rest, for most users.
-        fold: the fold that is withheld from whoever fits a model on this view; None of none.
-    """
+    """The spooled data, and what one pass over them counted."""
 
     layout: Layout
     users: Users
     items: Items
-    like_counts: NDArray[np.int64]
-    review_counts: NDArray[np.int64]
-    likers: NDArray[np.int64]
-    search_likers: NDArray[np.int64]
-    validation: NDArray[np.int64]
-    reviews: int
-    asks_next: bool
-    fold: int | None = None
+    like_counts: NDArray[np.int64]  # [items]
+    review_counts: NDArray[np.int64]  # training reviews, [items]
+    likers: NDArray[np.int64]  # rows of users with a like, rising
+    search_likers: NDArray[np.int64]  # those with a like outside the validation fold
+    validation: NDArray[np.int64]  # those with a like inside and a review outside of it
+    reviews: int  # training reviews in all
+    asks_next: bool  # for most users the validation fold came after the rest
+    fold: int | None = None  # withheld in this view
 
     @property
     def fitted(self) -> NDArray[np.int64]:
@@ -286,28 +230,32 @@ class Data:
         """Which videos have a training review, bool ``[items]``."""
         return self.review_counts > 0
 
+    def read(self, rows: NDArray[np.int64]) -> UserRows:
+        """Return the users with these row numbers, int64 ``[n]``, rising."""
+        return self.users.read(rows, self.layout, self.fold)
+
     def without(self, kinds: Iterable[Kind]) -> Data:
         """Return the same data without a user's features of these kinds."""
-        layout = self.layout.without(kinds)
-        return replace(self, layout=layout, users=self.users.under(layout))
+        return replace(self, layout=self.layout.without(kinds))
 
     def without_fold(self, fold: int) -> Data:
-        """Return a view that a model is fitted on without the reviews of a fold.
+        """Return a view in which the reviews of a fold are ``held``.
 
-        They are there still, and ``held``: counts are those of all, and whoever hides a part of the
-        others at random draws as without the view.
+        Counts are those of all reviews.
         """
         assert fold == VALIDATION_FOLD, "of no other one it is known who likes something outside"
-        return replace(self, users=self.users.without_fold(fold), fold=fold)
+        return replace(self, fold=fold)
 
 
-def survey(layout: Layout, users: Users, items: Items) -> Data:
-    """Read all users once and count.
+def read_data(folder: Path, layout: Layout) -> Data:
+    """Open the spooled tables, and count in one pass over all users.
 
     Raises:
         NotEnoughDataError: no users, no videos, or no likes.
-        InputError: a review of a video that is not in the catalogue.
+        InputError: a review of a video that is not in the catalogue, item numbers with gaps, or
+            tables that another version of this program spooled.
     """
+    items, users = read_items(folder, layout), Users(folder)
     if not len(users) or not len(items):
         raise NotEnoughDataError(
             f"{len(users)} users with a training review, {len(items)} videos: nothing to train on",
@@ -315,9 +263,9 @@ def survey(layout: Layout, users: Users, items: Items) -> Data:
         )
     review_counts = np.zeros(len(items), dtype=np.int64)
     like_counts = np.zeros(len(items), dtype=np.int64)
-    found: dict[str, list[NDArray[np.int64]]] = {"likers": [], "search": [], "validation": []}
-    reviews = later = asked = 0
-    for rows, part in users.chunks():
+    found: list[list[NDArray[np.int64]]] = []
+    later = asked = 0
+    for rows, part in users.chunks(layout):
         if len(part.items) and (part.items.max() >= len(items) or part.items.min() < 0):
             raise InputError(
                 "two_tower.training_users names an item number that item_feature_slots lacks",
@@ -325,22 +273,17 @@ def survey(layout: Layout, users: Users, items: Items) -> Data:
             )
         review_counts += np.bincount(part.items, minlength=len(items))
         like_counts += np.bincount(part.items[part.liked], minlength=len(items))
-        reviews += len(part.items)
         held = part.folds == VALIDATION_FOLD
         has_others = np.bincount(part.rows[~held], minlength=len(part)) > 0
         both, after = _order(part, held)
         asked += int(both.sum())
         later += int(after.sum())
-        masks = {
-            "likers": part.liked,
-            "search": part.liked & ~held,
-            # Of whoever has no other review a model would see nothing.
-            "validation": part.liked & held & has_others[part.rows],
-        }
-        for name, mask in masks.items():
-            likes = np.bincount(part.rows[mask], minlength=len(part))
-            found[name].append(rows[likes > 0])
-    likers, search, validation = (np.concatenate(parts) for parts in found.values())
+        # Of whoever has no review outside the fold a model would see nothing.
+        in_validation = part.liked & held & has_others[part.rows]
+        masks = (part.liked, part.liked & ~held, in_validation)
+        found.append([rows[np.unique(part.rows[mask])] for mask in masks])
+    likers, search, validation = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    reviews = int(review_counts.sum())
     if not len(likers):
         raise NotEnoughDataError(
             f"no user likes anything: {reviews} training reviews, none of them a like",
@@ -361,9 +304,9 @@ def survey(layout: Layout, users: Users, items: Items) -> Data:
 
 
 def _order(part: UserRows, held: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return who has reviews in and out of the fold, and whose are all later, bool ``[users]``.
+    """Return who has dated reviews in and out of the fold, and whose are all later in it.
 
-    Reviews of which nobody knows the order are left out.
+    Both are bool ``[users]``.
     """
     never = np.iinfo(np.int32).max
     oldest_held, latest_other = np.full(len(part), -1), np.full(len(part), never)
@@ -377,23 +320,16 @@ def _order(part: UserRows, held: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], 
 _FEATURES = tuple(SLOTS)
 _LISTS = tuple(SCHEMAS["training_users"].names)
 _REVIEWS = _LISTS[len(_FEATURES) :]
-_Column = tuple[NDArray[Any], NDArray[Any]]
 
 
-def _columns(batch: pa.RecordBatch) -> dict[str, _Column]:
+def _columns(batch: pa.RecordBatch) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
     """Return each list column as its flat elements and offsets, without copying."""
-    return {
-        name: (batch.column(name).values.to_numpy(), batch.column(name).offsets.to_numpy())
-        for name in _LISTS
-    }
+    columns = {name: batch.column(name) for name in _LISTS}
+    return {name: (c.values.to_numpy(), c.offsets.to_numpy()) for name, c in columns.items()}
 
 
 def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
-
-
-def _offsets(lengths: list[NDArray[Any]]) -> NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(_joined(lengths))]).astype(np.int64)
 
 
 def _refuse_nulls(table: str, rows: pa.Table) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from two_tower.core.background import raise_if_cancelled
 from two_tower.evaluation import metrics
 from two_tower.model.slots import Slots
 from two_tower.model.towers import Towers
-from two_tower.training.data.batches import hide, in_past
+from two_tower.training.data.batches import hide_all_but_past
 from two_tower.training.data.dataset import VALIDATION_FOLD, Data, UserRows
 
 Encoder = Callable[[Slots], Tensor]
@@ -25,25 +25,17 @@ METRIC = "ndcg@100"
 # Another choice than the default has to gain more than this share of the metric: less is chance,
 # which of more than 1,000 users falls with the root of their number (ADR 18).
 LEAST_GAIN = 0.005
-# Scores in memory at a time.
+# Scores in memory at a time: 64 MB.
 MAX_SCORES = 2**24
 
 
-@dataclass(frozen=True)
-class _Part:
-    """As many users as are ranked at a time.
+class _Part(NamedTuple):
+    """As many users as are ranked at a time."""
 
-    Attributes:
-        vectors: float32 ``[users, width]``.
-        shown: rows and videos of their other training reviews, int64 ``[shown]`` each.
-        wanted: rows and videos of their validation likes, int64 ``[likes]`` each.
-        targets: how many each has, int64 ``[users]``.
-    """
-
-    vectors: Tensor
-    shown: tuple[NDArray[np.int64], NDArray[np.int64]]
-    wanted: tuple[NDArray[np.int64], NDArray[np.int64]]
-    targets: NDArray[np.int64]
+    vectors: Tensor  # float32 [users, width]
+    shown: tuple[NDArray[np.int64], NDArray[np.int64]]  # rows and videos of other training reviews
+    wanted: tuple[NDArray[np.int64], NDArray[np.int64]]  # rows and videos of validation likes
+    targets: NDArray[np.int64]  # validation likes of each user, [users]
 
 
 class Lists:
@@ -64,30 +56,10 @@ class Lists:
     def __init__(
         self, encode: Encoder, data: Data, rows: NDArray[np.int64], few: int | None = None
     ) -> None:
-        self.items = len(data.items)
-        self.few = few
-        self.users = len(rows)
+        self.items, self.users = len(data.items), len(rows)
         step = max(1, MAX_SCORES // self.items)
-        self.parts = [
-            self._part(encode, data, rows[start : start + step])
-            for start in range(0, self.users, step)
-        ]
-
-    def _part(self, encode: Encoder, data: Data, rows: NDArray[np.int64]) -> _Part:
-        raise_if_cancelled()
-        part = data.users.read(rows)
-        held = part.folds == VALIDATION_FOLD
-        hidden = held if self.few is None else ~_drawn(part, part.liked & ~held, self.few)
-        slots = hide(data.layout, data.items, part, hidden)
-        # The rest was counted with the hidden reviews.
-        slots.values[~in_past(data.layout, slots)] = 0
-        target = held & part.liked
-        return _Part(
-            vectors=encode(slots),
-            shown=(part.rows[~held], part.items[~held]),
-            wanted=(part.rows[target], part.items[target]),
-            targets=np.bincount(part.rows[target], minlength=len(part)),
-        )
+        starts = range(0, self.users, step)
+        self.parts = [_encoded(encode, data, rows[at : at + step], few) for at in starts]
 
     @torch.no_grad()
     def measure(self, vectors: Tensor, known: NDArray[np.bool_] | None = None) -> dict[str, float]:
@@ -116,6 +88,20 @@ class Lists:
         return {name: value / self.users for name, value in sums.items()}
 
 
+def _encoded(encode: Encoder, data: Data, rows: NDArray[np.int64], few: int | None) -> _Part:
+    raise_if_cancelled()
+    part = data.read(rows)
+    held = part.folds == VALIDATION_FOLD
+    hidden = held if few is None else ~_drawn(part, part.liked & ~held, few)
+    target = held & part.liked
+    return _Part(
+        encode(hide_all_but_past(data, part, hidden)),
+        (part.rows[~held], part.items[~held]),
+        (part.rows[target], part.items[target]),
+        np.bincount(part.rows[target], minlength=len(part)),
+    )
+
+
 def _drawn(users: UserRows, choice: NDArray[np.bool_], few: int) -> NDArray[np.bool_]:
     """Draw at most so many of each user's reviews among these, bool ``[reviews]``."""
     ticket = np.where(choice, np.random.default_rng(0).random(len(choice)), 2.0)
@@ -129,6 +115,12 @@ def _drawn(users: UserRows, choice: NDArray[np.bool_], few: int) -> NDArray[np.b
 def least_gain(users: int) -> float:
     """Return what share of the metric another choice has to gain on so many users."""
     return LEAST_GAIN * min(1.0, math.sqrt(1_000 / max(users, 1)))
+
+
+def first_or_best(found: list[float], least: float) -> int:
+    """Return the place of the highest, if it is higher than the first by this share of it, or 0."""
+    best = int(np.argmax(found))
+    return best if found[best] > found[0] * (1 + least) else 0
 
 
 def validate(
@@ -149,7 +141,4 @@ def validate_towers(towers: Towers, data: Data, rows: NDArray[np.int64]) -> dict
     towers.eval()
     with torch.no_grad():
         vectors = towers.forward_sparse("item", data.items.slots)
-    found: dict[str, float] = validate(
-        lambda slots: towers.forward_sparse("user", slots), vectors, data, rows
-    )
-    return found
+    return validate(lambda slots: towers.forward_sparse("user", slots), vectors, data, rows)

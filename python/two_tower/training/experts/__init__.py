@@ -14,18 +14,11 @@ from two_tower.training.data.dataset import Data
 
 
 class Weighted(Protocol):
-    """What the sum has to know of an expert.
-
-    Attributes:
-        name: by which it is called.
-        weights: its shares beside the experts before it that are tried on fold 0; the default
-            first.
-        least_gain: what another weight has to gain, where that is more than chance.
-    """
+    """What the sum has to know of an expert."""
 
     name: str
-    weights: tuple[float, ...]
-    least_gain: float
+    weights: tuple[float, ...]  # beside the experts before it, tried on fold 0; the default first
+    least_gain: float  # what another weight has to gain, where that is more than chance
 
 
 class Expert(Weighted, Protocol):

@@ -1,9 +1,8 @@
 """Symmetric positive definite matrices, factorised and inverted while other threads go on.
 
-scipy's wrappers of LAPACK hold Python's lock: while a matrix is inverted on one thread, the steps
-of the towers on another, the progress bar and Ctrl-C stand still. Called by the addresses that
-scipy hands to Cython the same routines do not hold it. torch's do not either, and work in place;
-but they take as many threads as its steps do: one, where a large matrix is to have half of them.
+scipy's wrappers of LAPACK hold Python's lock: the steps of the towers, the progress bar and Ctrl-C
+would stand still. The addresses that scipy hands to Cython do not hold it. torch's routines do not
+either, but take as many threads as the towers' steps do.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""What a low rank leaves out of the closed form, as targets that the towers follow in training.
+"""Distillation: what a low rank leaves out of EASE, as targets of the towers beside the reviews.
 
-Where what goes with a video and no other is most of what there is to say, as in a shop, the nearest
-map of the embeddings' rank says little of it. Towers are of the same rank, but are trained to make
-lists: there they can say more of it than the nearest map does, and learn it from the scores of the
-whole regression beside the reviews that are hidden (distillation: Hinton, Vinyals & Dean 2015).
-The numbers are those of ADR 19.
+In a shop most of what there is to say is what goes with one video and no other, and the nearest map
+of the embeddings' rank says little of it. Towers of the same rank are trained to make lists: they
+learn more of it from the scores of the whole regression (Hinton, Vinyals & Dean 2015). The numbers
+are those of ADR 19.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from two_tower.model.linear_map import design
 from two_tower.training.data.batches import Batch
 from two_tower.training.data.dataset import Data
 from two_tower.training.experts import ease
-from two_tower.training.experts.regression import Floats, Head, find_head, histories
-from two_tower.training.experts.ridge_search import Tried
+from two_tower.training.experts.regression import Floats, Head, find_head, histories, placed
+from two_tower.training.experts.ridge_search import Tried, measured
 
 # Its scores are so much of their mean deviation; a video that it does not know has as much as so
 # many deviations below nothing (ADR 19).
@@ -40,17 +39,11 @@ MAX_VIDEOS = 10_000
 
 @dataclass(frozen=True)
 class Distillation:
-    """The closed form at full rank, whose scores the towers follow.
+    """EASE at full rank, from which the towers are distilled."""
 
-    Attributes:
-        layout: of the towers.
-        head: the videos.
-        solution: from histories to scores, float32 ``[videos, videos]``.
-    """
-
-    layout: Layout
+    layout: Layout  # of the towers
     head: Head
-    solution: Floats
+    solution: Floats  # from histories to scores, float32 [head, head]
 
     def scores(self, batch: Batch, place: NDArray[np.int64], videos: int) -> Tensor:
         """Return how it ranks videos for users as the model sees them, float32 ``[users, videos]``.
@@ -67,23 +60,27 @@ class Distillation:
 
 
 def applies(config: TrainConfig, data: Data) -> bool:
-    """Return whether towers could follow the closed form at full rank: of all videos."""
+    """Return whether towers can be distilled: from EASE over all videos."""
     most = min(MAX_VIDEOS, config.max_full_softmax_items)
     return config.loss == "softmax" and len(data.items) <= most
 
 
 def is_needed(data: Data, tried: Tried, rows: NDArray[np.int64]) -> bool:
-    """Return whether these users' lists lose much by the closed form's low rank."""
-    return tried.loses(data, rows, "ndcg@10", LEAST_LOST)
+    """Return whether these users' lists lose much by EASE's low rank."""
+    if tried.closed is None or tried.solution is None:
+        return False
+    whole = placed(data, tried.head, tried.solution, np.eye(len(tried.head)))
+    low, full = (
+        measured(each, data, tried.head, rows, "ndcg@10") for each in (tried.closed, whole)
+    )
+    return low < (1 - LEAST_LOST) * full
 
 
 def fit(config: TrainConfig, data: Data) -> Distillation:
-    """Solve the closed form of all videos."""
-    # The towers do not know what comes next.
-    data = data.without(("recency",))
+    """Solve EASE over all videos."""
+    data = data.without(("recency",))  # the towers do not know what comes next
     head, ridge = find_head(data, MAX_VIDEOS, histories(data)[:1]), config.ridge or ease.RIDGE
     sums = ease.add_up(config, data, head)
-    raise_if_cancelled()
     solution = ease.solve(sums, ridge, ease.precision(data, head.items))
     solution = solution.astype(np.float32, copy=False)
     del sums

@@ -1,14 +1,14 @@
-"""Who wants what, from their histories, in closed form: ridge regression without epochs.
+"""EASE over users: ridge regression of a user's reviews on their history, without epochs.
 
-The reviews of a user, each as far as it is relevant, are regressed on their history (EASE:
-Steck 2019, "Embarrassingly shallow autoencoders for sparse data", here with several blocks), under
-the constraint that a video says nothing for itself: with ``P = (Z'WZ + diag(ridge))^-1`` and ``S``
-the columns of video ``i`` in all blocks, column ``i`` is ``B0 - P[:, S] P[S, S]^-1 B0[S]`` where
-``B0 = P Z'WX``. The map is then reduced to its best rank on the training rows.
+Each review counts as far as it is relevant, and a video says nothing for itself (Steck 2019,
+"Embarrassingly shallow autoencoders for sparse data", here with several blocks). With
+``P = (Z'WZ + ridge * penalty)^-1``, ``B0 = P Z'WX`` and ``S`` the columns of video ``i`` in all
+blocks, column ``i`` of the map is ``B0 - P[:, S] P[S, S]^-1 B0[S]``. The map is then reduced to its
+best rank on the training rows.
 
-Videos of like content should mean alike, and of most videos few histories tell: the penalty is the
-inverse of a kernel, ``I + LIKENESS * K`` with ``K`` the cosines of the videos' contents, instead of
-the plain ``I`` (a Gaussian prior on each column of the map; compare kernel ridge regression).
+Videos of like content should mean alike, and of most videos few histories tell: the penalty is not
+``I`` but ``(I + LIKENESS * K)^-1``, ``K`` the cosines of the videos' contents (a Gaussian prior on
+each column of the map; compare kernel ridge regression).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from two_tower.training.experts.regression import MOST_LIKED, Floats, Head, Rows
 from two_tower.training.experts.weighted_svd import MAX_CELLS, weighted_svd, weighted_users
 
 name = "ease"
-# The rest is its: it is the first.
+# As the first it has what the others leave.
 weights: tuple[float, ...] = (1.0,)
 least_gain = 0.0
 
@@ -38,8 +38,7 @@ least_gain = 0.0
 RIDGE = 5.0
 # How much two videos of the same content are expected to mean the same (docs/quality.md).
 LIKENESS = 0.3
-# A user with n reviews weighs n^USER_POWER: all the same is 0, as in plain EASE is 1
-# (docs/quality.md).
+# A user with n reviews weighs n^USER_POWER; plain EASE has 1 (docs/quality.md).
 USER_POWER = 0.5
 
 
@@ -59,14 +58,14 @@ def head_of(config: TrainConfig, data: Data) -> Head:
 def fit(config: TrainConfig, data: Data) -> LinearMap | None:
     """Regress the reviews of users on their histories; None where nothing is relevant.
 
-    Of many videos its rank leaves more out: where all users' scores fit, they are nearest to the
-    regression where lists are made.
+    Of many videos the low rank leaves more out: where all users' scores fit in memory, it is
+    nearest to the regression where lists are made.
     """
     head, ridge = head_of(config, data), config.ridge or RIDGE
-    found = solved(data, head, ridge, add_up(config, data, head))
-    if found is None:
+    sums = add_up(config, data, head)
+    if not sums.cross.any():
         return None
-    sums, solution = found
+    solution = solve(sums, ridge, precision(data, head.items))
     if len(head) <= MOST_LIKED or len(data.fitted) * len(head) > MAX_CELLS:
         return regression.low_rank(config, data, head, sums, solution)
     basis = regression.leading(solution, sums.gram, config.dim)
@@ -74,19 +73,10 @@ def fit(config: TrainConfig, data: Data) -> LinearMap | None:
     return regression.placed(data, head, *weighted_svd(solution, basis, sums.gram, ridge, users))
 
 
-def solved(data: Data, head: Head, ridge: float, sums: Sums) -> tuple[Sums, Floats] | None:
-    """Return sums with the solution; None where nothing is in them."""
-    if not sums.cross.any():
-        return None
-    raise_if_cancelled()
-    return sums, solve(sums, ridge, precision(data, head.items))
-
-
 def add_up(config: TrainConfig, data: Data, head: Head) -> Sums:
     """Pass over the users once, or 200,000: more change the sums little, and take their time."""
-    return regression.mean_per_user(
-        rows_of(data, head, regression.sample(data, 200_000, config.seed)), head
-    )
+    rows = regression.sample(data, 200_000, config.seed)
+    return regression.mean_per_user(rows_of(data, head, rows), head)
 
 
 def rows_of(data: Data, head: Head, rows: NDArray[np.int64]) -> Iterator[Rows]:
@@ -106,24 +96,23 @@ def rows_of(data: Data, head: Head, rows: NDArray[np.int64]) -> Iterator[Rows]:
 
 
 def precision(data: Data, items: NDArray[np.int64]) -> Floats:
-    """Return ``(I + LIKENESS * K)^-1``, ``[head, head]``: ``K`` are the cosines of contents.
+    """Return ``(I + LIKENESS * K)^-1``, ``[head, head]``, ``K`` the cosines of contents.
 
     A video's content are its tokens, but for who it is; one without any is like no other.
     """
     if not len(items):
         return np.zeros((0, 0))
-    kinds = ("one_hot", "multi_hot")
     width = data.layout.feature_dim("item")
     is_token = np.zeros(width, dtype=np.bool_)
     for block in data.layout.item:
-        is_token[block.offset : block.offset + block.width] = block.kind in kinds
+        inside = slice(block.offset, block.offset + block.width)
+        is_token[inside] = block.kind in ("one_hot", "multi_hot")
     slots = data.items.slots.take(items)
     kept = is_token[slots.positions]
     if not kept.any():
         return np.eye(len(items), dtype=regression.accuracy(len(items)))
-    shape = (len(items), width)
     places = (slots.rows[kept], slots.positions[kept])
-    tokens = sparse.csr_array((np.ones(int(kept.sum())), places), shape=shape)
+    tokens = sparse.csr_array((np.ones(int(kept.sum())), places), shape=(len(items), width))
     norms = np.sqrt(np.maximum(tokens.sum(axis=1), 1))
     tokens = sparse.csr_array(sparse.diags_array(1 / norms) @ tokens)
     kernel: Floats = LIKENESS * (tokens @ tokens.T).toarray()
@@ -139,23 +128,23 @@ def solve(sums: Sums, ridge: float, precision: Floats) -> Floats:
         ridge: the penalty.
         precision: how it is shaped, symmetric and positive definite, ``[head, head]``.
     """
+    raise_if_cancelled()
     size = sums.cross.shape[1]
-    blocks = len(sums.gram) // size
+    here = np.arange(size)
+    own = [here + start for start in range(0, len(sums.gram), size)]
 
-    def penalised(dtype: type[np.floating[Any]]) -> Floats:
+    def inverse_of(dtype: type[np.floating[Any]]) -> Floats:
         matrix: Floats = sums.gram.astype(dtype)
-        for block in range(blocks):
-            own_part = slice(block * size, (block + 1) * size)
-            matrix[own_part, own_part] += ridge * precision
-        return matrix
+        for columns in own:
+            block = slice(columns[0], columns[0] + size)
+            matrix[block, block] += ridge * precision
+        return inverted(matrix)
 
     try:
-        inverse = inverted(penalised(regression.accuracy(len(sums.gram))))
+        inverse = inverse_of(regression.accuracy(len(sums.gram)))
     except linalg.LinAlgError:  # too little of a ridge for single precision
-        inverse = inverted(penalised(np.float64))
+        inverse = inverse_of(np.float64)
     solution: Floats = inverse @ sums.cross.astype(inverse.dtype)
-    here = np.arange(size)
-    own = [here + block * size for block in range(blocks)]
     square = np.stack([np.stack([inverse[a, b] for b in own], axis=1) for a in own], axis=1)
     value = np.stack([solution[a, here] for a in own], axis=1)
     multiplier = np.linalg.solve(square, value[..., None])[..., 0]

@@ -1,8 +1,8 @@
 """What the experts without epochs share: ridge regression of videos on a user's past videos.
 
-Rows of inputs ``Z`` (past videos) and of targets ``X`` (videos to be found) with weights ``W`` are
-added up to ``Z'WZ`` and ``Z'WX``; what an expert is, is which rows it adds up and how it solves
-them. The solution is reduced to the rank of the embeddings on the same rows.
+An expert is which rows it adds up, inputs ``Z`` (past videos), targets ``X`` (videos to be found)
+and weights ``W``, to ``Z'WZ`` and ``Z'WX``, and how it solves them. The solution is reduced to the
+rank of the embeddings on the same rows.
 """
 
 from __future__ import annotations
@@ -23,29 +23,23 @@ from two_tower.training.data.dataset import Data, UserRows
 
 Floats = NDArray[np.floating[Any]]
 
-# Of more videos the most liked stand for all where a matrix of them each is too much: when the
-# penalty is tried, and for sessions, in which few others are, with a block for each history. Up to
-# so many, the nearest map of the embeddings' rank ranks as the whole regression does (ADR 18).
+# Of more videos the most liked stand for all when the penalty is tried, and for sessions. Up to so
+# many, the nearest map of the embeddings' rank ranks as the whole regression does (ADR 18).
 MOST_LIKED = 2_000
-# Reviews in memory at a time: each time a dense matrix is added.
+# Reviews in memory at a time, some hundred MB: after each chunk a dense matrix is added.
 CHUNK_REVIEWS = 4_000_000
-# Wider Gram matrices are of single precision: the ridge keeps their condition low.
+# Wider Gram matrices are of single precision: the ridge keeps their condition low, and solve()
+# repeats in double precision what it does not.
 SINGLE_FROM = 1_000
 
 
 @dataclass(frozen=True)
 class Head:
-    """The videos that an expert covers: reviewed ones with an index in the histories.
+    """The videos that an expert covers: reviewed ones with an index in the histories."""
 
-    Attributes:
-        items: item numbers, int64 ``[head]``.
-        columns: their places in the user's flat vector, int64 ``[blocks, head]``.
-        place: the place of each video among these, -1 outside, int64 ``[items]``.
-    """
-
-    items: NDArray[np.int64]
-    columns: NDArray[np.int64]
-    place: NDArray[np.int64]
+    items: NDArray[np.int64]  # item numbers, [head]
+    columns: NDArray[np.int64]  # their places in the user's flat vector, [blocks, head]
+    place: NDArray[np.int64]  # of each video among these, -1 outside, [items]
 
     def __len__(self) -> int:
         return len(self.items)
@@ -53,32 +47,20 @@ class Head:
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a regression.
+    """Some rows of a regression."""
 
-    Attributes:
-        inputs: ``[rows, blocks * head]``.
-        targets: ``[rows, head]``.
-        weights: how much each row counts, ``[rows]``.
-        users: how many users' rows they are.
-    """
-
-    inputs: sparse.csr_array
-    targets: sparse.csr_array
-    weights: Floats
-    users: int
+    inputs: sparse.csr_array  # Z, [rows, blocks * head]
+    targets: sparse.csr_array  # X, [rows, head]
+    weights: Floats  # the diagonal of W, [rows]
+    users: int  # how many users' rows they are
 
 
 @dataclass(frozen=True)
 class Sums:
-    """What a regression needs of its rows.
+    """What a regression needs of its rows."""
 
-    Attributes:
-        gram: ``Z'WZ``, ``[blocks * head, blocks * head]``.
-        cross: ``Z'WX``, ``[blocks * head, head]``.
-    """
-
-    gram: Floats
-    cross: Floats
+    gram: Floats  # Z'WZ, [blocks * head, blocks * head]
+    cross: Floats  # Z'WX, [blocks * head, head]
 
 
 def histories(data: Data) -> list[Block]:
@@ -117,13 +99,18 @@ def chunks(data: Data, rows: NDArray[np.int64]) -> Iterator[UserRows]:
     width = 1 + max((block.width for block in past_blocks(data.layout)), default=0)
     step = max(1, int(min(CHUNK_REVIEWS / each, 2**28 / width)))
     for start in range(0, len(rows), step):
-        yield data.users.read(rows[start : start + step])
+        yield data.read(rows[start : start + step])
 
 
 def inputs_of(data: Data, part: UserRows) -> sparse.csr_array:
     """Return users as a model sees them, ``[users, feature_dim + 1]``: what is held is hidden."""
-    slots = hide(data.layout, data.items, part, part.held)
-    return design(data.layout, slots).tocsr()
+    return design(data.layout, hide(data, part, part.held)).tocsr()
+
+
+def in_turn(users: UserRows, known: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the reviews that are known, bool ``[reviews]``, by user, the oldest first."""
+    order = np.lexsort((-users.recency_ranks, users.rows))
+    return order[known[order]]
 
 
 def unit(matrix: sparse.csr_array) -> sparse.csr_array:
@@ -151,7 +138,7 @@ def accumulated(parts: Iterable[Rows], head: Head) -> tuple[Sums, float, int]:
 
 
 def mean_per_user(parts: Iterable[Rows], head: Head) -> Sums:
-    """Add up rows, a user's being as many as the mean user's weights say."""
+    """Add up rows, divided by the mean user's weight."""
     sums, weight, users = accumulated(parts, head)
     mean = max(weight / max(users, 1), 1e-12)
     sums.gram[:] /= mean

@@ -1,4 +1,4 @@
-"""Choosing the penalty of the closed form: how much a video is trusted to say about another."""
+"""Choosing EASE's penalty: how much a video is trusted to say about another."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from two_tower.training.experts.regression import (
     find_head,
     histories,
     low_rank,
-    placed,
 )
 
 # The penalties that are tried beside the default: higher ones, then lower ones, each as long as it
@@ -31,28 +30,12 @@ LOWER = (2.0, 0.8)
 
 
 class Tried(NamedTuple):
-    """A penalty, and the closed form with it on the videos it was tried on.
-
-    Attributes:
-        ridge: the penalty.
-        head: the videos.
-        closed: of the rank of the embeddings; None where nobody was asked.
-        solution: of full rank, as :func:`two_tower.training.experts.ease.solve` returns it; None
-            as well.
-    """
+    """A penalty, and EASE with it on the videos it was tried on; None where nobody was asked."""
 
     ridge: float
     head: Head
-    closed: LinearMap | None = None
-    solution: Floats | None = None
-
-    def loses(self, data: Data, rows: NDArray[np.int64], metric: str, least: float) -> bool:
-        """Return whether these users' lists lose so much of a metric by the low rank."""
-        if self.closed is None or self.solution is None:
-            return False
-        whole = placed(data, self.head, self.solution, np.eye(len(self.head)))
-        low, full = (measured(each, data, self.head, rows, metric) for each in (self.closed, whole))
-        return low < (1 - least) * full
+    closed: LinearMap | None = None  # of the rank of the embeddings
+    solution: Floats | None = None  # of full rank, [head, head]
 
 
 def measured(
@@ -70,7 +53,7 @@ def measured(
 
 
 def choose_ridge(config: TrainConfig, data: Data, rows: NDArray[np.int64]) -> Tried:
-    """Return the penalty under which the closed form ranks these users' validation likes best.
+    """Return the penalty under which EASE ranks these users' validation likes best.
 
     Each penalty is a matrix to invert: it is tried on the most liked videos.
 
@@ -103,8 +86,8 @@ def choose_ridge(config: TrainConfig, data: Data, rows: NDArray[np.int64]) -> Tr
             if found <= value * (1 + least_gain(len(rows))):
                 break  # what lies further on this side is worse still
             if side is LOWER:
-                # It trusts what few people have told, and the few likes of a new user have to tell
-                # all: it must not cost people of three likes more than it gives to the others.
+                # The few likes of a new user have to tell all: it must not cost people of three
+                # likes more than it gives to the others (docs/quality.md).
                 before, after = (value_of(each, 3) for each in (best, other))
                 if found * after <= value * before:
                     break

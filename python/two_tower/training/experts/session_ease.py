@@ -1,10 +1,8 @@
-"""What goes together in one session: the closed form over runs of reviews instead of whole users.
+"""EASE over sessions: two videos reviewed in one session have more in common than two years apart.
 
-Two videos that one person reviewed in one session have more in common than two that years lie
-between (ADR 13). The rows of the regression are therefore runs of ``RUN`` reviews, one after the
-other, and the penalty is low: beside the closed form of :mod:`two_tower.training.experts.ease`,
-which says what goes together at all, this one may say less of it, and that more sharply. Reviews of
-which nobody knows the order are in no session.
+The rows of the regression are runs of ``RUN`` reviews, one after the other, and the penalty is a
+quarter of that of EASE over users, which says what goes together at all (ADR 13). Reviews of which
+nobody knows the order are in no session.
 """
 
 from __future__ import annotations
@@ -27,7 +25,6 @@ least_gain = 0.0
 
 # Reviews in a run. Runs begin at every user's first review, and again half a run later (ADR 13).
 RUN = 30
-PHASES = 2
 
 
 def applies(config: TrainConfig, data: Data) -> bool:
@@ -44,10 +41,12 @@ def head_of(config: TrainConfig, data: Data) -> Head:
 
 def fit(config: TrainConfig, data: Data) -> LinearMap | None:
     """Regress the reviews of sessions on each other; None where nobody knows their order."""
-    # A quarter of the closed form's penalty (ADR 13).
     head, ridge = head_of(config, data), (config.ridge or ease.RIDGE) / 4
-    found = ease.solved(data, head, ridge, add_up(config, data, head))
-    return None if found is None else regression.low_rank(config, data, head, *found)
+    sums = add_up(config, data, head)
+    if not sums.cross.any():
+        return None
+    solution = ease.solve(sums, ridge, ease.precision(data, head.items))
+    return regression.low_rank(config, data, head, sums, solution)
 
 
 def add_up(config: TrainConfig, data: Data, head: Head) -> Sums:
@@ -73,27 +72,23 @@ def rows_of(data: Data, head: Head, rows: NDArray[np.int64]) -> Iterator[Rows]:
             for columns in head.columns
         ]
         relevance = part.relevances[known].astype(np.float64)
-        for phase in range(PHASES):
+        for phase in (0, 1):
             session = sessions(part, ordered, phase)[known]
             shape = (int(session.max(initial=-1)) + 1, len(head))
             *past, targets = (_run(each, session, videos, shape) for each in (*values, relevance))
-            weights = np.bincount(session, minlength=shape[0]) / PHASES
+            weights = np.bincount(session, minlength=shape[0]) / 2
             yield Rows(sparse.hstack(past).tocsr(), targets, weights, 0 if phase else users)
 
 
 def sessions(users: UserRows, known: NDArray[np.bool_], phase: int) -> NDArray[np.int64]:
     """Return the number of each review's session, int64 ``[reviews]``; unknown reviews have 0.
 
-    Args:
-        users: the users.
-        known: the reviews that count, bool ``[reviews]``.
-        phase: 0..``PHASES`` - 1: how late the first sessions end.
+    Those of phase 1 begin half a run later than those of phase 0.
     """
-    order = np.lexsort((-users.recency_ranks, users.rows))
-    order = order[known[order]]
+    order = regression.in_turn(users, known)
     rows = users.rows[order]
     place = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    turn = (place + phase * RUN // PHASES) // RUN
+    turn = (place + phase * RUN // 2) // RUN
     is_first = np.ones(len(rows), dtype=np.bool_)
     is_first[1:] = (rows[1:] != rows[:-1]) | (turn[1:] != turn[:-1])
     found = np.zeros(len(users.rows), dtype=np.int64)

@@ -1,16 +1,16 @@
 """Two towers trained by a softmax, with all features: the expert that has epochs.
 
 They are tried on a schedule, and on a longer one at a lower temperature (ADR 18), on which they are
-also distilled from the closed form where its low rank loses much (ADR 19); each ends with a
-learning rate of zero: an epoch in the middle says little about how good the towers are at its end.
+also distilled from EASE where its low rank loses much (ADR 19). Each ends with a learning rate of
+zero: an epoch in the middle says little about how good the towers are at its end.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,16 +19,19 @@ from numpy.typing import NDArray
 
 from two_tower.core.progress import Bar
 from two_tower.core.train_config import TrainConfig
+from two_tower.model.fast_ops import Bags
 from two_tower.model.linear_map import LinearMap, of_towers
-from two_tower.model.towers import Towers
-from two_tower.training import checkpoint
+from two_tower.model.towers import SparseTower, Towers
+from two_tower.training.data.batches import draw, take_items
 from two_tower.training.data.dataset import Data
 from two_tower.training.data.validation import METRIC, validate_towers
-from two_tower.training.epochs import Fit, first_schedule
 from two_tower.training.experts.distillation import Distillation
+from two_tower.training.losses import BinaryCrossEntropy, Softmax
+from two_tower.training.optimizer import Adam
+from two_tower.training.tasks import Checkpoint
 
 name = "towers"
-# Where there is nobody to try on the first counts too.
+# The first is also the one where there is nobody to try them on.
 weights: tuple[float, ...] = (0.8, 0.0, 0.4, 0.6, 1.0)
 least_gain = 0.0
 
@@ -37,42 +40,25 @@ least_gain = 0.0
 MOST_READ = 16_000_000
 # Users who are ranked after an epoch in the middle of a schedule, for the curve alone.
 GLANCED = 150
-# Seconds between checkpoints: an epoch may be shorter than writing one.
-SAVE_EVERY = 2.0
 
 
 class Schedule(NamedTuple):
-    """How the towers are trained.
+    """How the towers are trained."""
 
-    Attributes:
-        epochs: passes over the users.
-        temperature: cosines are divided by it.
-        distilled: whether they also follow the closed form at full rank.
-    """
-
-    epochs: int
-    temperature: float
-    distilled: bool = False
+    epochs: int  # passes over the users
+    temperature: float  # cosines are divided by it
+    distilled: bool = False  # whether they also follow EASE at full rank
 
 
 @dataclass(frozen=True)
 class Trained:
-    """Towers at the end of a schedule.
-
-    Attributes:
-        towers: themselves.
-        schedule: how they were trained.
-        rows: a row an epoch: loss, learning_rate, seconds, rows_per_second, and some users'
-            validation metrics where a fold is withheld.
-        reviews: training reviews passed over.
-        seconds: that this took.
-    """
+    """Towers at the end of a schedule."""
 
     towers: Towers
     schedule: Schedule
-    rows: list[dict[str, float]]
-    reviews: float
-    seconds: float
+    rows: list[dict[str, float]]  # an epoch each: loss, rate, speed, metrics where a fold is held
+    reviews: float  # training reviews passed over
+    seconds: float  # that this took
 
     def as_map(self, data: Data, known: NDArray[np.bool_]) -> LinearMap:
         """Return them as a map to the known videos."""
@@ -83,12 +69,18 @@ class Trained:
         return of_towers(self.towers, items, data.layout)
 
 
+def first_schedule(config: TrainConfig, users: int) -> tuple[int, int]:
+    """Return the epochs of the first schedule for so many users, and the steps of each."""
+    steps = math.ceil(users / config.batch_size)
+    return min(config.epochs, math.ceil(config.steps / max(steps, 1))), steps
+
+
 def schedules(config: TrainConfig, data: Data) -> list[Schedule]:
     """Return the schedules that are tried: one, or two.
 
-    The other one is six times as long, at half the temperature: where there is more to learn, lower
-    temperatures no longer overfit. It may have twice the passes that the first one may, and is not
-    tried where that has all of them, or half as many steps again as it needs (ADR 18).
+    The other is six times as long, at half the temperature: with more to learn, lower temperatures
+    no longer overfit. It may have twice the passes of the first, and is not tried where the first
+    has all of its passes, or half as many steps again as it needs (ADR 18).
     """
     first, steps = first_schedule(config, len(data.fitted))
     tried = [Schedule(first, config.temperature)]
@@ -100,31 +92,139 @@ def schedules(config: TrainConfig, data: Data) -> list[Schedule]:
     return tried
 
 
+class Fit:
+    """Towers on their way: weights, Adam, and the epochs done.
+
+    The learning rate falls over ``epochs``; by default those of the first schedule.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: Data,
+        epochs: int | None = None,
+        distilled: Distillation | None = None,
+    ) -> None:
+        self.config = config
+        # Hidden reviews lie between those that are left: what comes next is not asked here.
+        self.data = data = data.without(("recency",))
+        self.rows = data.fitted
+        first, self.steps = first_schedule(config, len(self.rows))
+        self.epochs = epochs or first
+        self.towers = Towers(data.layout, config.dim, config.hidden, config.seed)
+        self.adam = Adam(self.towers.parameters())
+        self.loss = make_loss(config, data, distilled)
+        self.bags: tuple[NDArray[np.int64], Bags] | None = None
+        self.done = 0
+
+    def epoch(self, advance: Callable[[int], None]) -> dict[str, float]:
+        """Pass over the users once.
+
+        Returns:
+            ``loss`` (mean of a target), ``learning_rate`` (the last), ``seconds``, ``reviews``.
+        """
+        started = time.perf_counter()
+        # From the seed and the number of the epoch alone: a resumed run draws the same.
+        rng = np.random.default_rng([self.config.seed, self.done, int(self.data.fold is not None)])
+        order = rng.permutation(self.rows)
+        self.towers.train()
+        total = reviews = 0.0
+        for step in range(self.steps):
+            rate = self._rate(self.done * self.steps + step)
+            rows = order[step * self.config.batch_size : (step + 1) * self.config.batch_size]
+            loss, read = self._step(np.sort(rows), rate, rng)
+            total += loss
+            reviews += read
+            advance(len(rows))
+        self.done += 1
+        return {
+            "loss": total / max(self.steps, 1),
+            "learning_rate": rate,
+            "reviews": reviews,
+            "seconds": time.perf_counter() - started,
+        }
+
+    def _rate(self, step: int) -> float:
+        """Return the learning rate of a step: half a cosine over all planned steps."""
+        share = step / (self.epochs * self.steps)
+        return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+    def _step(
+        self, rows: NDArray[np.int64], rate: float, rng: np.random.Generator
+    ) -> tuple[float, int]:
+        """Train on one batch; return its loss and the reviews read."""
+        config, data, towers = self.config, self.data, self.towers
+        part = data.read(rows)
+        # The specification's loss knows likes alone.
+        weights = part.weights * part.liked if config.loss == "bce" else part.relevances
+        batch = draw(data, part, weights, config, rng)
+
+        def encode(numbers: NDArray[np.int64]) -> torch.Tensor:
+            vectors: torch.Tensor = towers.towers["item"](self._bags(numbers, rng))
+            return vectors
+
+        towers.zero_grad()
+        loss = self.loss(towers.forward_sparse("user", batch.slots), encode, batch, rng)
+        loss.backward()
+        self.adam.step(rate, config.gradient_clip)
+        return loss.item(), len(part.items)
+
+    def _bags(self, numbers: NDArray[np.int64], rng: np.random.Generator) -> Bags:
+        """Return some videos as the tower weighs them; once, where they are always the same."""
+        if self.bags is not None and self.bags[0] is numbers:
+            return self.bags[1]
+        # Joined towers leave new videos to the ridge on content.
+        drop = self.config.identity_dropout if self.config.start == "random" else 0.0
+        tower = self.towers.towers["item"]
+        assert isinstance(tower, SparseTower)
+        bags = tower.bags(take_items(self.data.items, numbers, drop, rng))
+        if not drop:
+            self.bags = numbers, bags
+        return bags
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`restore` needs: tensors and primitives."""
+        towers = self.towers.state_dict()
+        return {"done": self.done, "towers": towers, "adam": self.adam.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+        self.done = state["done"]
+        self.towers.load_state_dict(state["towers"])
+        self.adam.restore(state["adam"])
+
+
+def make_loss(
+    config: TrainConfig, data: Data, distilled: Distillation | None = None
+) -> Softmax | BinaryCrossEntropy:
+    """Return the loss of the settings."""
+    if config.loss == "bce":
+        return BinaryCrossEntropy(data.seen, config.negatives, config.scale)
+    fits = int(data.seen.sum()) <= config.max_full_softmax_items
+    sample = None if fits else config.sampled_items
+    return Softmax(data.review_counts, config.temperature, sample, distilled)
+
+
 def fit(
     config: TrainConfig,
     data: Data,
     schedule: Schedule,
     distilled: Distillation | None,
-    glanced: NDArray[np.int64],
-    saved: Saved,
+    ranked: NDArray[np.int64],
+    checkpoint: Checkpoint,
     shown: Bar,
 ) -> Trained:
-    """Train to the end of a schedule, from the checkpoint if there is one of the same fit.
+    """Train to the end of a schedule, from the checkpoint if there is one.
 
-    Args:
-        config: the settings.
-        data: the training data, or a view of them.
-        schedule: how long, and how sharp.
-        distilled: what the towers follow beside the reviews.
-        glanced: users who are ranked after each epoch but the last, rows, rising; may be empty.
-        saved: the checkpoint.
-        shown: advanced by the users passed over.
+    Where a fold is withheld, some of the ``ranked`` users, int64 ``[n]``, rising, are ranked after
+    each epoch but the last.
     """
     schedule = schedule._replace(distilled=distilled is not None)
     config = config.changed(temperature=schedule.temperature)
     fitted = Fit(config, data, schedule.epochs, distilled)
+    glanced = ranked[:: 1 + len(ranked) // GLANCED]
     trained = Trained(fitted.towers, schedule, [], 0.0, 0.0)
-    if before := saved.load():
+    if before := checkpoint.load():
         fitted.restore(before["fit"])
         trained = replace(trained, **before["trained"])
         shown.advance(fitted.done * len(fitted.rows))
@@ -133,38 +233,17 @@ def fit(
         reviews = trained.reviews + row.pop("reviews")
         seconds = trained.seconds + row["seconds"]
         row["rows_per_second"] = reviews / max(seconds, 1e-9)
-        if len(glanced) and fitted.done < fitted.epochs:
+        if data.fold is not None and fitted.done < fitted.epochs:
             row |= validate_towers(fitted.towers, fitted.data, glanced)
-        trained = replace(trained, rows=[*trained.rows, row], reviews=reviews, seconds=seconds)
+        progress: dict[str, Any] = {
+            "rows": [*trained.rows, row],
+            "reviews": reviews,
+            "seconds": seconds,
+        }
+        trained = replace(trained, **progress)
         _note(shown, fitted, row)
-        progress = {"rows": trained.rows, "reviews": reviews, "seconds": seconds}
-        saved.save({"fit": fitted.state(), "trained": progress})
+        checkpoint.save({"fit": fitted.state(), "trained": progress})
     return trained
-
-
-class Saved:
-    """The checkpoint of one fit among those of a run.
-
-    Args:
-        run: the run's folder.
-        key: of the fit; a checkpoint of another one is none.
-    """
-
-    def __init__(self, run: Path, key: str) -> None:
-        self.run = run
-        self.key = key
-        self.at = -math.inf
-
-    def load(self) -> dict[str, Any] | None:
-        """Return what was saved last."""
-        found = checkpoint.load_checkpoint(self.run)
-        return found if found and found.get("key") == self.key else None
-
-    def save(self, state: dict[str, Any]) -> None:
-        """Save a state, unless that was done a moment ago."""
-        if time.monotonic() >= self.at + SAVE_EVERY:
-            checkpoint.save_checkpoint(self.run, {"key": self.key, **state})
-            self.at = time.monotonic()
 
 
 def _note(shown: Bar, fitted: Fit, row: dict[str, float]) -> None:

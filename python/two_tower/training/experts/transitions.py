@@ -2,8 +2,8 @@
 
 Each review of a user is a row: regressed on those before it, the latest counting most, as the
 recency block has them (compare the transitions of Choi et al. 2021, "Session-aware linear item-item
-models"). Unlike the closed form of :mod:`two_tower.training.experts.ease` it knows which came
-first; whether the next was liked says less of what comes after what, and that one knows it.
+models"). EASE does not know which came first. Whether the next was liked says less of what comes
+after what.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ weights: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6)
 # They have a block to themselves, of a slot a video, and have to be worth it (ADR 12).
 least_gain = 0.01
 
-# The penalty of a review before: high, since most of what came before has nothing to do with it
-# (ADR 12).
-RIDGE = 8.0
+# Its penalty: high, since most of what came before has nothing to do with a review (ADR 12).
+TRANSITION_RIDGE = 8.0
 
 
 def applies(config: TrainConfig, data: Data) -> bool:
@@ -48,7 +47,7 @@ def fit(config: TrainConfig, data: Data) -> LinearMap | None:
     sums = add_up(config, data, head)
     if not sums.cross.any():
         return None
-    sums.gram[np.diag_indices_from(sums.gram)] += RIDGE
+    sums.gram[np.diag_indices_from(sums.gram)] += TRANSITION_RIDGE
     solution = inverted(sums.gram.copy()) @ sums.cross
     return regression.low_rank(config, data, head, sums, solution)
 
@@ -56,7 +55,7 @@ def fit(config: TrainConfig, data: Data) -> LinearMap | None:
 def add_up(config: TrainConfig, data: Data, head: Head) -> Sums:
     """Pass over the users once, or over 750,000 reviews: more change the sums little.
 
-    The sums are times users over reviews: of the order of the closed form's.
+    They are divided by the reviews a user, to be of the order of EASE's.
     """
     rows = regression.sample(data, regression.users_with(data, 750_000), config.seed)
     sums, reviews, users = regression.accumulated(rows_of(data, head, rows), head)
@@ -102,8 +101,7 @@ def in_turn(
         place: of each video in the head, -1 outside, int64 ``[items]``.
         counts: how much the latest review counts, the one before it, ….
     """
-    order = np.lexsort((-users.recency_ranks, users.rows))
-    order = order[known[order]]
+    order = regression.in_turn(users, known)
     rows, videos = users.rows[order], place[users.items[order]]
     targets = np.flatnonzero(videos >= 0)
     numbers, columns, values = [], [], []

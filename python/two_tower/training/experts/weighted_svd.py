@@ -1,10 +1,10 @@
-"""The closed form at a low rank that is right where lists are made.
+"""EASE at a low rank that is right where lists are made.
 
 The nearest map of a rank has small errors everywhere. A list is made of a user's highest scores
 alone, and what goes with one video and no other, as a series does, is the first that 128 dimensions
 leave out. So the errors of each user's highest scores count in full and those of the others a part:
-weighted low-rank approximation, by steps that each lower the weighted error (the scores, mixed with
-those that the low rank has, are the next to be near to: Srebro & Jaakkola 2003).
+weighted low-rank approximation, in steps that each lower the weighted error (Srebro & Jaakkola
+2003).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from two_tower.core.background import raise_if_cancelled
 from two_tower.training.experts.cholesky import factorised
 from two_tower.training.experts.regression import Floats, Rows
 
-# Users times videos at most; a sample of the users would be fitted for itself.
+# Users times videos at most: scores of 256 MB. A sample of the users would be fitted for itself.
 MAX_CELLS = 2**26
 
 

@@ -5,7 +5,7 @@ import pytest
 import training_tables
 from two_tower.core.train_config import TrainConfig
 from two_tower.database.warehouse import DuckDBWarehouse
-from two_tower.training import epochs
+from two_tower.training.experts import towers
 
 
 @pytest.mark.parametrize("loss", ["softmax", "bce"])
@@ -13,11 +13,11 @@ def test_what_is_to_be_found_is_relevant_or_by_the_specification_liked(tmp_path,
     warehouse = DuckDBWarehouse(duckdb.connect())
     training_tables.build(warehouse)
     data = training_tables.read(warehouse, tmp_path)
-    drawn, draw = [], epochs.draw
-    monkeypatch.setattr(epochs, "draw", lambda *given: drawn.append(draw(*given)) or drawn[-1])
+    drawn, draw = [], towers.draw
+    monkeypatch.setattr(towers, "draw", lambda *given: drawn.append(draw(*given)) or drawn[-1])
     start = "closed_form" if loss == "softmax" else "random"
     config = TrainConfig(loss=loss, start=start, hidden_share=(1.0, 1.0))
-    epochs.Fit(config, data, epochs=1).epoch(lambda _: None)
+    towers.Fit(config, data, epochs=1).epoch(lambda _: None)
     found = np.concatenate([batch.weights for batch in drawn])
     likes, reviews = data.like_counts.sum(), data.review_counts.sum()
     assert reviews > likes
@@ -36,15 +36,15 @@ def test_joined_towers_see_all_videos_as_they_are_and_weigh_their_slots_once(
     warehouse = DuckDBWarehouse(duckdb.connect())
     training_tables.build(warehouse)
     data = training_tables.read(warehouse, tmp_path)
-    given, take_items = [], epochs.take_items
+    given, take_items = [], towers.take_items
 
     def watched(items, numbers, drop, rng):
         given.append(drop)
         return take_items(items, numbers, drop, rng)
 
-    monkeypatch.setattr(epochs, "take_items", watched)
+    monkeypatch.setattr(towers, "take_items", watched)
     config = TrainConfig(start=start, batch_size=len(data.likers) // 2)
-    trained = epochs.Fit(config, data, epochs=2)
+    trained = towers.Fit(config, data, epochs=2)
     before = trained.towers.towers["item"].weight.clone()
     trained.epoch(lambda _: None)
     between = trained.towers.towers["item"].weight.clone()
