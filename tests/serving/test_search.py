@@ -17,53 +17,6 @@ from postgres_server import PostgresServer
 from serving.app_world import USERS, VIDEOS, Connection, make_app, video
 from serving.serving_world import clustered
 
-SQL = PROJECT_DIR / "sql"
-USERS, VIDEOS = 20, 2000
-# What dbt makes of a catalogue and its reviews, as far as the functions read it.
-WORLD = """
-create schema raw; create schema two_tower;
-create table two_tower.videos (video_id uuid primary key, title text, thumbnail_url text,
-    product_url text, source text, maker text, label text, series text,
-    price double precision, released_on date,
-    tag_ids text[] not null, performer_ids text[] not null);
-insert into two_tower.videos
-select lpad(to_hex(n), 32, '0')::uuid, 'Title ' || n, 'https://e/' || n || '.jpg',
-    'https://e/' || n, 'source ' || n % 2, 'maker ' || n % 10, 'label ' || n % 7,
-    case when n % 5 = 0 then 'series ' || n % 3 end, n, date '2025-01-01' + n,
-    array['every', 'mod3_' || n % 3] || case when n % 400 = 0 then array['rare'] else '{}' end,
-    array['p' || n % 4]
-from generate_series(1, 2000) as n;
-create view two_tower.video_sample as select * from two_tower.videos;
-create view two_tower.stg_videos as select video_id from two_tower.videos;
-create table two_tower.popularity as
-    select video_id, (2001 - price) / 2000 as score, price::integer as popularity_rank
-    from two_tower.videos;
-create table two_tower.video_rankings as
-    select w.ranking, p.video_id, 1.0::double precision / p.popularity_rank as score,
-        p.popularity_rank as rank
-    from two_tower.popularity as p
-    cross join (values ('week'), ('month'), ('new'), ('trending')) as w (ranking)
-    where p.popularity_rank <= 30;
-create table two_tower.interactions (user_id text, item_id uuid, label smallint,
-    "timestamp" timestamp, unique (user_id, item_id));
-create table two_tower.int_moment as select timestamp '2026-01-01' as as_of;
-create table two_tower.embedded_as_of (version text primary key, as_of timestamp);
-create table two_tower.model_releases (release_id bigint, version text, video_count bigint,
-    probes integer);
-insert into two_tower.model_releases values (7, '20260101_000000', 2000, null);
-create table two_tower.feature_layout (layout_hash text);
-create table two_tower.slot_blocks (version text, layout_hash text);
-create function two_tower.event_stars(kind text, weight real) returns double precision language sql
-    return case kind when 'like' then 5 when 'view' then 5 * coalesce(weight, 1)
-        when 'dislike' then 0 end;
-"""
-
-Connection = psycopg.Connection[Any]
-
-
-def video(number: int) -> uuid.UUID:
-    return uuid.UUID(int=number)
-
 
 def number(row: Any) -> int:
     return int(row[0].int)
