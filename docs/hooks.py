@@ -22,7 +22,7 @@ PAGES = {
     "examples/README.md": "examples.md",
     "examples/typescript/README.md": "typescript.md",
     "models/features/README.md": "features.md",
-    "benchmarks/results/dial.svg": "pictures/dial.svg",
+    "benchmarks/results/novelty.svg": "pictures/novelty.svg",
 }
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 

@@ -4,7 +4,7 @@ do $do$
 begin
     if to_regprocedure('two_tower.reviewer_of_request()') is null then
         create function two_tower.reviewer_of_request() returns text
-        language plpgsql stable
+        language plpgsql stable security definer
         set search_path = pg_catalog, pg_temp
         as $$
         declare
