@@ -81,7 +81,7 @@ create function two_tower.event_stars(p_kind text, p_weight real) returns double
 SQL_FILES = (
     *("functions/text_value", "functions/served_versions", "functions/refuse_event_changes"),
     *("functions/check_experiment", "statements/make_events", "functions/reviewer_of_request"),
-    "functions/served_version",
+    *("functions/served_version", "functions/check_bounds"),
     *("functions/recommend_videos", "functions/may_act_for", "functions/acting_user"),
     *("functions/weighed_slots", "functions/slot_sum", "functions/visitor_vector"),
     *("functions/user_slots", "functions/user_vector", "functions/explain_recommendation"),
