@@ -58,7 +58,7 @@ insert into two_tower.interactions (user_id, item_id, label, weight, timestamp)
 
 @pytest.fixture(scope="module")
 def dsn(postgres_server: PostgresServer) -> str:
-    """A database with Supabase's roles, each with what the page says of its tier."""
+    """A database with Supabase's roles, each with what its tier is granted."""
     dsn = make_app(postgres_server, "app_page", slots=True)
     with psycopg.connect(postgres_server.superuser_dsn, autocommit=True) as admin:
         found = {row[0] for row in admin.execute("select rolname from pg_roles").fetchall()}
@@ -77,19 +77,10 @@ def dsn(postgres_server: PostgresServer) -> str:
             "also": video(40),
         }
         connection.execute(NAMED.format(**named))  # type: ignore[call-overload]
-        connection.execute(
-            "revoke execute on all functions in schema public, two_tower from public"
-        )
-        for function, tier in WHO.items():
-            roles = [ROLES[t] for t in TIERS[TIERS.index(tier) :]] + ["app_server"]
-            connection.execute(
-                sql.SQL("grant execute on function public.{} to {}").format(
-                    sql.Identifier(function), sql.SQL(", ").join(map(sql.Identifier, roles))
-                )
-            )
-        connection.execute("grant select on public.user_embeddings to service_role")
+        tiers = {role: tier for tier, role in ROLES.items()} | {"app_server": "service"}
+        connection.execute("select two_tower.sync_grants(%s, false)", (json.dumps(tiers),))
         (map_account,) = blocks("Who asks", "sql")
-        connection.execute(map_account)  # type: ignore[call-overload]
+        connection.execute(map_account.replace("<auth.uid()>", ACCOUNT))  # type: ignore[call-overload]
     return dsn
 
 

@@ -46,14 +46,11 @@ def app_dsn(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFa
     make_world(settings).land("20260101_000000")
     with open_warehouse(settings) as database:
         check_artifacts(settings, database, "20260101_000000")
+        database.execute("create table two_tower.vocab_video (token text, index integer)")
     target = tmp_path_factory.mktemp("target")
-    dbt.run(settings, "build", "--selector", "release", "--target-path", str(target))
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(
-            "grant execute on function public.similar_videos, public.recommend_for_likes"
-            " to anon, service_role;"
-            "grant execute on function public.recommend_videos to service_role"
-        )
+    roles = json.dumps({"serving_roles": ["anon", "service_role"]})
+    flags = ("--exclude-resource-type", "unit_test", "--target-path", str(target))
+    dbt.run(settings, "build", "--selector", "release", "--vars", roles, *flags)
     return dsn
 
 
