@@ -50,6 +50,7 @@ create table two_tower.user_feature_slots as
     select 'user_' || n as user_id, '{{}}'::smallint[] as feature_ids
     from generate_series(1, {users}) as n;
 create table two_tower.feature_layout (feature_id smallint, tower text, feature text, kind text);
+create table two_tower.int_moment as select timestamp '2026-01-01' as as_of;
 create table two_tower.distributions (tower text, feature text, bin text, row_count bigint,
     new_count bigint, width integer);
 create table two_tower.interactions as
