@@ -47,7 +47,8 @@ create table two_tower.popularity as
         (row_number() over ())::integer as popularity_rank from two_tower.videos;
 create unique index on two_tower.popularity (popularity_rank);
 create table two_tower.user_feature_slots as
-    select 'user_' || n as user_id, '{{}}'::smallint[] as feature_ids
+    select 'user_' || n as user_id, '{{}}'::smallint[] as feature_ids,
+        '{{}}'::integer[] as indices, '{{}}'::real[] as "values"
     from generate_series(1, {users}) as n;
 create table two_tower.feature_layout (feature_id smallint, tower text, feature text, kind text);
 create table two_tower.int_moment as select timestamp '2026-01-01' as as_of;
