@@ -4,10 +4,6 @@
 #}
 {% macro make_events() -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
-        {%- set schema = api.Relation.create(database=target.database, schema='two_tower').without_identifier() -%}
-        {%- if not adapter.check_schema_exists(schema.database, schema.schema) -%}
-            {%- do adapter.create_schema(schema) -%}
-        {%- endif -%}
         {%- call statement('make_events') -%}
             {{ adapter.dispatch('make_events')() }}
         {%- endcall -%}
@@ -28,6 +24,7 @@
 
 {# The same columns. No app writes to a file of DuckDB, so they are empty but in tests. #}
 {% macro duckdb__make_events() -%}
+    create schema if not exists two_tower;
     create table if not exists two_tower.events (
         event_id bigint, user_id text, video_id uuid, kind text, weight real, release_id bigint, rank integer, source text,
         experiment text, variant text, happened_at timestamp

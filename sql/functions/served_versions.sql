@@ -1,7 +1,7 @@
 -- The version that serves and, behind it, the one whose tables are kept as _previous; fewer where there are not so
 -- many.
 create or replace function two_tower.served_versions() returns text[]
-language plpgsql stable
+language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 begin

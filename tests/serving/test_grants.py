@@ -268,7 +268,7 @@ def test_a_temporary_type_runs_nothing_as_the_owner(
             known = {"uuid": f"'{video_id(1)}'", "uuid[]": f"'{{{video_id(1)}}}'"}
             values = ", ".join(known.get(kind, "null") for kind in door["types"])
             got = outcome(connection, f"select * from {door['name']}({values})")
-            assert got == "ok" or got.startswith("42501"), got
+            assert got == "ok" or got.startswith(("42501", "22023")), got
         ran_as = connection.execute("select current_setting('evil.ran_as', true)").fetchone()
         assert ran_as in ((None,), ("",))
 
