@@ -240,6 +240,23 @@ def speed(name: str) -> str:
     return table(["size", "stage", "seconds", "rows/s", "peak MiB", "beside", "its seconds"], rows)
 
 
+def serving_calls() -> str:
+    """Return the rows, the recall and the queries a second of each call."""
+    found = read("serving")
+    recalls = {row["call"]: row for row in found["recall"]}
+    clients = [name for name in found["queries_per_second"][0] if name != "call"]
+    rows = (
+        [
+            row["call"],
+            f"{recalls[row['call']]['rows']:.4g}" if row["call"] in recalls else "",
+            f"{recall:.3f}" if (recall := recalls.get(row["call"], {}).get("recall@20")) else "",
+            *(f"{row[name]:,.0f}" for name in clients),
+        ]
+        for row in found["queries_per_second"]
+    )
+    return table(["call", "rows", "recall@20", *clients], rows)
+
+
 def growth() -> str:
     """Return what each run adds."""
     found = read("growth")["bytes_a_run"]
@@ -252,7 +269,7 @@ def page() -> str:
     """Return the whole page."""
     return PROSE.read_text(encoding="utf-8").format(
         **{part.__name__: part() for part in (quality, ablation, index, last_mile, novelty)},
-        **{part.__name__: part() for part in (ceiling, growth)},
+        **{part.__name__: part() for part in (ceiling, serving_calls, growth)},
         **{name: speed(name) for name in ("stages", "serving", "scale")},
     )
 

@@ -1,6 +1,6 @@
 r"""Seconds, rows per second and peak memory of each stage, at growing numbers of reviews.
 
-    make bench                                    # 100k, 1M and 5M reviews, and retrieval
+    make bench                                    # 100k, 1M and 5M reviews, and serving
     python -m benchmarks.stages --sizes 20000     # a small one, in a minute or two
 
 Beside each stage stands its limit, measured in the same run on the same rows: psql's \copy for
