@@ -38,7 +38,6 @@ create table two_tower.user_feature_slots (
 );
 create table two_tower.feature_layout (feature_id smallint, tower text, feature text, kind text,
     position integer, vocabulary text, width integer, layout_hash text);
-create table two_tower.int_moment as select timestamp '2026-01-01' as as_of;
 create table two_tower.distributions (tower text, feature text, bin text, row_count bigint,
     new_count bigint, width integer);
 """
