@@ -1,16 +1,17 @@
 -- What no list may hold: hidden videos, those that the caller names, and what a viewer has seen since the last build.
 -- What was seen before is in two_tower.interactions, where the search looks it up.
 create or replace function two_tower.excluded_videos(p_exclude uuid[], p_viewer text) returns uuid[]
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-select array(
-    select h.video_id from two_tower.hidden_videos as h
-    union
-    select named.video_id from unnest(p_exclude) as named (video_id) where named.video_id is not null
-    union
-    select e.video_id from two_tower.events as e
-    where e.user_id = p_viewer and e.kind in ('view', 'like', 'dislike', 'purchase')
-        and e.happened_at > (select m.as_of at time zone 'utc' from two_tower.int_moment as m)
-)
-$$;
+begin
+    return array(
+        select h.video_id from two_tower.hidden_videos as h
+        union
+        select named.video_id from unnest(p_exclude) as named (video_id) where named.video_id is not null
+        union
+        select e.video_id from two_tower.events as e
+        where e.user_id = p_viewer and e.kind in ('view', 'like', 'dislike', 'purchase')
+            and e.happened_at > (select m.as_of at time zone 'utc' from two_tower.int_moment as m)
+    );
+end $$;
