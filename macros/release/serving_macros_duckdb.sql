@@ -61,7 +61,7 @@ popular as (
 
 select
     found.video_id, found.score, row_number() over (order by found.score desc, found.video_id)::integer as rank,
-    found.source, (select max(release_id) from two_tower.model_releases) as release_id,
+    found.source, {{ latest_release_id() }} as release_id,
     videos.title, videos.thumbnail_url, videos.product_url
 from (
     select video_id, score, 'model' as source from personal
@@ -70,4 +70,15 @@ from (
 ) as found
 left join two_tower.videos as videos on videos.video_id = found.video_id
 order by rank;
+{%- endmacro %}
+
+
+{# The number of the release that serves; a macro of DuckDB cannot name a table that is not there yet. #}
+{% macro latest_release_id() -%}
+    {%- set looked_up = "select count(*) from information_schema.tables where table_schema = 'two_tower' and table_name = 'model_releases'" -%}
+    {%- if execute and run_query(looked_up).columns[0].values()[0] | int > 0 -%}
+        (select max(release_id) from two_tower.model_releases)
+    {%- else -%}
+        null::bigint
+    {%- endif -%}
 {%- endmacro %}

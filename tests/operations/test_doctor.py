@@ -437,7 +437,7 @@ def test_prefect_is_told_from_what_is_none(shell: Shell, healthy: str) -> None:
         assert looked_at(f"{url}/api")[1]["state"] == "ok"
     with web_server(b"<html>hello</html>") as url:
         code, row = looked_at(f"{url}/api")
-        assert (code, "no Prefect" in row["found"]) == (ExitCode.BAD_INPUT, True)
+        assert (code, "not a Prefect server" in row["found"]) == (ExitCode.BAD_INPUT, True)
     code, row = looked_at(f"http://127.0.0.1:{free_port()}/api")
     assert (code, row["state"]) == (ExitCode.UNAVAILABLE, "failed")
 
