@@ -107,15 +107,17 @@ def _events(warehouse: Warehouse) -> list[dict[str, Any]]:
     """Return what tells the events of the app from those of another run.
 
     Up to this day: the app writes all the while, and a run that is resumed should find its steps.
+    Before the first build there is no table, which is as no event.
     """
+    forgotten = warehouse.fetch("select count(*) as forgotten from raw.forgotten_users")
     if not warehouse.relation_exists("two_tower", "events"):
-        return []
-    return warehouse.fetch(
-        "select (select max(event_id) from two_tower.events"
-        " where happened_at < cast(? as timestamp)) as latest,"
-        " (select count(*) from raw.forgotten_users) as forgotten",
+        return [{"latest": None}, *forgotten]
+    latest = warehouse.fetch(
+        "select max(event_id) as latest from two_tower.events"
+        " where happened_at < cast(? as timestamp)",
         (datetime.now(UTC).date(),),
     )
+    return [*latest, *forgotten]
 
 
 def _is_built(settings: Settings, warehouse: Warehouse, version: str | None) -> bool:
