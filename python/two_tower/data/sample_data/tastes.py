@@ -115,7 +115,7 @@ def draw_users(world: World, counts: Ints, rng: np.random.Generator) -> Users:
 
 
 def mixed_latent(of_niches: Floats, own: Floats) -> Floats:
-    """Return users' latent vectors for the stars; ``own`` is standard normal, ``[users, LATENT]``."""
+    """Return the latent vectors of users, ``[users, LATENT]``; ``own`` is standard normal."""
     return np.asarray(LATENT_OF_NICHES * of_niches + LATENT_OWN * own / np.sqrt(LATENT))
 
 
