@@ -1,1 +1,1 @@
-"""Benchmarks: each prints ours and the limit beside it, measured in the same run, as a ratio."""
+"""Benchmarks: each prints our figure, a limit measured in the same run, and their ratio."""

@@ -1,11 +1,10 @@
-"""What each part of the recipe gives, and what an index finds of its vectors.
+"""What each part of the recipe contributes, and the recall of an index over its vectors.
 
     python -m benchmarks.ablation
     python -m benchmarks.ablation --dataset data/raw --epochs 10     # on your own data
 
-By default MovieLens-100k; one split, on DuckDB. The parts are put together by the package's own
-functions and measured on the held-out likes as `two-tower evaluate` does. Writes
-results/ablation.json.
+By default MovieLens-100k, one split, on DuckDB. The parts are combined by the package's own
+functions and measured on held-out likes, as by `two-tower evaluate`. Writes results/ablation.json.
 """
 
 from __future__ import annotations
@@ -74,13 +73,13 @@ def measure(project: Scratch, towers: Towers) -> dict[str, float]:
     save_towers(run / "towers.pt", towers)
     with patch(
         "two_tower.evaluation.evaluate.write_report"
-    ):  # a third of the time, and nobody reads it
+    ):  # a third of the time, and not used here
         found = evaluate(project.settings, run.name).metrics["two_tower"]["overall"]
     return {name: float(found[name] or 0.0) for name in MEASURED}
 
 
 def filled_up(factors: LinearMap, known: NDArray[np.bool_]) -> LinearMap:
-    """Return the same scores with every video filled up to the longest, without a turn."""
+    """Return the same scores with item vectors padded to equal length, without a rotation."""
     lengths = np.linalg.norm(factors.item, axis=1)
     longest = lengths[known].max()
     missing = np.sqrt(np.maximum(longest**2 - lengths**2, 0))[:, None]
@@ -89,7 +88,7 @@ def filled_up(factors: LinearMap, known: NDArray[np.bool_]) -> LinearMap:
 
 
 def found_by_lists(ensemble: Ensemble, factors: LinearMap) -> float:
-    """Return the share of the exact top 20 in the nearest fifth of the lists."""
+    """Return the recall of the exact top 20 in the nearest fifth of an index's lists."""
     users = ensemble.users @ factors.user
     users /= np.linalg.norm(users, axis=1, keepdims=True)
     videos = factors.item[ensemble.known]
@@ -118,7 +117,7 @@ def train(config: TrainConfig, data: Data, epochs: int) -> tuple[Towers, Ensembl
 
 
 def parts(project: Scratch, data: Data, epochs: int) -> dict[str, dict[str, float]]:
-    """Measure the recipe and its parts; what the index finds under each rank."""
+    """Measure the recipe and its parts, and an index's recall at each rank."""
     trained, ensemble = train(TrainConfig(), data, epochs)
     rows = {name: measure(project, ensemble.towers(choice)) for name, choice in CHOICES.items()}
     rows["trained towers alone"] = measure(project, trained)
@@ -127,7 +126,7 @@ def parts(project: Scratch, data: Data, epochs: int) -> dict[str, dict[str, floa
         rows["fitted to find likes alone"] = measure(
             project, train(TrainConfig(), data, epochs)[1].towers(ALL)
         )
-    # As with catalogues that are too large for either: the steps of the recipe that go by counts.
+    # As with catalogues that are too large for either: the recipe's steps that depend on size.
     half = len(data.items) // 2
     for name, steps in {
         "EASE of half": {"closed_form_items": half},

@@ -1,21 +1,20 @@
-"""How much of the oracle's quality the reviews of generated data can tell at all.
+"""How much of the oracle's quality can be learned from the reviews of generated data.
 
     python -m benchmarks.ceiling                                # some minutes
     python -m benchmarks.ceiling --reviews 2000 --sweeps 20     # a small world, in seconds
 
 The oracle of `two-tower sample-data` knows every user's tastes; a model has their training reviews.
-This one has those too, and knows how the data are generated: each video's niche, performers, series
-and maker, how users mix them, how stars come about. It samples users' tastes from their posterior
-(Metropolis & Hastings 1970) and ranks by the mean of the true probability of a held-out like: what
-Bayes' rule makes of these reviews. Once with the true popularity and quality of each video, and
-once with the means of their posterior given the training reviews and all users' true tastes. A
-model that has the reviews alone can hardly be expected to find more; the mean of more samples does,
-a little.
+The Bayesian model here has those reviews too, and knows how the data are generated: each video's
+niche, performers, series and maker, how users mix them, how stars come about. It samples users'
+tastes from their posterior (Metropolis & Hastings 1970) and ranks by the posterior mean of the
+probability of a held-out like. It runs once with the true popularity and quality of each video, and
+once with their posterior means given the training reviews and all users' true tastes. A model that
+has the reviews alone can hardly be expected to find more; more samples find a little more.
 
-Bayes' rule is not linear in the reviews, and nobody tells a model the catalogue's structure. What
-one linear map has without either, and what more users would give it, says EASE of
-`two_tower.training.experts.ease` at full rank, fitted on as many users as are sampled and on 64
-times as many of the same catalogue; of its penalties the best on the held-out likes.
+Bayes' rule is not linear in the reviews, and a trained model is not told the catalogue's structure.
+EASE (`two_tower.training.experts.ease`) at full rank shows what one linear map reaches without
+either, and what more users would give it. It is fitted on as many users as are sampled, and on 64
+times as many of the same catalogue, with the penalty that is best on the held-out likes.
 
 Writes results/ceiling.json: metrics, and shares of the oracle's on the same split.
 """
@@ -52,11 +51,11 @@ Floats = NDArray[np.float64]
 REVIEWS = 60_000  # the default of `two-tower sample-data`
 SEED = 7
 RANKED_USERS = 1_000
-# Sweeps before samples are taken, the likelihood rising over the first share of them; then a sample
-# every so many sweeps.
+# Burn-in sweeps, the first share of which anneals the likelihood's power up to 1; then the sweeps
+# between two samples.
 BURN_IN, RISING, APART = 300, 0.6, 5
-# Users that the linear map is fitted on, as many times those who are sampled; how many are drawn at
-# a time, and the penalties that it is fitted with.
+# Users that the linear map is fitted on, as multiples of the sampled ones; how many are drawn at a
+# time; the penalties that it is fitted with.
 FITTED_TIMES, AT_A_TIME = (1, 64), 8_000
 RIDGES = (20.0, 60.0, 200.0, 600.0, 2_000.0)
 QUALITIES = np.linspace(-1.4, 1.4, 57)
@@ -65,14 +64,14 @@ QUALITIES = np.linspace(-1.4, 1.4, 57)
 def estimated(world: World, users: Users, counts: Ints, seen: Seen) -> World:
     """Return the catalogue with the posterior means of popularity and quality.
 
-    Given the training reviews, all users' true tastes, and how both are distributed. A video's
-    number of reviews is taken as a Poisson variable.
+    Given the training reviews, all users' true tastes, and the prior of both. A video's number of
+    reviews is assumed to be Poisson.
 
     Args:
-        world: the true one.
-        users: all, with their true tastes.
-        counts: reviews of each in all.
-        seen: the training reviews of all.
+        world: the true world.
+        users: all users, with their true tastes.
+        counts: number of all reviews of each user.
+        seen: the training reviews of all users.
     """
     expected = sum(
         oracle.inclusion(world, users, user, int(counts[user])) for user in range(len(users))
@@ -109,7 +108,7 @@ def _mean(log_weights: Floats, values: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Chain:
-    """How long to sample: sweeps before the first sample, and samples."""
+    """The length of a chain: sweeps before the first sample, and number of samples."""
 
     burn_in: int
     samples: int
@@ -118,7 +117,7 @@ class Chain:
 def scored(
     world: World, users: Users, counts: Ints, seen: Seen, length: Chain, note: str
 ) -> Floats:
-    """Return the posterior mean chance of a held-out like, ``[users, videos]``."""
+    """Return the posterior mean probability of a held-out like, ``[users, videos]``."""
     chain = Posterior(world, users, seen, np.random.default_rng(SEED))
     total = np.zeros((len(users), world.size.videos))
     sweeps = length.burn_in + APART * length.samples
@@ -134,7 +133,7 @@ def scored(
 
 
 def histories(seen: Seen, users: int, videos: int) -> sparse.csr_array:
-    """Return each user's reviews as far as they are relevant, as rows of length 1."""
+    """Return each user's reviews by their relevance, as rows of length 1."""
     relevances = (seen.stars / 5) ** 2
     found = sparse.csr_array((relevances, (seen.user, seen.video)), shape=(users, videos))
     norms = np.sqrt(found.power(2).sum(axis=1))
@@ -142,7 +141,7 @@ def histories(seen: Seen, users: int, videos: int) -> sparse.csr_array:
 
 
 def linear(world: World, histories_of: sparse.csr_array, users: int) -> list[Floats]:
-    """Return scores of these histories by EASE fitted on so many other users, by penalty."""
+    """Return, by penalty, the scores of these histories by EASE fitted on other users."""
     rng = np.random.default_rng([SEED, users])
     videos = world.size.videos
     gram, done = np.zeros((videos, videos)), 0
@@ -156,7 +155,7 @@ def linear(world: World, histories_of: sparse.csr_array, users: int) -> list[Flo
         weights = np.bincount(reviews.user[kept], minlength=some)[:, None] ** USER_POWER
         gram += ((inputs * weights).T.tocsr() @ inputs).toarray()
         done += some
-    sums = Sums(gram, gram)  # what is to be found is what is known, of each video but itself
+    sums = Sums(gram, gram)  # inputs and targets are the same reviews
     return [histories_of @ solve(sums, ridge, np.eye(videos)) for ridge in RIDGES]
 
 
@@ -166,7 +165,7 @@ def of_first(users: Users, n: int) -> Users:
 
 
 def measure(reviews_count: int, length: Chain) -> dict[str, dict[str, float]]:
-    """Return the metrics by what is known."""
+    """Return the metrics of each model, by what it knows."""
     rng = np.random.default_rng(SEED)
     world = build(Size.of(reviews_count), rng)
     users = tastes.draw_users(world, tastes.review_counts(world, rng), rng)

@@ -1,11 +1,12 @@
-"""How much each run adds to tables, folders and logs, and what no longer grows.
+"""How much each run adds to tables, folders and logs.
 
     python -m benchmarks.growth                               # eight runs on 60,000 reviews
     python -m benchmarks.growth --reviews 2000 --runs 2       # a small one
 
-A project of its own on an embedded Postgres. Before each run but the first a file with a hundredth
-more reviews is delivered, so each trains a model; three versions are kept, so old ones go within
-the measurement. Sizes are of tables with their indexes, and of folders. See docs/what-grows.md.
+Runs in a scratch project on an embedded Postgres. Before each run but the first a file with 1 %
+more reviews is delivered, so each run trains a model; three versions are kept, so old ones are
+removed within the measurement. Sizes are of tables with their indexes, and of folders. See
+docs/what-grows.md.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def measure(reviews: int, runs: int) -> list[Sizes]:
 
 
 def show(found: list[Sizes]) -> None:
-    """Print what grew, the fastest first."""
+    """Print what grew, the fastest growing first."""
     table = Table(title="kB, and what the later half of the runs added a run")
     for column in ("of", "after the first run", "after the last", "a run"):
         table.add_column(column, justify="left" if column == "of" else "right")
@@ -102,7 +103,7 @@ def show(found: list[Sizes]) -> None:
 
 
 def a_run(found: list[Sizes], name: str) -> float:
-    """Return the bytes that a run adds, mean of the later half."""
+    """Return the bytes that a run adds, averaged over the later half of the runs."""
     half = found[(len(found) - 1) // 2 :]
     return (half[-1].get(name, 0) - half[0].get(name, 0)) / max(1, len(half) - 1)
 

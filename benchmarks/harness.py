@@ -34,7 +34,7 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """How many times the limit we take."""
+        """Our figure as a multiple of the limit."""
         return self.seconds / self.limit_seconds if self.limit_seconds else None
 
 
@@ -48,13 +48,13 @@ class Timed:
 
 
 def result_file(name: str) -> Path:
-    """Return the path of a result, in a folder that is there."""
+    """Return the path of a result; its folder is created."""
     RESULTS.mkdir(exist_ok=True)
     return RESULTS / name
 
 
 def timed(command: list[str], env: dict[str, str]) -> Timed:
-    """Run a command to its end; on failure show its output and stop."""
+    """Run a command to its end; if it fails, show its output and exit."""
     started = time.perf_counter()
     process = subprocess.Popen(
         command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -69,7 +69,7 @@ def timed(command: list[str], env: dict[str, str]) -> Timed:
 
 
 def scratch_environment(folder: Path, target: str) -> dict[str, str]:
-    """Return an environment in which every path of the project lies below ``folder``."""
+    """Return an environment with all paths of the project below ``folder``."""
     path = os.pathsep.join(filter(None, [str(ROOT / "python"), os.environ.get("PYTHONPATH")]))
     return {
         **os.environ,

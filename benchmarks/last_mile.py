@@ -3,10 +3,10 @@
     python -m benchmarks.last_mile                  # MovieLens-100k, and 3k, 30k and 300k videos
     python -m benchmarks.last_mile --sizes 3000     # a generated catalogue in some minutes
 
-Each size is split, trained and released the whole way. The same users' lists are then made four
-times: by brute force over PyTorch's float32 vectors, over ONNX's, over the halves that the database
-serves, and by ``recommend_videos`` at the stored probes. NDCG@10 is against held-out likes,
-recall@20 against the first of the four. See benchmarks/README.md.
+Each size is split, trained and released end to end. The same users' lists are then made four times:
+by brute force over PyTorch's float32 vectors, over ONNX's, over the half-precision vectors that the
+database serves, and by ``recommend_videos`` at the stored probes. NDCG@10 is against held-out
+likes, recall@20 against the first of the four. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -53,16 +53,16 @@ from two_tower.model.towers import load_towers
 Vectors = NDArray[np.float32]
 # Reviews of a generated catalogue: the generator's own proportion would take 2 billion for 300,000.
 REVIEWS = {3_000: 240_000, 30_000: 1_000_000, 300_000: 3_000_000}
-# Of a catalogue of another size, a video.
+# Reviews per video, for a catalogue of another size.
 REVIEWS_A_VIDEO = 10
 SMALL = "ml-100k"
 USERS = 2_000
 PAGE = 20
-# Users whose searches are asked how much of the index they read.
+# Users whose searches are measured for how much of the index they read.
 INDEX_USERS = 200
 # Scores in memory at once: 64 MB of float32.
 SCORE_CELLS = 16_000_000
-# What the last mile may cost, and how much of the index may be read.
+# The largest loss of NDCG@10, and the largest share of the index that may be read.
 MAX_LOSS, MAX_SCANNED = 0.01, 0.2
 
 EXPLAIN = """
@@ -88,13 +88,13 @@ class Stage:
     """One way to make the lists.
 
     Attributes:
-        catalogue: which data.
-        videos, users: how many are ranked, and for how many.
-        stage: the way.
+        catalogue: name of the catalogue.
+        videos, users: number of videos ranked, and of users they are ranked for.
+        stage: name of the stage.
         ndcg: NDCG@10 against held-out likes.
-        loss: the share of the first stage's NDCG@10 that is lost; negative: it gained.
-        recall: of the first stage's 20 best.
-        lists, probes: of the index, where the stage asks one; no probes: exact search is stored.
+        loss: the share of the first stage's NDCG@10 that is lost; negative for a gain.
+        recall: recall of the first stage's top 20.
+        lists, probes: of the index, if the stage uses one; no probes: exact search is stored.
         scanned: the share of the index's pages that searches for 20 read.
     """
 
@@ -111,7 +111,7 @@ class Stage:
 
 
 def main() -> None:
-    """Measure the sizes given on the command line; after each what there is so far is kept."""
+    """Measure the sizes given on the command line; results are saved after each."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -138,7 +138,7 @@ def _size(text: str) -> str:
 
 
 def run(name: str) -> list[Stage]:
-    """Go the whole way with one catalogue and measure."""
+    """Train, release and measure one catalogue."""
     print(name, flush=True)
     with scratch_folder() as folder:
         (folder / "source").mkdir()
@@ -167,7 +167,7 @@ def measure(name: str, project: Scratch, case: Case) -> list[Stage]:
         f"{title}, exact": exact(vectors["user"], vectors["item"], seen)
         for title, vectors in encoded(project, users, case.video_ids).items()
     }
-    # As an app asks: deeper lists look through more of the index.
+    # As an app asks: deeper lists read more of the index.
     made["recommend_videos"] = ours.recommend(project, users, case.video_ids, PAGE)
     reference = next(iter(made.values()))
     best = lists.means(reference, targets)["ndcg@10"]
@@ -191,10 +191,10 @@ def measure(name: str, project: Scratch, case: Case) -> list[Stage]:
 def share_read(
     project: Scratch, users: Sequence[str], taken: Ints, probes: int, lists: int
 ) -> float:
-    """Return the share of the index's pages that searches of so many rows read, mean of the users.
+    """Return the share of the index's pages that searches of so many rows read, mean over users.
 
-    The scan goes on where the probed lists hold fewer rows than it takes, so the probes alone do
-    not say. Beside the index's pages a scan touches one of the table for each row: it is taken off.
+    An iterative scan continues where the probed lists hold too few rows, so the probes alone do not
+    tell. Beside the index's pages a scan reads one page of the table per row: these are subtracted.
     """
     shares = []
     with psycopg.connect(embedded.url(project.settings)) as connection:
@@ -216,7 +216,7 @@ def share_read(
 def encoded(
     project: Scratch, users: Sequence[str], videos: Sequence[str]
 ) -> dict[str, dict[Tower, Vectors]]:
-    """Return the vectors of these users and videos: PyTorch's, ONNX's, and those served."""
+    """Return the vectors of these users and videos: PyTorch's, ONNX's, and the served ones."""
     towers = load_towers(find_run(project.settings) / "towers.pt")
     encoder = Encoder(Registry(project.settings).fetch())
     wanted: dict[Tower, Sequence[str]] = {"user": users, "item": videos}
@@ -240,7 +240,7 @@ def exact(users: Vectors, videos: Vectors, seen: sparse.csr_matrix) -> Ints:
     Args:
         users: float32 ``[users, 128]``.
         videos: float32 ``[videos, 128]``.
-        seen: what is left out, ``[users, videos]``.
+        seen: videos to leave out, ``[users, videos]``.
     """
     depth, step = min(DEPTH, len(videos)), max(1, SCORE_CELLS // len(videos))
     found = np.full((len(users), DEPTH), NOBODY, dtype=np.int64)
@@ -256,7 +256,7 @@ def exact(users: Vectors, videos: Vectors, seen: sparse.csr_matrix) -> Ints:
 
 
 def show(stages: list[Stage]) -> None:
-    """Print a row a catalogue and stage."""
+    """Print one row per catalogue and stage."""
     table = Table(title="the price of the last mile", title_justify="left")
     table.caption = (
         "loss: of PyTorch's NDCG@10; recall@20: of PyTorch's exact 20 best; wanted of"
@@ -284,7 +284,7 @@ def show(stages: list[Stage]) -> None:
 
 
 def save(path: Path, stages: list[Stage]) -> None:
-    """Write the stages as JSON; catalogues that were not measured now stay in the file."""
+    """Write the stages as JSON; catalogues that were not measured now keep their rows."""
     measured = {stage.catalogue for stage in stages}
     kept: list[dict[str, Any]] = []
     if path.exists():

@@ -19,7 +19,7 @@ from benchmarks.quality.scratch import Scratch, scratch_folder
 from two_tower.evaluation import plots
 
 VALUES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
-# The plots take their colours from the page they are in; a file of its own has none.
+# Plots take their colours from the page around them; a standalone SVG file has none.
 COLOURS = "--first: #2266cc; --line: #dde3e9; --muted: #5a6773; background: #ffffff"
 TRADED = ("ndcg@10", "recall@20", "novelty", "coverage", "popularity_lift", "diversity")
 

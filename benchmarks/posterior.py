@@ -1,4 +1,4 @@
-"""Users' tastes in generated data given their training reviews: their posterior as a chain."""
+"""The posterior of users' tastes in generated data given their training reviews, by MCMC."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 
 class Seen(NamedTuple):
-    """Training reviews: the user's row, the video, 0..1 between first and last moment, 1..5."""
+    """Training reviews: the user's row, the video, time from 0 (first) to 1 (last), 1..5 stars."""
 
     user: Ints
     video: Ints
@@ -26,14 +26,14 @@ class Seen(NamedTuple):
 
 
 class State(NamedTuple):
-    """Tastes: three niches and the three loved videos of each user, and what deviates.
+    """Tastes: three niches and three loved videos of each user, and the deviations from the mean.
 
     Attributes:
         niches, loved: int64 ``[3, users]``; a performer and the maker are those of the first loved
             video, a second performer that of the second, the series that of the third.
-        deviation: of the shares, float64 ``[users, 8]``.
-        bias: of the stars, ``[users]``.
-        latent: noise in what moves them, ``[users, LATENT]``.
+        deviation: deviation of the shares, float64 ``[users, 8]``.
+        bias: bias of the stars, ``[users]``.
+        latent: the user's own part of the latent vectors, ``[users, LATENT]``.
     """
 
     niches: Ints
@@ -44,11 +44,11 @@ class State(NamedTuple):
 
 
 class Posterior:
-    """A chain of tastes of all users at once, each its own; what is not known is ``users``' tastes.
+    """Independent Markov chains of the tastes of all users, advanced together.
 
     Args:
         world: what is known of the catalogue.
-        users: of whom the moments and the number of reviews are known.
+        users: the users; only their moments and numbers of reviews are used, not their tastes.
         seen: their training reviews.
         rng: draws the chain.
     """
@@ -61,7 +61,7 @@ class Posterior:
         self.chances[np.repeat(np.arange(len(sizes)), sizes), parts.items] = parts.shares
         self.log_niche, self.log_pair = niche_chances(world)
         n, niches = len(users), world.size.niches
-        # Niches are proposed that a user has reviews of.
+        # Niches are proposed by the user's reviews of them.
         counts = np.zeros((n, niches))
         np.add.at(counts, (seen.user, world.niche[seen.video]), 1)
         wish = counts + 0.05 + 0.2 * niches * np.exp(self.log_niche)
@@ -77,7 +77,7 @@ class Posterior:
         self.likelihood = self._likelihood(self.state)
 
     def sweep(self, power: float = 1.0) -> None:
-        """Propose a change of each part of the state, the likelihood to this power."""
+        """Propose a change of each part of the state, with the likelihood to the given power."""
         for of in range(3):
             niches = self.state.niches.copy()
             niches[of] = self._niche()
@@ -96,14 +96,14 @@ class Posterior:
             step = 0.5 * self.rng.normal(size=len(self.users))
             deviation = self.state.deviation.copy()
             deviation[:, of] *= np.exp(step)
-            # The density of a gamma variable, in its logarithm.
+            # The log density of a gamma variable, over its logarithm.
             odds = tastes.SHARE_CONCENTRATION * step - (deviation - self.state.deviation)[:, of]
             self._propose(self.state._replace(deviation=deviation), odds, power)
         self._step("bias", 0.15, tastes.USER_BIAS, power)
         self._step("latent", 0.5, 1.0, power)
 
     def tastes(self, state: State | None = None) -> Users:
-        """Return the users with the tastes of a state, by default of the present one."""
+        """Return the users with the tastes of a state, by default the current one."""
         state = state or self.state
         world, parts = self.world, self.world.components
         niches = 1 + state.niches
@@ -137,9 +137,9 @@ class Posterior:
         )
 
     def _likelihood(self, state: State) -> Floats:
-        """Return the logarithm of the chance of each user's reviews and their stars, ``[users]``.
+        """Return the log likelihood of each user's reviews and their stars, ``[users]``.
 
-        As if a video could be drawn twice, and none were still to be released.
+        An approximation: draws are with replacement, and all videos are already released.
         """
         seen, users = self.seen, self.tastes(state)
         shares = (1 - seen.moment)[:, None] * users.first[seen.user]
@@ -153,7 +153,7 @@ class Posterior:
         return found
 
     def _prior(self, state: State) -> Floats:
-        """Return the logarithm of the prior of what is not proposed by its prior, ``[users]``."""
+        """Return the log prior of the parts that are not proposed from their prior, ``[users]``."""
         home, second, third = state.niches
         pairs = self.log_pair[home, second] + self.log_pair[home, third]
         return np.asarray(self.log_niche[home] + pairs)
@@ -171,7 +171,7 @@ class Posterior:
         )
 
     def _step(self, name: str, step: float, spread: float, power: float) -> None:
-        """Propose a step of a normal variable."""
+        """Propose a random-walk step of a normal variable."""
         before = getattr(self.state, name)
         after = before + step * spread * self.rng.normal(size=before.shape)
         odds = (before**2 - after**2) / (2 * spread**2)
@@ -179,7 +179,7 @@ class Posterior:
         self._propose(new, odds if odds.ndim == 1 else odds.sum(axis=1), power)
 
     def _with(self, niches: Ints, *changed: int) -> State:
-        """Return the state with other niches, whose loved videos are drawn anew."""
+        """Return the state with new niches; loved videos of the changed ones are redrawn."""
         loved = self.state.loved.copy()
         for place, of in enumerate((0, 1, 0)):
             if of in changed:
@@ -195,7 +195,7 @@ class Posterior:
 
 
 def niche_chances(world: World) -> tuple[Floats, Floats]:
-    """Return the logarithms of the chance of a niche, and of a second one beside the first."""
+    """Return the log probabilities of a niche, and of a second niche given the first."""
     niches = world.size.niches
     mass = np.bincount(world.niche, world.popularity, minlength=niches)
     mass = mass / mass.sum()
@@ -210,7 +210,7 @@ def niche_chances(world: World) -> tuple[Floats, Floats]:
 
 
 def log_chance(mean: Floats, stars: Ints) -> Floats:
-    """Return the logarithm of the chance of rounded stars; ``mean`` may have more dimensions."""
+    """Return the log probability of rounded stars; ``mean`` may have more dimensions."""
 
     def below(limit: Ints | Floats) -> Floats:
         return np.asarray(1 / (1 + np.exp((mean - limit) / tastes.STARS_NOISE)))

@@ -1,6 +1,6 @@
 """docs/results.md, written from the JSON of results/: ``python -m benchmarks.results_page``.
 
-The prose is results_page.md, the tables are made here. A test compares the page with both.
+The prose is in results_page.md, the tables are generated here. A test compares the page with both.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def read(name: str) -> Any:
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a table of Markdown, numbers to the right."""
+    """Return a Markdown table with numbers aligned right."""
     head = list(columns)
     body = [list(row) for row in rows]
     numbers = [all(NUMBER.fullmatch(row[i]) for row in body) for i in range(len(head))]
@@ -77,25 +77,25 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def share(value: float | None, digits: int = 3) -> str:
-    """Return a share without the 0 in front of its point."""
+    """Return a share without the 0 before its point."""
     if value is None:
         return ""
     return f"{value:.{digits}f}".replace("0.", ".", 1).replace("-", "−")
 
 
 def percent(value: float, digits: int = 0, sign: str = "") -> str:
-    """Return a share in hundredths."""
+    """Return a share as a percentage."""
     return f"{value * 100:{sign}.{digits}f} %".replace("-", "−")
 
 
 def seconds(values: Iterable[float | None]) -> str:
-    """Return the mean of those that are known."""
+    """Return the mean of the seconds that are known."""
     known = [value for value in values if value is not None]
     return f"{np.mean(known):,.1f}" if known else ""
 
 
 def quality() -> str:
-    """Return a table a data set, protocol and view: ours beside the peers."""
+    """Return one table per data set, protocol and view: ours beside the peers."""
     figures = read("quality")["figures"]
     keys = {(f["dataset"], f["protocol"], f["view"]) for f in figures if f["view"] != KNOWN}
     order = (list(DATA), list(PROTOCOLS))
@@ -150,7 +150,7 @@ def beside(figures: list[dict[str, Any]], known: list[dict[str, Any]]) -> str:
 
 
 def ablation() -> str:
-    """Return what each part of the recipe gives."""
+    """Return what each part of the recipe contributes."""
     found = read("ablation")
     rows = (
         [title, *(share(found[name][m]) for m in ACCURACY), share(found[name]["coverage"], 2)]
@@ -160,7 +160,7 @@ def ablation() -> str:
 
 
 def index() -> str:
-    """Return what an index finds of the same scores by two factorisations."""
+    """Return the recall of an index over two factorisations of the same scores."""
     found = {
         name.removeprefix("found at "): values
         for name, values in read("ablation").items()

@@ -3,10 +3,10 @@
     python -m benchmarks.scale                                 # half an hour or more
     python -m benchmarks.scale --users 50000 --videos 60000    # a small one, in some minutes
 
-The tables that dbt would write are planted in a scratch DuckDB: users of two tastes each, videos of
-one, popularity with a long tail, vocabularies at the bounds of dbt_project.yml. Training reads them
-as any others, and learns for one epoch of search and one of the final fit, 1,024 users a step: how
-well says nothing, how much memory it takes does.
+The tables that dbt would write are generated in a scratch DuckDB: users with two tastes each,
+videos with one, long-tailed popularity, vocabularies at the limits of dbt_project.yml. Training
+reads them like any others, for one epoch of search and one of the final fit, with batches of 1,024
+users. Only memory and time are meaningful, not quality.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LAYOUT = """
     (8, 'item', 'video_id', 'identity', 4, 'video', {known}),
     (9, 'user', 'recent', 'recency', 5, 'video', {known})
 """
-# A video's taste is its number modulo TASTES, and low numbers are popular: of each taste as of all.
+# A video's taste is its number modulo TASTES; low numbers are popular, in each taste as overall.
 TABLES = """
 create schema two_tower;
 create table two_tower.feature_layout as

@@ -1,12 +1,12 @@
-"""Each call of an app beside the bare pgvector query and the same answer written by hand.
+"""Each call of an app beside the bare pgvector query and a hand-written query of the same result.
 
     python -m benchmarks.serving                      # 1,000,000 videos and as many users
     python -m benchmarks.serving --videos 20000 --users 5000
 
-Vectors around clusters of unequal size, users between two clusters each, videos with makers, prices
-and tags of which half follow the clusters; landed and then released the way the project releases a
-model's: index policy, audits and measured probes included. All queries use the index, the same
-probes and the same connection, in turn. recall@20 is against exact search.
+Video vectors lie around clusters of unequal size, user vectors between two clusters each. Videos
+have makers, prices and tags, half of which follow the clusters. The vectors are landed and released
+like those of a model, with index policy, audits and measured probes. All queries use the index, the
+same probes and the same connection, in turn. recall@20 is against exact search.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ EXACT = 20  # queries whose answer is compared with exact search
 K = 20
 CHUNK = 50_000
 VERSION = "20260101_000000"
-# Of every ten users one has seen so many videos.
+# Seen videos of the viewers: one user in ten has each of these numbers.
 SEEN = (10, 300, 3_000, 30_000)
 VIEWERS = 100
 # Tags by the share of the videos that have them.
@@ -98,7 +98,7 @@ from public.video_embeddings as v
 order by v.embedding <=> (select embedding from public.user_embeddings where user_id = %s)
 limit 20
 """  # noqa: E501
-# What somebody would write who knows the tables: the planner chooses the way.
+# What a person who knows the tables would write: the planner chooses the plan.
 BY_HAND = """
 select v.video_id, 1 - (v.embedding <=> (select embedding from public.user_embeddings where user_id = %s)) as score
 from public.video_embeddings as v
@@ -129,15 +129,15 @@ class World:
 
 @dataclass(frozen=True)
 class Case:
-    """A call for each query, and the same answer by hand.
+    """A call for each query, and a hand-written query of the same result.
 
     Attributes:
-        name: what is asked.
+        name: name of the case.
         sql: the call.
-        params: for each query.
-        by_hand: the same in one statement, where somebody would write it.
-        by_hand_params: for each query.
-        condition: of the videos that may be answered, if the answer is compared with exact search.
+        params: its parameters, for each query.
+        by_hand: a hand-written statement of the same result, if there is one.
+        by_hand_params: its parameters, for each query.
+        condition: condition on eligible videos, if the result is compared with exact search.
     """
 
     name: str
@@ -149,7 +149,7 @@ class Case:
 
 
 def cases(world: World) -> Iterator[Case]:
-    """Yield what is measured."""
+    """Yield the cases to measure."""
     numbers = range(QUERIES)
     users = [(world.user(n),) for n in numbers]
     likes = [[world.video(n + other) for other in range(10)] for n in numbers]
@@ -222,7 +222,7 @@ def video_vectors(centres: NDArray[np.float32], rows: int, seed: int) -> NDArray
 
 
 def user_vectors(centres: NDArray[np.float32], rows: int, seed: int) -> NDArray[np.float32]:
-    """Return unit vectors ``[rows, 128]`` between two centres each: users are no videos."""
+    """Return unit vectors ``[rows, 128]`` between two centres each, unlike those of videos."""
     rng = np.random.default_rng(seed)
     first, second = centres[rng.integers(len(centres), size=(2, rows))]
     share = rng.uniform(0.3, 1.0, (rows, 1)).astype(np.float32)
@@ -232,7 +232,7 @@ def user_vectors(centres: NDArray[np.float32], rows: int, seed: int) -> NDArray[
 
 
 def write_videos(connection: psycopg.Connection, videos: int, centres: NDArray[np.float32]) -> None:
-    """Fill two_tower.videos; half of a tag's videos are those of some clusters."""
+    """Fill two_tower.videos; half of a tag's videos are from some clusters."""
     connection.execute(
         "create table two_tower.videos (video_id uuid, title text, thumbnail_url text,"
         " product_url text, source text, maker text, label text, series text,"
@@ -267,7 +267,7 @@ def _clusters_of(centres: NDArray[np.float32], rows: int, seed: int) -> NDArray[
 
 
 def land(settings: Settings, dsn: str, world: World) -> None:
-    """Fill an empty database with marts, landed vectors and vectors of slots."""
+    """Fill an empty database with marts, landed vectors and slot vectors."""
     centres = clusters(world.videos)
     with open_warehouse(settings) as warehouse:
         ddl.ensure_all(warehouse)
@@ -294,7 +294,7 @@ def land(settings: Settings, dsn: str, world: World) -> None:
 
 
 def measure(dsn: str, world: World) -> tuple[list[Figure], list[dict[str, object]]]:
-    """Time the queries in turn; return the figures, and the recall of those that search."""
+    """Time the queries in turn; return the figures, and the recall of the searches."""
     figures, recalls = [], []
     with psycopg.connect(dsn, autocommit=True) as connection:
         row = connection.execute("select lists, probes from two_tower.model_releases").fetchone()
@@ -325,7 +325,7 @@ def measure(dsn: str, world: World) -> tuple[list[Figure], list[dict[str, object
                     scores = exact(connection, case.condition, world.user(number))
                     found += sum(score >= scores[-1] - 1e-6 for _, score in ours)
                     wanted += len(scores)
-            # The first calls read the catalogue of the database.
+            # The first calls read the system catalogues.
             for name in ("bare", "by hand"):
                 for share in (50, 95, 99):
                     if seconds[name] and (share == 50 or name == "bare"):
@@ -351,7 +351,7 @@ def measure(dsn: str, world: World) -> tuple[list[Figure], list[dict[str, object
 
 
 def exact(connection: psycopg.Connection, condition: str, user: str) -> list[float]:
-    """Return the scores of the nearest 20 of the videos that pass, by reading all of them."""
+    """Return the scores of the nearest 20 videos that pass, by exact search."""
     rows = connection.execute(
         "select 1 - (v.embedding <=> u.embedding) as score from public.video_embeddings as v"
         " join two_tower.videos as videos on videos.video_id = v.video_id"
@@ -399,7 +399,7 @@ def run(world: World, folder: Path, seconds: float) -> None:
         print(f"{world.videos:,} videos: landing", flush=True)
         land(settings, dsn, world)
         print("release", flush=True)
-        # What `two-tower release` runs: there are vectors here, and no files of a model.
+        # What `two-tower release` runs, but without the files of a model.
         dbt = [str(BIN / "two-tower"), "dbt", "--"]
         command = [*dbt, "build", "--selector", "release", *NO_UNIT_TESTS]
         done = timed(command, scratch_environment(folder, "embedded"))

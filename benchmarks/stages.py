@@ -3,7 +3,7 @@ r"""Seconds, rows per second and peak memory of each stage, at growing numbers o
     make bench                                    # 100k, 1M and 5M reviews, and serving
     python -m benchmarks.stages --sizes 20000     # a small one, in a minute or two
 
-Beside each stage stands its limit, measured in the same run on the same rows: psql's \copy for
+Each stage is shown with its limit, measured in the same run on the same rows: psql's \copy for
 `load`, the models' compiled SQL without dbt for `dbt build`, \copy of a prepared binary file for
 `embed`'s write, a bare `create index` for `release`.
 """
@@ -76,11 +76,11 @@ class Bench:
         self.figures.append(Figure(self.size, name, self.size, done.seconds, done.peak_mib))
 
     def limit(self, name: str, seconds: float) -> None:
-        """Put a limit beside the newest figure."""
+        """Add a limit to the newest figure."""
         self.figures[-1] = replace(self.figures[-1], limit=name, limit_seconds=seconds)
 
     def load(self) -> None:
-        r"""`load` beside a \copy of the very rows it has loaded."""
+        r"""`load` beside a \copy of the same rows."""
         self.command("load")
         rows = self.folder / "reviews.tsv"
         self.psql(f"\\copy raw.reviews to '{rows}'")
@@ -113,7 +113,7 @@ class Bench:
         self.limit("binary \\copy", seconds)
 
     def write(self) -> None:
-        """The write of `embed` alone: as many vectors, already encoded."""
+        """The write of `embed` alone: as many vectors, encoded before."""
         rows, seconds = elsewhere(write_vectors, self.settings)
         self.figures.append(Figure(self.size, "embed: the write alone", rows, seconds, None))
 
@@ -188,7 +188,7 @@ def execute(place: str, statements: list[str]) -> float:
 
 
 def write_vectors(settings: Settings) -> tuple[int, float]:
-    """Write as many vectors as are landed, and take it back; return rows and seconds."""
+    """Write as many vectors as are landed, and roll back; return rows and seconds."""
     rows, seconds, batches = 0, 0.0, {}
     with open_warehouse(settings) as warehouse, warehouse.transaction():
         for tower, (table, key) in landing.TABLES.items():
@@ -202,7 +202,7 @@ def write_vectors(settings: Settings) -> tuple[int, float]:
         for tower, batch in batches.items():
             landing.write(warehouse, tower, "20260101_000000", iter([batch]))
         seconds = time.perf_counter() - started
-        raise psycopg.Rollback  # what was embedded is to be released
+        raise psycopg.Rollback  # the embedded vectors are still to be released
     return rows, seconds
 
 

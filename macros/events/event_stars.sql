@@ -1,6 +1,6 @@
 {#
-    What an event counts in stars, by var event_weights: a like is a review of 5 stars, a video that was half watched one of
-    2.5, a dislike one of none. Null of a kind that counts nothing.
+    The value of an event in stars, by var event_weights: a like equals a review of 5 stars, a half-watched video one of
+    2.5, a dislike one of 0. Null for a kind that does not count.
 #}
 {% macro event_stars(kind, weight) -%}
     {%- set weights = var('event_weights') -%}
@@ -16,7 +16,7 @@
     end::double precision
 {%- endmacro %}
 
-{# What a user does, as a list of SQL. That something was shown is nothing that its user did. #}
+{# The kinds of user actions, as a list of SQL. An impression is no action of the user. #}
 {% macro counting_kinds() -%}
     'click', 'view', 'like', 'dislike', 'purchase'
 {%- endmacro %}

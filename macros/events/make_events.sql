@@ -1,6 +1,6 @@
 {#
-    On run start: the tables that the app writes to, before the first model reads them, partitions for the months ahead, and
-    nothing of the people who were forgotten.
+    On run start: create the tables that the app writes to, before the first model reads them, and the partitions of
+    the months ahead; delete the events of forgotten people.
 #}
 {% macro make_events() -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
@@ -22,7 +22,7 @@
     select two_tower.make_event_partitions(3, {{ var('events_kept_months') or 'null' }}), two_tower.forget_events()
 {%- endmacro %}
 
-{# The same columns. No app writes to a file of DuckDB, so they are empty but in tests. #}
+{# The same columns on DuckDB. No app writes to a DuckDB file, so the tables are empty except in tests. #}
 {% macro duckdb__make_events() -%}
     create schema if not exists two_tower;
     create table if not exists two_tower.events (

@@ -1,6 +1,6 @@
 {#
-    The 95 % interval of a rate of so many among so many (Wilson 1927): it stays in 0..1, and says something of ten lists and of
-    none that was clicked. Null where there are no trials.
+    A bound of the 95 % interval of the rate found / trials (Wilson 1927). It stays within 0..1, also of ten trials and
+    where none is found. Null without trials.
 #}
 {% macro wilson(found, trials, side) -%}
     (({{ found }} + 1.920729::double precision {{ '-' if side == 'lower' else '+' }} 1.959964::double precision * sqrt(
@@ -9,8 +9,8 @@
 {%- endmacro %}
 
 {#
-    A bound of the difference of two rates (Newcombe 1998, method 10), from their Wilson intervals: of columns RATE, RATE_lower and
-    RATE_upper in two relations.
+    A bound of the 95 % interval of the difference of two rates (Newcombe 1998, method 10), from their Wilson intervals:
+    columns RATE, RATE_lower and RATE_upper of two relations.
 #}
 {% macro difference_bound(rate, ours, theirs, side) -%}
     {%- set outer, inner = ('lower', 'upper') if side == 'lower' else ('upper', 'lower') -%}

@@ -1,9 +1,9 @@
 {#
     The rows to append to a vocabulary: new tokens, with the next free indices.
 
-    tokens: name of a CTE with a column `token`, one row per occurrence. The most frequent token comes first, ties by code
-    point, so that both engines number the same. Without entries in vars vocabulary_min_count and vocabulary_max_size, a
-    token needs 2 occurrences and the vocabulary has room for 5,000.
+    tokens: name of a CTE with a column `token`, one row per occurrence. The most frequent token comes first, ties by
+    code point, so that both engines give the same indices. Without entries in vars vocabulary_min_count and
+    vocabulary_max_size, a token needs 2 occurrences and the vocabulary holds at most 5,000.
 #}
 {% macro append_to_vocabulary(vocabulary, tokens) %}
     {%- set min_count = var('vocabulary_min_count').get(vocabulary, 2) -%}

@@ -1,10 +1,10 @@
 {#
-    The readable features of each user at one moment.
+    The features of each user as of one moment, in readable form.
 
-    events: the name of a CTE (user_id, video_id, label, weight, occurred_at); as_of: the name of a one-row CTE with a column
-    as_of. Events after it do not count. The last 30 days are (as_of - 30 days, as_of]. A user without events has
-    zeros and empty arrays. The sign-up is the app's, or else the user's first event here: the marts' first
-    review may be one that was held out.
+    events: the name of a CTE (user_id, video_id, label, weight, occurred_at); as_of: the name of a one-row CTE with a
+    column as_of. Events after it do not count. The last 30 days are (as_of - 30 days, as_of]. A user without events has
+    zeros and empty arrays. The sign-up is the app's, else the user's first event here: the first review in the
+    marts may be held out.
     people: the name of a CTE (user_id, signed_up_at), where the features are not those of all `users`.
 #}
 {% macro user_features(events, as_of, people=none) %}
@@ -102,14 +102,14 @@ left join activity on activity.user_id = accounts.user_id
 left join preferred on preferred.user_id = accounts.user_id
 {% endmacro %}
 
-{# Vocabularies of which a user's most liked tokens are a feature, and the name of that feature. #}
+{# Vocabulary -> the user feature that holds its tokens that the user likes most. #}
 {% macro preferred_features() %}
     {{ return({
         'tag': 'preferred_tag_ids', 'maker': 'preferred_makers', 'release_year': 'preferred_release_years',
     }) }}
 {% endmacro %}
 
-{# The year of release as a token: its order means nothing to the model. #}
+{# The year of release as a token: it is a category, without an order. #}
 {% macro release_year(released_on) -%}
     cast(cast(extract(year from {{ released_on }}) as integer) as text)
 {%- endmacro %}

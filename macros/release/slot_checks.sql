@@ -28,7 +28,7 @@ select
             where embedded.version = (select landed.version from {{ landed_version() }} as landed)
         ) then 'the features are of another moment than the vectors'
         when count(*) = 0 then 'no user has a slot that this version knows'
-    end as excuse
+    end as waiver
 from (
     select 1 - (users.embedding operator({{ pgvector }}.<=>) cast(users.summed as {{ pgvector }}.halfvec)) as cosine
     from (

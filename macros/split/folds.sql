@@ -1,7 +1,8 @@
 {#
-    The fold of a training review, 0 to 9, from `position`, its place in order of `split_order()` among the `size` reviews of
-    its user in the split. A model is chosen on fold 0, which is held out of the rest as the split is: where that asks for
-    what comes next, it is each user's latest tenth, at most ten of them, so that what was just before is still known.
+    The fold of a training review, 0 to 9, from `position`, its place in order of `split_order()` among the `size`
+    reviews of its user in the split. A model is chosen on fold 0, which is held out in the way of the split: where the
+    split asks what comes next, fold 0 is each user's latest tenth, at most ten reviews, so that those just before it
+    are still known.
 #}
 {% macro fold_of_position() -%}
     {%- if splits_by_time() -%}

@@ -1,7 +1,7 @@
 {#
-    The split, by var split_strategy: a select of user_id, video_id, occurred_at, draw and split (`train`, `valid` or `shown`) from
-    `reviews`, the name of a CTE (user_id, video_id, is_liked, reviewed_at, occurred_at, draw). Every choice is a hash of var
-    split_seed, so it is the same on both engines and in every build.
+    The split, by var split_strategy: a select of user_id, video_id, occurred_at, draw and split (`train`, `valid` or
+    `shown`) from `reviews`, the name of a CTE (user_id, video_id, is_liked, reviewed_at, occurred_at, draw). Every
+    choice is a hash of var split_seed, so it is the same on both engines and in every build.
 #}
 {% macro split_reviews(reviews) %}
     {%- set strategies = {
@@ -26,8 +26,8 @@
 {%- endmacro %}
 
 {#
-    Holds out a share of each user's reviews. The number is rounded up or down by a hash of the user, so that the share is
-    right on average for any number of reviews. At least one review stays in train.
+    Holds out a share of each user's reviews. The count is rounded up or down by a hash of the user, so that the share
+    holds on average for any number of reviews. At least one review stays in train.
 #}
 {% macro split_at_random(reviews) %}
     select
@@ -61,8 +61,8 @@
 {% endmacro %}
 
 {#
-    Each user's last like, and what the same user reviewed after it: a dislike made later tells of the time too.
-    Whose last like is their first review keeps it in train.
+    Holds out each user's last like and everything that the user reviewed after it: a later dislike would leak the
+    future too. A user whose last like is their first review keeps it in train.
 #}
 {% macro split_last_like_out(reviews) %}
     select
@@ -81,7 +81,7 @@
     ) as placed
 {% endmacro %}
 
-{# All reviews of a share of the videos. #}
+{# Holds out all reviews of a share of the videos. #}
 {% macro split_cold_items_out(reviews) %}
     select
         user_id,
@@ -95,7 +95,7 @@
     from {{ reviews }}
 {% endmacro %}
 
-{# All reviews of a share of the users. Of their likes the first by draw are `shown` to the finished model. #}
+{# Holds out all reviews of a share of the users. Their first likes by draw are `shown` to the trained model. #}
 {% macro split_cold_users_out(reviews) %}
     select
         user_id,

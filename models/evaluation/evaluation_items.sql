@@ -23,7 +23,7 @@ counted as (
     left join reviews on reviews.video_id = items.video_id
 ),
 
--- Reviews of the videos that are reviewed more than this one: the head is as small as it can be.
+-- Cumulative reviews of the videos with more reviews than this one, so that the head has as few videos as possible.
 cumulated as (
     select
         item_number,

@@ -18,7 +18,7 @@ training_reviews as (
         cast(reviews.weight as real) as weight,
         cast({{ relevance('reviews.weight') }} as real) as relevance,
         reviews.fold,
-        -- An import without timestamps often has one for all: that says nothing of what came first.
+        -- An import without timestamps often has the same one for all reviews, which gives no order.
         cast(
             case
                 when min(reviews.timestamp) over of_user < max(reviews.timestamp) over of_user

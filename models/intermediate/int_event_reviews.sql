@@ -9,7 +9,7 @@ with events as (
     from {{ ref('int_events') }}
 ),
 
--- What is done with any video of a page is done with the first of it.
+-- An event of any video of a page counts for the first video of that page.
 pages as (
     select
         videos.video_id,

@@ -1,4 +1,4 @@
--- A copy: the app goes on writing while the other models are built, and all of them have to see the same.
+-- A copy: the app keeps writing while the other models are built, and all of them have to see the same events.
 select
     event_id,
     user_id,

@@ -3,7 +3,7 @@ with reviews as (
     from {{ ref('stg_reviews') }}
 ),
 
--- One page, one video: were two in the catalogue, its reviews would count twice.
+-- One video per page: with two, the page's reviews would count twice.
 pages as (
     select
         canonical_url,
@@ -12,7 +12,7 @@ pages as (
     where is_first_of_page and canonical_url is not null
 ),
 
--- Before any regular expression runs: the pages are few, the reviews many.
+-- Grouped before any regular expression runs: the URLs are few, the reviews many.
 urls as (
     select
         product_url,

@@ -34,7 +34,7 @@ events as (
     where outcome = 'counted'
 ),
 
--- What a user says of a video, in a file or in the app, goes before what they did with it.
+-- Explicit feedback, from a file or from the app, takes precedence over implicit feedback.
 every_one as (
     select
         reviews.user_id,
@@ -59,7 +59,7 @@ every_one as (
     from events
 ),
 
--- A review later than as_of is not there yet, so an earlier one of the same user for the same video counts.
+-- A review later than as_of does not exist yet, so an earlier one of the same user for the same video counts.
 known as (
     select
         every_one.user_id,

@@ -16,7 +16,7 @@ canonical as (
     from readable
 ),
 
--- A video without a page is by itself.
+-- A video without a page is the only one of its page.
 numbered as (
     select
         *,

@@ -17,7 +17,7 @@ reviewers as (
     group by user_id
 ),
 
--- Who signed up later than as_of is not there yet.
+-- A user who signed up later than as_of does not exist yet.
 registered as (
     select
         users.user_id,

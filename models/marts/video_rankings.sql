@@ -25,7 +25,7 @@ likes as (
     where reviews.stars >= {{ var('liked_from_stars') }}
 ),
 
--- A like counts half as much half a window later.
+-- Likes have a half-life of half a window.
 windows as (
     {% for name, days in windows.items() -%}
     select
@@ -45,7 +45,8 @@ windows as (
     group by video_id
 ),
 
--- Standard deviations of a Poisson count above what a week of the four before has, and one like.
+-- Likes of the last week above the mean week of the four before, in standard deviations of a Poisson count of that mean
+-- plus one like.
 trending as (
     select
         'trending' as ranking,
@@ -58,7 +59,7 @@ trending as (
     group by video_id
 ),
 
--- Half as new a month later.
+-- A half-life of 30 days.
 new as (
     select
         'new' as ranking,

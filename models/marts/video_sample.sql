@@ -1,6 +1,6 @@
 {{ config(indexes=[]) }}
 
--- By a hash of the id, so that it is the same on both engines and has nothing to do with what the videos are.
+-- By a hash of the id, so that the sample is the same on both engines and independent of the videos' attributes.
 select
     video_id,
     source,

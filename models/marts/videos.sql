@@ -17,7 +17,7 @@ with videos as (
         price,
         released_on
     from {{ ref('int_videos') }}
-    -- Whoever has seen a page would be shown it again by its other videos.
+    -- The page's other videos would show it again to a user who has seen it.
     where is_first_of_page
 ),
 

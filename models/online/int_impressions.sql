@@ -14,7 +14,7 @@ with events as (
     where kind in ('impression', 'click', 'like')
 ),
 
--- What a user does with a video comes of the last time that it was shown to them.
+-- A click or like is attributed to the latest impression of the video before it.
 numbered as (
     select
         *,

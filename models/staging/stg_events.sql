@@ -60,6 +60,6 @@ select
     null::text as variant,
     happened_at
 from imported
--- An app's own table may hold them still. Without anybody to forget the salt is null, which is not in an empty list.
+-- An app's own table may still hold forgotten people. With nobody forgotten the salt is null: not in an empty list.
 where {{ sha256("(select max(forgotten.salt) from forgotten) || ':' || user_id") }}
     not in (select forgotten.user_hash from forgotten)

@@ -1,4 +1,4 @@
--- Two ids of the app that nobody can tell apart are one.
+-- Ids of the app that are equal once normalised are one.
 select
     {{ text_value('id::text') }} as tag_id,
     min(name) as name

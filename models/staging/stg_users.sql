@@ -17,10 +17,10 @@ select
     user_id,
     min(signed_up_at) as signed_up_at
 from users
--- An app's own table may hold them still. Without anybody to forget the salt is null, which is not in an empty list.
+-- An app's own table may still hold forgotten people. With nobody forgotten the salt is null: not in an empty list.
 where {{ sha256("(select max(forgotten.salt) from forgotten) || ':' || user_id") }}
     not in (select forgotten.user_hash from forgotten)
-    -- Who was forgotten before ids were values is known by the id as it was written.
+    -- People who were forgotten before ids were normalised are known by the id as it was written.
     and {{ sha256("(select max(forgotten.salt) from forgotten) || ':' || written_id") }}
     not in (select forgotten.user_hash from forgotten)
 group by user_id

@@ -1,5 +1,5 @@
--- The user whom a call is for: the one it names, as stored, else the one whom the request is from; null where it is
--- from nobody. Whoever may not name another person gets 42501.
+-- The user that a call is for: the one it names, as stored, else the one who sent the request; null for an anonymous
+-- request. A caller who may not name another user gets 42501.
 create or replace function two_tower.acting_user(p_user_id text) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

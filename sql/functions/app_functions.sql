@@ -1,6 +1,6 @@
--- The functions and who may call each. The tiers are visitor, user and service; each may do what those before it may.
--- `owner` functions are the owner's alone. A function of two_tower that has no row is the API role's. Names that are
--- not there yet are passed over.
+-- The functions and who may call each. The tiers are visitor, user and service; each includes those before it.
+-- Functions of tier `owner` are for the owner only. A function of two_tower without a row is for the API role.
+-- Functions that do not exist yet are skipped.
 create or replace function two_tower.app_functions() returns table (name text, tier text)
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp

@@ -1,5 +1,5 @@
--- What the roles of two_tower.granted_roles may do, a row a role and call or table, and who else holds what is ours.
--- is_wanted: by the role's tier. undo: the statement that takes away what no tier gives.
+-- The privileges of the roles in two_tower.granted_roles, one row per role and function or table, and of other roles on
+-- our objects. is_wanted: the role's tier gives it. undo: the statement that revokes it, where no tier gives it.
 create or replace function two_tower.app_grants()
 returns table (role text, tier text, kind text, object text, is_allowed boolean, is_wanted boolean, undo text)
 language plpgsql stable

@@ -1,5 +1,5 @@
--- The tables and views that somebody else than the owner may use. The API role, which the app's functions run as, holds
--- these privileges; service roles may select where `is_shared`. Names that are not there yet are passed over.
+-- The tables and views that roles other than the owner may use. The API role, which the app's functions run as, holds
+-- these privileges; service roles may select where `is_shared`. Tables that do not exist yet are skipped.
 create or replace function two_tower.app_tables() returns table (name text, privilege text, is_shared boolean)
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp

@@ -1,4 +1,5 @@
--- Rows of videos (p_rows, at most 20), each like one that a person liked lately. Without p_user_id for whoever asks.
+-- Rows of videos (p_rows, at most 20), each similar to one that the user liked lately. p_user_id is the caller by
+-- default.
 create or replace function public.because_you_watched(
     p_user_id text default null, p_rows integer default 3, p_per_row integer default 10
 )

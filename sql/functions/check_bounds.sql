@@ -1,4 +1,4 @@
--- Refuses what would cost too much.
+-- Refuses arguments of a call that would cost too much.
 create or replace function two_tower.check_bounds(p_limit integer, p_offset integer, p_ids uuid[]) returns void
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp

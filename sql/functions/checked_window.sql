@@ -1,4 +1,4 @@
--- A window that popularity is counted in.
+-- The window in which likes are counted, `month` by default; refuses an unknown one.
 create or replace function two_tower.checked_window(p_window text) returns text
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp

@@ -22,7 +22,7 @@ begin
             select c.relowner, t.attname, t.attacl
             from pg_attribute as t join pg_class as c on c.oid = t.attrelid
             where t.attrelid = source and t.attnum > 0 and not t.attisdropped
-                -- A column that is gone cannot be read.
+                -- A column that no longer exists has no privileges to copy.
                 and exists (
                     select from pg_attribute as d
                     where d.attrelid = destination and d.attname = t.attname and not d.attisdropped

@@ -1,5 +1,5 @@
--- What no list may hold: hidden videos, those that the caller names, and what a viewer has seen since the last build.
--- What was seen before is in two_tower.interactions, where the search looks it up.
+-- Videos that a list must not contain: hidden ones, those that the caller names, and those that the viewer has seen
+-- since the last build. Videos seen before are in two_tower.interactions, where the search looks them up.
 create or replace function two_tower.excluded_videos(p_exclude uuid[], p_viewer text) returns uuid[]
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp

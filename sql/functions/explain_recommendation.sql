@@ -1,8 +1,8 @@
--- What a video's score for a user is made of: the share of each slot, its weight times its vector's inner product with
--- the video's, by the length of the sum of all. `base` is what is true of everybody. `since the release` is what the
--- features of today do not explain of a vector that was released before them; `released vector` is all of it, where
--- the serving version has no slots or reads other features. Shares add up to the score that recommend_videos gives
--- before boosts. No rows where the user or the video has no vector.
+-- A video's score for a user as a sum of shares, one for each slot: its weight times the inner product of its vector
+-- with the video's, divided by the length of the sum of all slots. `base` is the share of the bias, which every user
+-- has. `since the release` is the part of an older released vector that today's features do not explain. `released
+-- vector` is the whole score, where the serving version has no slots or reads other features. Shares add up to the
+-- score that recommend_videos gives before boosts. No rows where the user or the video has no vector.
 create or replace function public.explain_recommendation(p_user_id text, p_video_id uuid)
 returns table (feature text, token text, video_id uuid, title text, share double precision)
 language plpgsql stable security definer
@@ -71,7 +71,7 @@ begin
 
     select n.feature, n.token, n.video_id, n.title, n.share from named as n
     union all
-    -- Less is what half precision rounds away.
+    -- Smaller differences are rounding errors of half precision.
     select case when total is null then 'released vector' else 'since the release' end, null, null, null, u.share
     from unexplained as u where abs(u.share) > 0.002
     order by 5 desc, 1, 2;

@@ -1,12 +1,12 @@
--- The condition on two_tower.videos that a filter stands for, as SQL; null where it bounds nothing. Values are quoted
--- here and nowhere else. A list of values asks for any of them; an empty list finds nothing, but for tags_all and those
--- of _none.
+-- A filter as a SQL condition on two_tower.videos; null if it restricts nothing. Values are quoted here and nowhere
+-- else. A list of values matches any of them. An empty list matches no video, but every video with a key in _all or
+-- _none.
 create or replace function two_tower.filter_condition(p_filter jsonb) returns text
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- A key, what it is compared with, and the values that it takes.
+    -- Key -> its condition, and the type of its values.
     keys constant jsonb := '{
         "source": ["videos.source = any (%s::text[])", "texts"],
         "maker": ["videos.maker = any (%s::text[])", "texts"],

@@ -1,5 +1,5 @@
--- The first videos of a ranking (popular, or one of two_tower.video_rankings), within a filter's condition. No score is
--- above p_ceiling, that of the last video before them in a list.
+-- The first videos of a ranking (popular, or one of two_tower.video_rankings) that meet a filter's condition. Scores
+-- are capped at p_ceiling, the score of the last video before them in the list.
 create or replace function two_tower.find_popular(
     p_ranking text, p_wanted integer, p_exclude uuid[], p_viewer text, p_condition text, p_ceiling double precision
 )
@@ -19,7 +19,7 @@ begin
         return;
     end if;
     if p_condition is not null then
-        -- In the order of the ranking until enough pass; where few do, finding those is less work.
+        -- Reads the ranking in order until enough pass; where few do, it is cheaper to find those first.
         passes := format(
             case
                 when two_tower.share_that_passes(p_condition) < 0.01

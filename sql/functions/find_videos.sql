@@ -1,15 +1,15 @@
--- The one search: the nearest videos to a vector, but for those that are hidden, excluded or seen, within a filter.
--- Where there is no vector, or too few are found, the most popular ones. The app's functions are calls of it.
+-- The only search, which the app's functions call: the videos nearest to a vector that pass a filter, without hidden,
+-- excluded and seen ones. The most popular videos stand in where there is no vector or too few are found.
 --
--- A filter that many videos pass is looked at inside the scan, which reads on until it has enough; where few pass, they
--- are found first and compared one by one. How many pass is estimated on a sample. A filter around the scan would
--- starve it.
+-- A filter that many videos pass is evaluated inside the iterative scan, which continues until it has enough rows.
+-- Where few pass, they are found first and compared one by one, which is exact. The share that passes is estimated on a
+-- sample. A filter outside the scan would leave too few rows.
 --
--- Whether a video was seen is looked up for each that the scan comes by, since a list of those seen has to be read
--- whole. A scan that goes on after the probed lists finds nearer videos after farther ones: what it takes is sorted
--- again, and `+ 0` keeps the planner from taking it to be in order.
+-- Whether a video was seen is looked up for each row of the scan: a list of all seen videos would have to be read
+-- whole. An iterative scan in relaxed order returns some nearer videos after farther ones, so its rows are sorted
+-- again; `+ 0` keeps the planner from assuming that they are sorted.
 
--- Only a session that has loaded pgvector knows its settings, and only then may others than a superuser name them.
+-- pgvector's settings exist once a session has loaded it; before that, only a superuser may name them.
 do $$ begin perform '[1]'::extensions.halfvec; end $$;
 
 create or replace function two_tower.find_videos(
@@ -34,7 +34,7 @@ declare
     viewer constant text := case when coalesce(p_exclude_seen, true) then p_user_id end;
     is_shaped constant boolean := two_tower.is_shaped(p_filter, p_diversity, p_rotation);
     is_capped constant boolean := coalesce(p_filter ?| array['max_per_maker', 'max_per_series'], false);
-    -- The probed lists hold the nearest 20 of nearly everybody, but not the nearest 100.
+    -- The probed lists hold nearly everybody's nearest 20, but not their nearest 100.
     taken constant integer := 4 * wanted;
     kept constant integer := case when is_shaped then taken else wanted end;
     way text := case when condition is null then 'scan' else 'filtered scan' end;
@@ -90,7 +90,7 @@ begin
                 order by nearest.distance + 0, nearest.video_id
                 limit $5
             ) as f', condition) into ids, scores using p_query, excluded, viewer, taken, kept;
-        -- The sample has promised more than there are.
+        -- The sample overestimated how many pass.
         if coalesce(cardinality(ids), 0) < wanted then
             way := 'exact';
         end if;
@@ -126,7 +126,7 @@ begin
         ) as s;
         personal := personal || shaped.ids;
         if is_capped and cardinality(shaped.ids) < wanted then
-            -- Popular videos are under the caps too.
+            -- The caps apply to popular videos too.
             select s.ids, s.scores into shaped
             from (
                 select coalesce(array_agg(p.video_id), '{}') as ids, coalesce(array_agg(p.score), '{}') as scores
@@ -148,7 +148,7 @@ begin
             'popular', wanted - cardinality(ids), excluded || ids, viewer, condition, scores[cardinality(ids)]
         ) as p;
     end if;
-    -- Who has seen everything sees it again: an answer is never empty.
+    -- A user who has seen everything sees it again: an answer is never empty.
     if cardinality(ids) = 0 and viewer is not null and condition is null then
         select array_agg(p.video_id), array_agg(p.score) into ids, scores
         from two_tower.find_popular('popular', wanted, two_tower.excluded_videos(p_exclude, null), null, null, null) as p;

@@ -1,5 +1,5 @@
--- Removes the events and the accounts of everybody who was forgotten, those that came after too; returns how many
--- events.
+-- Deletes the events and the accounts of all forgotten people, including later events; returns how many events it
+-- deleted.
 create or replace function two_tower.forget_events() returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp

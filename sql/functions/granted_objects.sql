@@ -1,4 +1,4 @@
--- Everything of ours that privileges can be granted on, with its privileges, and the tier of a function that has one.
+-- All our objects that privileges can be granted on, with those privileges, and the tier of a function that has one.
 create or replace function two_tower.granted_objects()
 returns table (kind text, id oid, name text, plain_name text, owner oid, acl aclitem[], namespace oid, tier text)
 language sql stable

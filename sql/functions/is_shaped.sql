@@ -1,4 +1,4 @@
--- Whether a list is anything else than the nearest videos in their order.
+-- Whether a list has to be reranked (shape_list) instead of being the nearest videos in their order.
 create or replace function two_tower.is_shaped(
     p_filter jsonb, p_diversity double precision, p_rotation double precision
 )

@@ -1,4 +1,4 @@
--- The user whom a call is for (acting_user); a call that is from nobody and names nobody gets 42501.
+-- The user that a call is for (acting_user); an anonymous call that names no user gets 42501.
 create or replace function two_tower.known_person(p_user_id text) returns text
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
--- The videos that a person liked last and that have a vector, the newest first.
+-- The videos that a user liked last, of those that have a vector, the newest first.
 create or replace function two_tower.liked_lately(p_user_id text, p_rows integer)
 returns table (video_id uuid, place integer)
 language plpgsql stable parallel safe

@@ -1,4 +1,4 @@
--- A list from a ranking of two_tower.video_rankings, within a filter. What it lacks, popularity fills up.
+-- A filtered list from a ranking of two_tower.video_rankings, filled up with the most popular videos.
 create or replace function two_tower.list_ranking(
     p_ranking text, p_limit integer, p_offset integer, p_exclude uuid[], p_filter jsonb
 )

@@ -1,4 +1,4 @@
--- Locks both tables or neither. A waiting lock makes all later readers queue, so it waits half a second, gives way and
+-- Locks both tables or neither. Later readers queue behind a waiting lock, so it waits half a second, gives up and
 -- tries again, 20 times.
 create or replace function two_tower.lock_served_tables() returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$

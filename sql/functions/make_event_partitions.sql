@@ -1,6 +1,6 @@
--- Makes the partitions of two_tower.events for this month and so many ahead, and for the past months of rows that wait
--- in events_default, and moves those rows; returns how many partitions it made. Months are in UTC. With `kept_months`
--- the partitions of months that ended longer ago are dropped.
+-- Creates the partitions of two_tower.events for this month, for `months_ahead` more, and for the past months of rows
+-- in events_default, and moves those rows into them. Returns how many partitions it created. Months are in UTC. With
+-- `kept_months`, partitions of months that ended longer ago are dropped.
 create or replace function two_tower.make_event_partitions(months_ahead integer, kept_months integer default null)
 returns integer
 language plpgsql
@@ -25,7 +25,7 @@ begin
             'create table two_tower.%I (like two_tower.events including defaults including constraints)', partition_name
         );
         execute format('alter table two_tower.%I enable row level security', partition_name);
-        -- From here on nobody adds to events_default, until the end of the transaction.
+        -- Blocks inserts into events_default until the end of the transaction.
         lock table two_tower.events_default in access exclusive mode;
         perform set_config('two_tower.events_may_go', 'on', true);
         execute format(

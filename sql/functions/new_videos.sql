@@ -1,4 +1,4 @@
--- The videos that were released last, up to today.
+-- The latest released videos, up to today.
 create or replace function public.new_videos(
     p_limit integer default 20, p_filter jsonb default '{}', p_exclude uuid[] default '{}',
     p_offset integer default 0

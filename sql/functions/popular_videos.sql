@@ -1,4 +1,4 @@
--- What was liked most in a window: day, week, month, year or all. A like of half a window ago counts half.
+-- The most liked videos of a window: day, week, month, year or all. Likes have a half-life of half a window.
 create or replace function public.popular_videos(
     p_window text default 'month', p_limit integer default 20, p_filter jsonb default '{}',
     p_exclude uuid[] default '{}', p_offset integer default 0

@@ -17,6 +17,6 @@ begin
         perform two_tower.rename_embeddings(base, '_next', '');
     end loop;
     perform two_tower.tune_search((select probes from two_tower.model_releases order by release_id desc limit 1));
-    -- The new pair has all that was granted on the served one, and the former one keeps what no tier gives it now.
+    -- The new pair has all privileges of the served one, and the former pair still has those that no tier gives it now.
     perform two_tower.sync_grants();
 end $$;

@@ -1,4 +1,4 @@
--- These videos, at most 1,000, in the order of a person's taste; those that nothing is known of come last.
+-- The given videos, at most 1,000, ranked for a user; those without a vector come last.
 create or replace function public.rank_videos(
     p_user_id text, p_video_ids uuid[]
 )

@@ -1,4 +1,4 @@
--- A list for a person, by the release that they are served: an experiment gives some of them the one before.
+-- A list for a user, by the release that they are served: in an experiment some users get the previous one.
 create or replace function two_tower.recommend(
     p_user_id text, p_limit integer, p_exclude_seen boolean, p_filter jsonb, p_exclude uuid[],
     p_diversity double precision, p_rotation double precision, p_offset integer

@@ -1,4 +1,4 @@
--- recommend_videos for at most 10,000 people at once, for mails; lists are at most 100 long.
+-- recommend_videos for at most 10,000 users at once, such as for e-mails; lists have at most 100 videos.
 create or replace function public.recommend_batch(
     p_user_ids text[], p_limit integer default 20
 )

@@ -1,4 +1,4 @@
--- Videos for a visitor who likes these: their vector is the sum of those of the likes. Nothing is stored.
+-- Videos for a visitor who likes these. The query is visitor_vector of the likes. Nothing is stored.
 create or replace function public.recommend_for_likes(
     p_video_ids uuid[], p_limit integer default 20, p_exclude_seen boolean default true, p_filter jsonb default '{}',
     p_exclude uuid[] default '{}', p_diversity double precision default 0, p_offset integer default 0

@@ -1,4 +1,4 @@
--- recommend_videos for whoever asks: the person whom the request is from.
+-- recommend_videos for the user who sent the request.
 create or replace function public.recommend_for_me(
     p_limit integer default 20, p_exclude_seen boolean default true, p_filter jsonb default '{}',
     p_exclude uuid[] default '{}', p_diversity double precision default 0, p_rotation double precision default 0,

@@ -1,4 +1,4 @@
--- Videos for a vector that the caller has from the model that serves.
+-- Videos for a vector that the caller has computed with the serving model.
 create or replace function public.recommend_for_vector(
     p_embedding extensions.halfvec, p_limit integer default 20, p_exclude uuid[] default '{}',
     p_filter jsonb default '{}'

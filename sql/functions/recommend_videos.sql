@@ -1,4 +1,4 @@
--- Videos for a person: the nearest to their vector, and what is popular where they have none.
+-- Videos for a user: the nearest to their vector, or popular ones where they have none.
 create or replace function public.recommend_videos(
     p_user_id text, p_limit integer default 20, p_exclude_seen boolean default true, p_filter jsonb default '{}',
     p_exclude uuid[] default '{}', p_diversity double precision default 0, p_rotation double precision default 0,

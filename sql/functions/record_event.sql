@@ -1,4 +1,5 @@
--- Adds what a user did to two_tower.events; returns its id. Without p_user_id the user whom the request is from.
+-- Records an action of a user in two_tower.events; returns its id. p_user_id is the user who sent the request by
+-- default.
 create or replace function public.record_event(
     p_video_id uuid, p_kind text, p_weight double precision default null, p_user_id text default null
 )

@@ -1,5 +1,5 @@
--- Adds a list that a user was shown to two_tower.events, its videos in order; returns how many. p_release_id and
--- p_source are what the list's rows say of themselves.
+-- Records a list that a user was shown in two_tower.events, its videos in order; returns how many. p_release_id and
+-- p_source are the list's columns of these names.
 create or replace function public.record_impressions(
     p_video_ids uuid[], p_user_id text default null, p_release_id bigint default null, p_source text default null
 )
@@ -11,7 +11,7 @@ declare
     sources constant text[] := array['model', 'likes', 'popular'];
     acting text := two_tower.acting_user(p_user_id);
     unknown text;
-    -- now() is the transaction's: two lists of one transaction are two.
+    -- Not now(), which is constant in a transaction: two lists of one transaction have to differ.
     shown_at timestamptz := clock_timestamp();
     added bigint;
 begin

@@ -1,5 +1,5 @@
--- Trigger of two_tower.events: rows are added and stay. Only make_event_partitions and forget-user say otherwise, each
--- in its own transaction. Old months go as whole tables.
+-- Trigger of two_tower.events, which is append-only. Only make_event_partitions and forget-user may change rows, each
+-- in its own transaction. Old months are dropped as whole partitions.
 create or replace function two_tower.refuse_event_changes() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp

@@ -1,5 +1,5 @@
--- The user whom a request is from, by the claims that PostgREST hands on; null where it is from nobody. A team whose
--- accounts are told apart in another way writes its own: only what is missing is made.
+-- The user who sent a request, by the JWT claims that PostgREST hands on; null for an anonymous request. A team that
+-- identifies its users differently writes its own: this one is created only where none exists.
 do $do$
 begin
     if to_regprocedure('two_tower.reviewer_of_request()') is null then

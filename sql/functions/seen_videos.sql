@@ -1,4 +1,4 @@
--- What a user has seen: reviewed, viewed, liked, disliked or bought, up to now. A video may come more than once.
+-- What a user has seen: reviewed, viewed, liked, disliked or bought, up to now. Videos may repeat.
 create or replace function two_tower.seen_videos(p_user_id text) returns setof uuid
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

@@ -1,6 +1,6 @@
--- The version of the vectors that are served, as their table says (macro index_embeddings). From here to the end of the
--- transaction no release can change them: both tables are locked for reading first, in the order in which a release
--- locks them. Null before the first release.
+-- The version of the served vectors, from the comment on their table (macro index_embeddings). Null before the first
+-- release. Both tables are locked for reading first, in the order in which a release locks them, so that no release can
+-- swap them before the transaction ends.
 create or replace function two_tower.served_version() returns text
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -12,7 +12,7 @@ begin
     perform from public.video_embeddings limit 0;
     version := substring(obj_description('public.video_embeddings'::regclass, 'pg_class') from 'version (\S+)');
     if version is null and to_regclass('two_tower.model_releases') is not null then
-        -- Released before tables said so.
+        -- Released before tables had this comment.
         select r.version into version from two_tower.model_releases as r order by r.release_id desc limit 1;
     end if;
     return version;

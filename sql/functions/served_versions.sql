@@ -1,5 +1,4 @@
--- The version that serves and, behind it, the one whose tables are kept as _previous; fewer where there are not so
--- many.
+-- The serving version, then the one whose tables are kept as _previous; each only if it exists.
 create or replace function two_tower.served_versions() returns text[]
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp

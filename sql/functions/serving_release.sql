@@ -1,6 +1,6 @@
--- The release that is served, or the one before, and the share of the videos below which those that pass a filter are
--- compared one by one: where that takes as long as a scan that reads on for enough of them, sqrt(320 / N)
--- (benchmarks/serving.py). Nulls where there is none.
+-- The serving release, or the one before it. exact_below: if a filter passes a smaller share of the videos, those are
+-- compared one by one. At this share, sqrt(320 / N), that takes as long as a scan that continues until enough pass
+-- (benchmarks/serving.py). Nulls where there is no such release.
 create or replace function two_tower.serving_release(
     p_is_previous boolean default false, out release_id bigint, out exact_below double precision
 )

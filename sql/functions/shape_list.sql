@@ -1,9 +1,9 @@
--- Puts a list in the order that is asked for; its scores are those of the order, and fall.
+-- Reranks a list by boosts, rotation, diversity and caps. The scores returned are those of the new order, descending.
 --
--- A boost multiplies 1 + the score, and a boosted video is looked at however far it is. Rotation takes from the score
--- of what was shown to a user lately and not chosen, up to p_rotation. Diversity is maximal marginal relevance
--- (Carbonell and Goldstein 1998): the next video is the one with the highest (1 - d) score - d (cosine to the nearest
--- one before it).
+-- A boost multiplies 1 + the score; a video with a factor above 1 is a candidate however far it is. Rotation subtracts
+-- up to p_rotation from the score of a video that was shown to the user lately and not chosen. Diversity is maximal
+-- marginal relevance (Carbonell and Goldstein 1998): the next video has the highest
+-- (1 - d) * score - d * (cosine to the most similar video before it).
 create or replace function two_tower.shape_list(
     p_ids uuid[], p_scores double precision[], p_wanted integer, p_query extensions.halfvec, p_user_id text,
     p_viewer text, p_exclude uuid[], p_filter jsonb, p_diversity double precision, p_rotation double precision,
@@ -45,7 +45,7 @@ begin
             group by b.video_id
         ),
 
-        -- What was chosen after it was shown has done no wrong.
+        -- Impressions that were followed by an action on the video do not count.
         shown as (
             select e.video_id, 1 - exp(-sum(exp(-extract(epoch from now() - e.happened_at) / 259200.0))) as weight
             from two_tower.events as e
@@ -104,7 +104,7 @@ begin
             from unnest(scores, nearest, makers, series, is_left)
                 with ordinality as c (score, nearest, maker, series, is_left, place)
             where c.is_left
-                -- A video of no maker is of none that there are too many of.
+                -- The caps do not apply to a null maker or series.
                 and coalesce(cardinality(array_positions(chosen_makers, c.maker)) < per_maker or c.maker is null, true)
                 and coalesce(cardinality(array_positions(chosen_series, c.series)) < per_series or c.series is null, true)
             order by 2 desc, 1

@@ -1,4 +1,4 @@
--- The share of the videos that a filter lets pass, as a sample of them has it.
+-- The share of the videos that pass a filter, estimated on two_tower.video_sample.
 create or replace function two_tower.share_that_passes(p_condition text) returns double precision
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp

@@ -1,6 +1,6 @@
--- The people whose taste is nearest to a person's.
+-- The users whose vectors are nearest to a user's.
 
--- Only a session that has loaded pgvector knows its settings, and only then may others than a superuser name them.
+-- pgvector's settings exist once a session has loaded it; before that, only a superuser may name them.
 do $$ begin perform '[1]'::extensions.halfvec; end $$;
 
 create or replace function public.similar_users(p_user_id text, p_limit integer default 20)

@@ -1,4 +1,4 @@
--- Videos like one, without it; for a person also without those that they have seen.
+-- Videos similar to a given one, without it; for a user, also without those that they have seen.
 create or replace function public.similar_videos(
     p_video_id uuid, p_limit integer default 20, p_filter jsonb default '{}', p_exclude uuid[] default '{}',
     p_diversity double precision default 0, p_offset integer default 0, p_user_id text default null

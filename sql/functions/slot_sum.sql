@@ -1,5 +1,5 @@
--- A person's vector before it is brought to length 1: the sum of their slots' vectors, each times its weight. Null
--- where the version knows none of the slots, or where they cancel each other.
+-- A user's vector before it is normalised: the weighted sum of the vectors of their slots. Null where the version knows
+-- none of the slots, or where they cancel each other.
 create or replace function two_tower.slot_sum(
     p_version text, p_feature_ids smallint[], p_indices integer[], p_values real[]
 )
@@ -10,7 +10,7 @@ as $$
 declare
     total extensions.vector;
 begin
-    -- Slots of one weight are added first: a vector is multiplied by a number as by a vector of that number.
+    -- Slots of equal weight are added first: pgvector scales a vector only by a vector filled with the number.
     select extensions.sum(same.embedding operator(extensions.*) array_fill(same.weight, array[128])::extensions.vector)
     into total
     from (

@@ -1,6 +1,6 @@
--- The app's functions are definers. They belong to two_tower_api, which may do what app_tables says and no more,
--- wherever this role may make it or is a member of it; elsewhere to this role. Called once the API role holds its
--- privileges.
+-- Makes the app's functions security definer. Their owner is two_tower_api, which has the privileges of app_tables and
+-- no more, if the current role may create it or is a member of it; else the current role. Called once the API role
+-- holds its privileges.
 create or replace function two_tower.sync_api_role() returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -34,7 +34,7 @@ begin
         where o.tier <> 'owner' and p.prosecdef and o.owner <> new_owner::regrole
             and (o.owner = api or new_owner = 'two_tower_api')
     loop
-        -- Whoever is to own a function has to hold CREATE on its schema at that moment.
+        -- The new owner of a function needs CREATE on its schema when it is assigned.
         begin
             if new_owner = 'two_tower_api' and not item.may_create then
                 grant create on schema public to two_tower_api;

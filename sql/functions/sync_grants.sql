@@ -1,8 +1,8 @@
--- Grants what the roles of p_roles ({role: tier}) are to hold and revokes all else of ours from them, and from roles
--- that were named before. From everybody it revokes what the database's default privileges have given. What was granted
--- by hand to any other role stays. Without arguments: for the roles and as of the last call.
+-- Grants the roles of p_roles ({role: tier}) the privileges of their tier and revokes all others on our objects from
+-- them and from roles that were named before. Privileges that come from the database's default privileges are revoked
+-- from every role. What was granted by hand to any other role stays. Without arguments: as in the last call.
 
--- Who holds grants of ours: a role that is named no longer loses them.
+-- The roles that hold our grants: a role that is no longer named loses them.
 create table if not exists two_tower.granted_roles (role name primary key, tier text not null);
 
 create or replace function two_tower.sync_grants(p_roles jsonb default null, p_own_vectors boolean default null)

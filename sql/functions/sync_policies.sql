@@ -1,6 +1,6 @@
--- Row-level security of ours. The API role sees every row that it may select, also where a team puts policies for
--- others on a table. With p_own_vectors users select their own row of public.user_embeddings and service roles every
--- row; without, both policies are gone, and so is the flag if no other policy needs it.
+-- Our row-level security. The API role sees every row that it may select, even where a team puts policies for others on
+-- a table. With p_own_vectors users select their own row of public.user_embeddings and service roles every row; without
+-- it, both policies are dropped, and row-level security is disabled if no other policy needs it.
 create or replace function two_tower.sync_policies(p_roles jsonb, p_own_vectors boolean) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
--- An id as it is stored: in NFC, without what cannot be seen at its ends (macro text_value).
+-- An id as it is stored: in NFC, without invisible characters at its ends (macro text_value).
 create or replace function two_tower.text_value(p_text text) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp

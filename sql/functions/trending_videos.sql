@@ -1,4 +1,4 @@
--- What is liked more this week than the four weeks before let expect.
+-- Videos with more likes this week than in an average week of the four before.
 create or replace function public.trending_videos(
     p_limit integer default 20, p_filter jsonb default '{}', p_exclude uuid[] default '{}',
     p_offset integer default 0

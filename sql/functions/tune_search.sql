@@ -1,10 +1,10 @@
--- Whether a search is by the index, and how far it reads, belongs to the release whose tables it is in.
+-- Sets index use and ivfflat.probes of each search to those of the release whose tables it reads; null probes: exact.
 create or replace function two_tower.tune_search(probes integer) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     item record;
 begin
-    -- Only a session that has loaded pgvector knows its settings, and only then may others than a superuser set them.
+    -- pgvector's settings exist once a session has loaded it; before that, only a superuser may set them.
     perform '[1]'::extensions.halfvec;
     for item in
         select p.oid::regprocedure as target, case when p.proname = 'find_previous_videos' then former.probes else tune_search.probes end as probes
@@ -22,7 +22,7 @@ begin
             execute format('alter function %s set enable_indexscan = off', item.target);
         else
             execute format('alter function %s set ivfflat.probes = %s', item.target, item.probes);
-            -- The planner does not know how small the limit is and would rather read the whole table.
+            -- The planner does not know how small the limit is and would prefer a sequential scan.
             execute format('alter function %s set enable_seqscan = off', item.target);
             execute format('alter function %s reset enable_indexscan', item.target);
         end if;

@@ -1,6 +1,6 @@
--- A user's features as parallel arrays: those of the latest build, and where the user has done something since, their
--- past videos numbered as the next build would. Null arrays where there is nothing. What is counted over many reviews
--- (preferred tags, numbers) waits for the next build.
+-- A user's features as parallel arrays: those of the latest build, with the histories as the next build would have them
+-- if the user has acted since. Null arrays where there is nothing. What is counted over many reviews (preferred tags,
+-- numeric features) waits for the next build.
 create or replace function two_tower.user_slots(
     p_user_id text, out feature_ids smallint[], out indices integer[], out "values" real[]
 )
@@ -29,7 +29,7 @@ begin
         where f.tower = 'user' and f.vocabulary = 'video' and f.source_column = 'reviewed_video_ids'
     ),
 
-    -- What a user says of a video goes before what they did with it, as in int_reviews.
+    -- Explicit feedback takes precedence over implicit feedback, as in int_reviews.
     reviews as (
         select
             e.video_id,
@@ -41,7 +41,7 @@ begin
         where e.user_id = p_user_id and e.happened_at > built_as_of
             and two_tower.event_stars(e.kind, e.weight) is not null
         union all
-        -- Without a timestamp it is of the moment of the build, which is to come.
+        -- A review without a timestamp counts as made at the next build.
         select i.item_id, i.weight, coalesce(i.timestamp at time zone 'utc', 'infinity'), null, not exists (
             select from two_tower.events as done
             where done.user_id = p_user_id and done.video_id = i.item_id and done.kind in ('click', 'view')

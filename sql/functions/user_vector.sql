@@ -1,6 +1,6 @@
--- A user's vector: the released one. Where the user has done something since the features that it is of, or has none,
--- it is the sum of their slots as they are now, if the features of today are those that the serving version was
--- trained on. Null where nothing is known.
+-- A user's vector: the released one, unless the user has none or has acted since its features were computed. Then it is
+-- the sum of the user's current slots, if today's features are those that the serving version was trained on. Null
+-- where nothing is known.
 create or replace function two_tower.user_vector(p_user_id text) returns extensions.halfvec
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp

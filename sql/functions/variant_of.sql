@@ -1,6 +1,6 @@
--- The experiment that a user is in, the variant, and the version they are served; no row where none runs. By a hash of
--- the salt and the id alone, as macro hash_fraction: the same at every call. An experiment one of whose versions has
--- left the served tables, as after the next release, is over: everybody gets what serves.
+-- The experiment that a user is in, the variant, and the version that they are served; no row where none runs. The
+-- variant is a hash of the salt and the id alone, as macro hash_fraction: the same at every call. An experiment is over
+-- when one of its versions leaves the served tables, as after the next release: everybody gets the serving version.
 create or replace function two_tower.variant_of(p_user_id text)
 returns table (experiment text, variant text, version text, is_previous boolean)
 language plpgsql stable

@@ -1,4 +1,4 @@
--- What each role of p_roles ({role: tier}) is to hold, and the API role: all that they hold of ours.
+-- The privileges that each role of p_roles ({role: tier}) and the API role should hold on our objects, and no others.
 create or replace function two_tower.wanted_grants(p_roles jsonb, p_own_vectors boolean)
 returns table (role oid, kind text, id oid, privilege text)
 language sql stable
@@ -39,7 +39,7 @@ from roles
 join objects as o on o.kind = 'schema' and o.plain_name = 'two_tower'
 where roles.tier = 'service'
 union all
--- A policy shows a user their own row. It calls the function as the user, who cannot name it without usage of the schema.
+-- A policy shows a user their own row. It calls the function as the user, who needs usage of the schema to name it.
 select roles.role, o.kind, o.id, case o.kind when 'table' then 'SELECT' else 'EXECUTE' end
 from roles
 join objects as o on o.plain_name in ('public.user_embeddings', 'two_tower.reviewer_of_request')

@@ -1,6 +1,6 @@
--- Slots as a version's user tower weighs them: each value by the norm of its block. A history's norm has `shrinkage`
--- reviews of which nothing is known beside its own; a block without shrinkage is not divided. The bias comes with
--- them, as feature -1. Left out: what the version does not know.
+-- Slots with the weights of a version's user tower: each value is divided by the norm of its block. `shrinkage` is
+-- added to the squared norm of a history, as if it had so many unknown reviews; a block with null shrinkage is not
+-- divided. The bias is added as feature -1. Slots that the version does not know are left out.
 create or replace function two_tower.weighed_slots(
     p_version text, p_feature_ids smallint[], p_indices integer[], p_values real[]
 )

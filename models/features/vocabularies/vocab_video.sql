@@ -1,4 +1,4 @@
--- Training reviews alone: a held-out review must not decide which videos the model can name.
+-- Training reviews only: a held-out review must not decide which videos have an index.
 with tokens as (
     select cast(item_id as text) as token
     from {{ ref('interaction_splits') }}

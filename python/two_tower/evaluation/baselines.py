@@ -1,4 +1,4 @@
-"""What the towers are measured against: popularity, and item-kNN on the same training likes."""
+"""The baselines of the towers: popularity and item-kNN, on the same training likes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from two_tower.database.warehouse import Warehouse
 from two_tower.model.slots import Ragged, one_hot
 
 NEIGHBOURS = 100
-# Similarities worked on at once: 128 MB of float32.
+# Similarities computed at once: 128 MB of float32.
 BLOCK_CELLS = 32_000_000
 
 
 def read_likes(warehouse: Warehouse, items: int) -> sparse.csr_matrix:
-    """Return who liked what in training: float32 ones, ``[users, items]``."""
+    """Return the training likes as a user-item matrix: float32 ones, ``[users, items]``."""
     reader = warehouse.read_arrow(
         f"select t.item_numbers, t.labels from {warehouse.schema}.training_users t"
     )
@@ -35,7 +35,7 @@ def liked_items(batch: pa.RecordBatch) -> Ragged:
 
 
 class Popularity:
-    """Everybody gets the most liked videos.
+    """Ranks videos by their training likes, the same for every user.
 
     Attributes:
         likes: training likes of each video, int64 ``[items]``.
@@ -51,11 +51,11 @@ class Popularity:
 
 
 class ItemKNN:
-    """Videos liked by the people who liked what the user liked.
+    """Item-based k-nearest neighbours (Sarwar et al. 2001).
 
-    Cosine between the videos' columns of likes; a video's score is the sum over those of its own
-    ``NEIGHBOURS`` nearest videos that the user liked (Sarwar et al. 2001). To keep the nearest of
-    the liked videos instead finds a fifth less on MovieLens-100k. Popularity breaks ties, so that a
+    Similarity is the cosine between the videos' columns of likes. A video's score is the sum over
+    those of its own ``NEIGHBOURS`` nearest videos that the user liked; with the nearest of each
+    liked video instead, it finds a fifth less on MovieLens-100k. Popularity breaks ties, so that a
     user without likes gets the popular videos.
     """
 

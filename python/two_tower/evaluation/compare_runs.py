@@ -17,7 +17,7 @@ MODEL = "two_tower"
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better the second run is than the first, in one metric.
+    """The paired difference of two runs in one metric of one slice.
 
     Attributes:
         slice: the slice.
@@ -25,10 +25,10 @@ class Difference:
         first: mean of the first run.
         second: mean of the second run.
         difference: second - first.
-        lower: of the difference's 95 % interval.
-        upper: of the difference's 95 % interval.
-        p_value: of a sign-flip test that there is no difference, two-sided.
-        users: for whom both runs have the metric.
+        lower: lower bound of the difference's 95 % interval.
+        upper: upper bound of the difference's 95 % interval.
+        p_value: two-sided p-value of a sign-flip test of no difference.
+        users: number of users for whom both runs have the metric.
     """
 
     slice: str
@@ -57,12 +57,12 @@ def compare(settings: Settings, first: str, second: str) -> Comparison:
     """Compare the towers of two evaluated runs.
 
     Args:
-        settings: where the runs are.
+        settings: settings with the folder of the runs.
         first: ``VERSION`` or ``PROTOCOL/VERSION``.
         second: likewise.
 
     Raises:
-        InputError: a run was not evaluated, or the two were measured on different things.
+        InputError: a run was not evaluated, or the two differ in users, targets or catalogue.
     """
     runs = settings.path(settings.runs_dir)
     ours, theirs = (Measured.read(runs / version, version) for version in (first, second))
@@ -83,7 +83,7 @@ def compare(settings: Settings, first: str, second: str) -> Comparison:
 
 
 def _differences(name: str, metrics: list[str], first: Floats, second: Floats) -> list[Difference]:
-    """Return a difference for each metric that both runs have for somebody."""
+    """Return a difference for each metric that both runs have for at least one user."""
     paired = second - first
     known = ~np.isnan(paired)
     lower, upper = bootstrap.bounds(bootstrap.resampled_means(paired))

@@ -19,8 +19,8 @@ from two_tower.model.layout import Block, Layout
 from two_tower.model.slots import Ragged, Slots
 from two_tower.model.towers import Towers
 
-# Evaluated users: the first by a hash of their id, so that all runs measure the same. A mean over
-# so many has a standard error below .25 % of the range of its metric (.5 / sqrt(50,000)).
+# Evaluated users: the first by a hash of their id, so that all runs measure the same users. A mean
+# over so many has a standard error below .25 % of its metric's range (.5 / sqrt(50,000)).
 MAX_USERS = 50_000
 # Scores in memory at once: 64 MB of float32.
 SCORE_CELLS = 16_000_000
@@ -63,13 +63,13 @@ inner join {schema}.evaluation_cold_users as s
 
 @dataclass(frozen=True)
 class HeldOutBatch:
-    """Some held-out users.
+    """A batch of held-out users.
 
     Attributes:
         users: their ids, slices, seen videos and targets.
         slots: their features in the layout of the model.
         rows: feature_ids, indices and values, from which another model makes its slots.
-        places: md5 of each user, by which users are chosen.
+        places: md5 of each user's id, by which users are chosen.
     """
 
     users: HeldOut
@@ -100,7 +100,7 @@ def count_users(warehouse: Warehouse) -> int:
 
 
 def read_like_counts(warehouse: Warehouse) -> list[int]:
-    """Return the numbers of likes that cold users show; empty unless the split holds out users."""
+    """Return the numbers of likes shown for cold users; empty unless the split holds out users."""
     rows = warehouse.fetch(
         f"select distinct like_count from {warehouse.schema}.evaluation_cold_users"
         " order by like_count"
@@ -144,7 +144,7 @@ def read_catalogue(warehouse: Warehouse, towers: Towers) -> tuple[Catalogue, tor
 
 
 def read_vectors(warehouse: Warehouse, towers: Towers) -> torch.Tensor:
-    """Return the embeddings of the catalogue by another model, float32 ``[items, dim]``."""
+    """Return another model's embeddings of the catalogue, float32 ``[items, dim]``."""
     reader = warehouse.read_arrow(ITEMS.format(schema=warehouse.schema))
     with torch.no_grad():
         vectors = [
@@ -162,7 +162,7 @@ def read_users(
         warehouse: the database with the evaluation models.
         towers: the model whose layout the slots have.
         items: number of videos in the catalogue.
-        like_count: number of likes that cold users show; None for users with training reviews.
+        like_count: number of likes shown for cold users; None for users with training reviews.
     """
     step = max(1, SCORE_CELLS // items)
     query = CHOSEN + (USERS if like_count is None else COLD_USERS)
@@ -188,13 +188,13 @@ def read_users(
 def content_blocks(layout: Layout) -> list[Block]:
     """Return the blocks of a video's content: all tokens except its id.
 
-    Numeric features are left out: on their scale a single one would outweigh all tokens.
+    Numeric features are left out: at their scale a single one would outweigh all tokens.
     """
     return [block for block in layout.item if block.kind in ("one_hot", "multi_hot")]
 
 
 def taste_blocks(layout: Layout) -> list[Block]:
-    """Return the item blocks whose vocabulary the user tower has as a multi_hot block too."""
+    """Return the multi_hot item blocks whose vocabulary a multi_hot user block has too."""
     described = {block.vocabulary for block in layout.user if block.kind == "multi_hot"}
     return [
         block

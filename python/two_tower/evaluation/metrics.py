@@ -1,8 +1,8 @@
-"""Ranking metrics, a row a user at once.
+"""Ranking metrics, vectorised over users.
 
-``hits`` is bool ``[users, depth]``: whether the video at each place of a user's list (the best
-first) is one of the user's targets; ``targets`` is int ``[users]``, at least 1: how many there are.
-``lists`` is a sparse matrix ``[users, videos]`` with a one for each video that a user is shown.
+``hits`` is bool ``[users, depth]``: whether the video at each place of a user's list, best first,
+is one of the user's targets. ``targets`` is int ``[users]``, the number of targets, at least 1.
+``lists`` is a sparse matrix ``[users, videos]`` with a one for each video in a user's list.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-# Steck's alpha: how much of the user's own distribution is mixed into the list's.
+# Steck's alpha: the share of the user's own distribution that is mixed into the list's.
 SMOOTHING = 0.01
 
 
@@ -48,17 +48,17 @@ def reciprocal_rank(best_places: Ints) -> Floats:
 
 
 def coverage(recommended: Bools) -> float:
-    """Return the share of videos, ``[videos]``, that are in somebody's list."""
+    """Return catalogue coverage: the share of videos, bool ``[videos]``, in at least one list."""
     return float(recommended.mean()) if len(recommended) else 0.0
 
 
 def popularity_lift(recommended: Floats, consumed: Floats) -> float | None:
-    """Return how much more popular the recommended videos are than those the users consumed.
+    """Return the popularity lift of the recommended videos over those the users consumed.
 
     ``(GAP_recommended - GAP_consumed) / GAP_consumed``, where GAP, the group average popularity, is
     the mean over users of the mean popularity of a user's videos (Abdollahpouri et al. 2020, "The
     connection between popularity bias, calibration, and fairness in recommendation"). 0: as popular
-    as what the users chose themselves; 1: twice as popular. None where nobody consumed anything.
+    as what the users chose themselves; 1: twice as popular. None if no user consumed anything.
 
     Args:
         recommended: mean popularity of the videos recommended to each user, ``[users]``.
@@ -71,12 +71,12 @@ def popularity_lift(recommended: Floats, consumed: Floats) -> float | None:
 
 
 def gini(exposures: Ints) -> float | None:
-    """Return how unequally the places in all lists are spread over the videos, 0 to 1.
+    """Return the Gini coefficient of the videos' exposures in all lists, 0 to 1.
 
-    The Gini coefficient ``sum_k (2k - n - 1) x_k / ((n - 1) sum x)`` of the videos' exposures in
-    rising order, k from 1 (Castells, Hurley & Vargas 2015, "Novelty and diversity in recommender
-    systems"). 0: each video is shown as often as any other; 1: one video has all places. None for
-    fewer than two videos, and where nothing is shown.
+    ``sum_k (2k - n - 1) x_k / ((n - 1) sum x)`` for exposures x in ascending order, k from 1
+    (Castells, Hurley & Vargas 2015, "Novelty and diversity in recommender systems"). 0: all videos
+    are shown equally often; 1: one video has all places. None for fewer than two videos, and if
+    nothing is shown.
 
     Args:
         exposures: how many lists each video is in, ``[videos]``.
@@ -89,11 +89,11 @@ def gini(exposures: Ints) -> float | None:
 
 
 def self_information(reviews: Floats, users: int) -> Floats:
-    """Return how surprising each video is, ``-log2 p`` in bits, ``[videos]``.
+    """Return the self-information (novelty) of each video, ``-log2 p`` in bits, ``[videos]``.
 
-    ``p`` is the share of users who know it (Zhou et al. 2010, "Solving the apparent
-    diversity-accuracy dilemma of recommender systems"). A video that nobody reviewed counts as
-    reviewed once: nothing is infinitely new.
+    ``p`` is the share of training users who reviewed it (Zhou et al. 2010, "Solving the apparent
+    diversity-accuracy dilemma of recommender systems"). A video without a review counts as reviewed
+    once, so that the value is finite.
 
     Args:
         reviews: training reviews of each video, ``[videos]``.
@@ -114,13 +114,13 @@ def diversity(lists: sparse.csr_matrix, content: sparse.csr_matrix) -> Floats:
     """Return the intra-list diversity, ``[users]``: 1 - the mean cosine of two videos of a list.
 
     Smyth & McClave 2001, "Similarity vs. diversity". 1: no two have anything in common; 0: all are
-    alike. NaN for lists of fewer than two. The cosines of all pairs are had from the length of the
-    sum: ``|sum v|^2 = sum |v|^2 + 2 sum_pairs``.
+    alike. NaN for lists of fewer than two. The sum of the cosines of all pairs follows from the
+    length of the sum: ``|sum v|^2 = sum |v|^2 + 2 sum_pairs``.
 
     Args:
         lists: see the module.
-        content: what the videos consist of, rows of length 1, or empty: such a video has nothing in
-            common with any other, ``[videos, tokens]``.
+        content: content vectors of the videos, ``[videos, tokens]``; rows of length 1, or empty for
+            a video that has nothing in common with any other.
     """
     summed = lists @ content
     squares = np.asarray(summed.multiply(summed).sum(axis=1)).ravel()
@@ -132,12 +132,12 @@ def diversity(lists: sparse.csr_matrix, content: sparse.csr_matrix) -> Floats:
 
 
 def calibration(liked: sparse.csr_matrix, shown: sparse.csr_matrix) -> Floats:
-    """Return how far the lists are from what the users liked before, ``[users]``, in nats.
+    """Return the miscalibration of the lists to the users' likes, ``[users]``, in nats.
 
     ``KL(p || (1 - alpha) q + alpha p)`` with alpha = 0.01, where p is the distribution of the
     user's liked videos over the tokens and q that of the list (Steck 2018, "Calibrated
-    recommendations"; his p(token | video) spreads a video evenly over its tokens). 0: the list is
-    made up as the likes are; ``-ln alpha`` = 4.6: it has none of their tokens. NaN where p is
+    recommendations"; his p(token | video) spreads a video evenly over its tokens). 0: the list has
+    the distribution of the likes; ``-ln alpha`` = 4.6: it has none of their tokens. NaN where p is
     unknown.
 
     Args:

@@ -1,7 +1,7 @@
-"""Plots as SVG text that takes its colours and its font from the page around it.
+"""Plots as inline SVG, with the colours and the font of the page around them.
 
-Matplotlib draws with stand-in colours, which are then replaced by CSS variables: one drawing serves
-a light and a dark page.
+Matplotlib draws with placeholder colours, which are then replaced by CSS variables, so that one
+drawing fits light and dark pages.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ def bars(
     marks: Values = (),
     intervals: Mapping[str, Bounds] | None = None,
 ) -> str:
-    """Draw grouped bars with their figures above them.
+    """Draw grouped bars with their values above them.
 
     Args:
-        name: of the plot: makes the ids inside it its own.
-        labels: of the groups.
-        series: values of each series, one a group; None leaves a gap.
+        name: name of the plot; makes the ids inside the SVG unique on a page.
+        labels: labels of the groups.
+        series: values of each series, one per group; None leaves a gap.
         marks: a ceiling drawn over each group; None draws none.
-        intervals: lower and upper bounds of each series, drawn as a line over its bars.
+        intervals: lower and upper bounds of each series, drawn as whiskers on its bars.
     """
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
         drawing = Figure(figsize=(8, 3), layout="constrained")
@@ -94,7 +94,7 @@ def bars(
 
 
 def panels(name: str, values: Mapping[str, Values], labels: Sequence[str]) -> str:
-    """Draw panels, three in a row, each with one bar a label."""
+    """Draw panels, three in a row, each with one bar per label."""
     rows = -(-len(values) // PANELS_A_ROW)
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
         drawing = Figure(figsize=(8, 2.2 * rows), layout="constrained")
@@ -141,8 +141,8 @@ def trade_off(name: str, rows: Sequence[Mapping[str, float]]) -> str:
 
     Args:
         name: name of the plot.
-        rows: the points, in the order of ``power``, which is written beside each: ``power``,
-            ``ndcg@10``, ``novelty`` in bits, ``coverage``, ``popularity_lift``.
+        rows: the points, ordered by ``power``, which labels them: ``power``, ``ndcg@10``,
+            ``novelty`` in bits, ``coverage``, ``popularity_lift``.
     """
     panes = {
         "novelty": "Novelty (bits)",
@@ -170,7 +170,7 @@ def trade_off(name: str, rows: Sequence[Mapping[str, float]]) -> str:
 
 
 def _whiskers(axes: Axes, places: np.ndarray, heights: np.ndarray, bounds: Bounds) -> np.ndarray:
-    """Draw a line from each lower to each upper bound; return where the bars now end."""
+    """Draw a line from each lower to each upper bound; return the tops of bars and lines."""
     tops = heights.copy()
     for number, pair in enumerate(bounds):
         if pair is not None:
@@ -180,7 +180,7 @@ def _whiskers(axes: Axes, places: np.ndarray, heights: np.ndarray, bounds: Bound
 
 
 def _figures(axes: Axes, places: np.ndarray, heights: np.ndarray, tops: np.ndarray) -> None:
-    """Write each height above its bar's top, or below a bar that hangs."""
+    """Write each height above its bar's top, or below a negative bar."""
     for place, height, top in zip(places, heights, tops, strict=True):
         if not np.isnan(height):
             text = f"{height:.{2 if abs(height) >= 0.1 else 3}f}".replace("0.", ".", 1)

@@ -1,4 +1,4 @@
-"""From scores to metrics: the best videos of each held-out user, by slice."""
+"""From scores to metrics: ranks the videos for each held-out user and averages by slice."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Catalogue:
         item_slices: one of ITEM_SLICES for each video, ``[items]``.
         popularity: number of training reviews of each video, float64 ``[items]``.
         users: number of training users.
-        is_held_out: whether a video has reviews, none of them in training, bool ``[items]``.
+        is_held_out: whether a video has held-out but no training reviews, bool ``[items]``.
         content: content tokens of each video, float64 ``[items, tokens]``; rows have length 1 or
             are empty.
-        tastes: tokens of each video in which users' tastes are described too, float64 ``[items,
-            tokens]``; rows sum to 1 or are empty.
+        tastes: tokens of each video that are user features too, float64 ``[items, tokens]``; rows
+            sum to 1 or are empty.
     """
 
     item_slices: NDArray[np.str_]
@@ -55,14 +55,14 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Some users with held-out likes.
+    """A batch of users with held-out likes.
 
     Attributes:
         user_ids: ``[users]``.
         user_slices: one of USER_SLICES for each user, ``[users]``.
-        seen: item numbers that are not ranked: reviewed in training, or shown by a cold user.
+        seen: item numbers that are not ranked: reviewed in training, or shown for a cold user.
         targets: item numbers of the held-out likes, at least one per user.
-        liked: item numbers of the likes that the features know.
+        liked: item numbers of the likes that the user's features are computed from.
     """
 
     user_ids: NDArray[np.str_]
@@ -79,7 +79,7 @@ class Results:
     Attributes:
         values: slice -> metric -> value, None if it is not defined.
         intervals: slice -> metric -> 95 % interval. Metrics of all lists together, such as
-            coverage, have none: a resample draws some lists twice and always covers less.
+            coverage, have none: a bootstrap resample repeats some lists and always covers less.
         users: number of users of each slice.
     """
 
@@ -89,7 +89,7 @@ class Results:
 
 
 class Tally:
-    """The results of one model, a batch of users at a time.
+    """Accumulates the results of one model over batches of users.
 
     Args:
         catalogue: the videos that are ranked.
@@ -109,7 +109,7 @@ class Tally:
         self.parts: dict[tuple[str, str], list[Floats]] = {}
 
     def add(self, users: HeldOut, scores: torch.Tensor) -> None:
-        """Rank all candidates except the seen ones and count the hits.
+        """Rank all candidates except seen ones, and add the metrics of each user.
 
         Args:
             users: the users of the rows of ``scores``.
@@ -203,7 +203,7 @@ class Tally:
 
     def _rows(self, name: str) -> Ints:
         """Return the rows of the users with a target in a slice, in the order of their ids."""
-        # The database returns users in any order; sorted, the bootstrap draws the same ones.
+        # The database returns users in any order; sorted, the bootstrap resamples the same ones.
         order = np.argsort(np.concatenate(self.user_ids), kind="stable")
         has_target = ~np.isnan(self.columns(name if name in ITEM_SLICES else OVERALL)["mrr"])
         rows: Ints = order[has_target[order]]
@@ -232,7 +232,7 @@ class Tally:
 
 
 def _means(table: Floats) -> list[float | None]:
-    """Return the mean of each column over the users for whom it is defined, None if for none."""
+    """Return the mean of each column over the users for whom it is defined; None without any."""
     known = ~np.isnan(table)
     sums, counts = np.where(known, table, 0).sum(axis=0), known.sum(axis=0)
     return [float(x / n) if n else None for x, n in zip(sums, counts, strict=True)]
@@ -244,7 +244,7 @@ def _defined(names: dict[str, Floats], lower: Floats, upper: Floats) -> Interval
 
 
 def _lift_interval(gap: Floats) -> Intervals:
-    """Return the interval of the popularity lift; a resample draws both of its means together."""
+    """Return the interval of the popularity lift; each resample gives both of its means."""
     means = intervals.resampled_means(gap)
     with np.errstate(invalid="ignore", divide="ignore"):
         lifts = (means[:, :1] - means[:, 1:]) / means[:, 1:]

@@ -1,4 +1,4 @@
-"""The rows of an evaluation in the database: always in ``two_tower``, whatever split it is of."""
+"""The rows of an evaluation in the database: in schema ``two_tower``, whatever the split."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from two_tower.evaluation.paired_differences import Paired
 from two_tower.evaluation.report import Evaluation
 
 # Users whose training reviews are recorded with a model: twice as many as are evaluated, in the
-# same order, since not everybody who trains has a held-out like.
+# same order, since not every training user has a held-out like.
 RECORDED_USERS = 100_000
 
 
 def write(warehouse: Warehouse, evaluation: Evaluation) -> None:
-    """Replace the rows of this run; what it was trained on is kept where it was another build."""
+    """Replace the rows of this run; its training rows only if it was trained on this build."""
     ddl.ensure_evaluation(warehouse)
     with warehouse.transaction():
         for table in ("evaluation_runs", "evaluation_metrics", "evaluation_comparisons"):
@@ -62,7 +62,7 @@ def _write_comparison(warehouse: Warehouse, version: str, row: Paired) -> None:
 
 
 def _record_training(warehouse: Warehouse, version: str) -> None:
-    """Remember what the model was trained on: once it serves, it is measured on none of it."""
+    """Record the model's training reviews: once it serves, it is measured on none of them."""
     schema = warehouse.schema
     warehouse.execute("delete from two_tower.evaluation_training where run_id = ?", (version,))
     warehouse.execute(

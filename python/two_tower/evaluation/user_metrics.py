@@ -1,8 +1,8 @@
-"""What an evaluation found for each user: ``user_metrics.parquet`` beside the run.
+"""The metrics of each user in an evaluation: ``user_metrics.parquet`` in the run's folder.
 
-A row a user, model and slice: user_id, model, slice, and a column a metric (float64; NaN where it
-is not defined for the user). The file says what it was measured on, so that only like is compared
-with like.
+One row per user, model and slice: user_id, model, slice, and one column per metric (float64; NaN
+where it is not defined for the user). The metadata identify what was measured on, so that only
+comparable runs are compared.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ KEYS = ("user_id", "model", "slice")
 
 
 class UserMetrics:
-    """Collects the metrics of each user while they are ranked for.
+    """Collects the metrics of each user during an evaluation.
 
     Args:
-        items: how many videos are ranked.
+        items: number of videos that are ranked.
     """
 
     def __init__(self, items: int) -> None:
@@ -40,7 +40,7 @@ class UserMetrics:
         self._tables: list[pa.Table] = []
 
     def add_users(self, users: HeldOut) -> None:
-        """Remember who these users are, and what they were measured on."""
+        """Add the next batch of users, with a hash of their seen videos and targets."""
         self._order.append(users.user_ids)
         parts = (users.seen, users.targets)
         for row, user_id in enumerate(users.user_ids):
@@ -51,12 +51,12 @@ class UserMetrics:
             self._users[str(user_id)] = digest.digest()
 
     def add_columns(self, model: str, name: str, columns: dict[str, Floats]) -> None:
-        """Add the metrics of one model and slice, in the order of the latest users of their number.
+        """Add the metrics of one model and slice for the users that were added last.
 
         Args:
             model: name of the model.
             name: the slice.
-            columns: metric -> ``[users]``.
+            columns: metric -> ``[users]``, for as many of the users added last, in their order.
         """
         count = len(next(iter(columns.values())))
         ids = np.concatenate(self._order)[-count:]
@@ -64,7 +64,7 @@ class UserMetrics:
         self._tables.append(pa.table({**keys, **columns}))
 
     def write(self, run: Path, version: str, split: str, split_seed: str) -> None:
-        """Write the file, whole."""
+        """Write the file atomically."""
         digest = hashlib.sha256(str(self._items).encode())
         for user_id in sorted(self._users):
             digest.update(user_id.encode() + b"\0" + self._users[user_id])
@@ -84,10 +84,10 @@ class Measured:
     """The file of one run, read.
 
     Attributes:
-        version: the run's.
-        split: protocol or strategy.
-        split_seed: of the split.
-        measured_on: the same for the same users, targets, seen videos and catalogue size.
+        version: version of the run.
+        split: protocol or split strategy.
+        split_seed: seed of the split.
+        measured_on: hash of the users, their targets and seen videos, and the catalogue's size.
         table: see the module.
     """
 
@@ -102,7 +102,7 @@ class Measured:
         """Read a run's file.
 
         Raises:
-            InputError: there is none.
+            InputError: the run has no such file.
         """
         path = run / FILE
         if not path.exists():
@@ -131,7 +131,7 @@ class Measured:
         return [name for name in self.table.column_names if name not in KEYS]
 
     def columns(self, model: str, name: str, metrics: list[str]) -> Floats:
-        """Return metrics of one model and slice, ``[users, metrics]``, users in their order."""
+        """Return metrics of one model and slice, ``[users, metrics]``, ordered by user id."""
         inside = pc.and_(pc.equal(self.table["model"], model), pc.equal(self.table["slice"], name))
         rows = self.table.filter(inside)
         return np.stack([rows[metric].to_numpy() for metric in metrics], axis=1)

@@ -264,7 +264,7 @@ def trending(
     exclude: Iterable[Id] = (),
     offset: int = 0,
 ) -> Call[list[Recommendation]]:
-    """Return what is liked more this week than the four weeks before let expect.
+    """Return videos with more likes this week than in an average week of the four before.
 
     Arguments and errors are those of ``popular``.
     """

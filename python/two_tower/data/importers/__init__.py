@@ -1,4 +1,4 @@
-"""Public data sets as this project's sources: ``two-tower import FORMAT PATH``."""
+"""Import of public data sets as reviews and a catalogue: ``two-tower import FORMAT PATH``."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from two_tower.data.importers.target import Catalogue, Item, Ratings, ReviewFile
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """The result of an import; ``notes`` say what was changed or left out."""
+    """The result of an import; ``notes`` tell what was changed or left out."""
 
     format: str
     reviews: int
@@ -58,7 +58,7 @@ def import_dataset(
         format: a key of :data:`FORMATS`.
         path: the data set's folder.
         out_dir: the data folder; an earlier import in it is replaced.
-        review_files: how review files are named, with one ``*``.
+        review_files: name pattern of the review files, with one ``*``.
 
     Raises:
         InputError: the format is unknown, a file does not follow it, or ``out_dir`` holds other
@@ -95,7 +95,7 @@ def import_dataset(
 
 
 def _add_missing(catalogue: Catalogue, reviews: ReviewFiles) -> list[str]:
-    """Add an entry for each item that is rated and not described."""
+    """Add an entry for each item that has ratings but no description."""
     missing = [item for item in reviews.items if item not in catalogue.items]
     catalogue.items.update((item, Item(item)) for item in missing)
     if not missing:

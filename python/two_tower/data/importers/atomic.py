@@ -26,7 +26,7 @@ def atomic_columns(path: Path) -> dict[str, str]:
 
 
 def read_atomic(path: Path, advance: Callable[[float], None] = lambda _: None) -> Iterator[Block]:
-    """Stream an atomic file; the columns' types are dropped from their names."""
+    """Stream an atomic file; column names lose their types."""
     names = tuple(atomic_columns(path))
     for block in read(path, Format("\t"), advance):
         yield Block(block.path, block.first_line, block.columns.rename_columns(names))

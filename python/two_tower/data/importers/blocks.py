@@ -17,13 +17,13 @@ BLOCK_BYTES = 8_000_000
 
 @dataclass(frozen=True)
 class Format:
-    """How a file is written.
+    """The format of a delimited file.
 
     Attributes:
-        delimiter: between fields; more than one character is allowed where no field holds a tab.
-        names: the columns, for a file without a header line.
-        quoted: fields may stand in double quotes.
-        encoding: of the text.
+        delimiter: between fields; may have more than one character if no field holds a tab.
+        names: column names, for a file without a header line.
+        quoted: whether fields may be in double quotes.
+        encoding: encoding of the text.
     """
 
     delimiter: str
@@ -86,7 +86,7 @@ def read(
 
     Args:
         path: the file.
-        form: how it is written.
+        form: format of the file.
         advance: called with the bytes read.
 
     Raises:
@@ -131,7 +131,7 @@ def read(
 
 
 def header(path: Path, form: Format) -> tuple[str, ...]:
-    """Return the columns that a file's first line names."""
+    """Return the column names in a file's first line."""
     with path.open(encoding=form.encoding) as stream:
         line = stream.readline().lstrip("\ufeff").rstrip("\r\n")
     if not line:

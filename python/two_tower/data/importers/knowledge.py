@@ -1,7 +1,7 @@
-"""Freebase triples of a film: cast, director, production company and the films it belongs with.
+"""Freebase triples of a film: cast, director, production company, series and sequels.
 
-They become performers, maker, label and series. Entities are opaque (``m.0fc1zx``) and stay so,
-but a series is called by the title of its first film.
+They become performers, maker, label and series. Entities have opaque ids (``m.0fc1zx``) and keep
+them, but a series is named by the title of its first film.
 """
 
 from collections.abc import Iterable, Iterator
@@ -61,7 +61,7 @@ def add_knowledge(catalogue: Catalogue, inter: Path) -> list[str]:
 
 
 class _Families:
-    """Films that follow one another, directly or through others (union-find)."""
+    """Connected components of films that follow one another (union-find)."""
 
     def __init__(self) -> None:
         self._parent: dict[str, str] = {}
@@ -85,7 +85,7 @@ class _Families:
 
 
 def _name_series(catalogue: Catalogue, by_entity: dict[str, str], families: _Families) -> int:
-    """Call each family of two items and more by its earliest title; return the items in one."""
+    """Name each family of two or more items by its earliest title; return the items in one."""
     count = 0
     for group in families.groups(by_entity):
         items = [catalogue.items[by_entity[film]] for film in group]
@@ -107,7 +107,7 @@ def _links(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _triples(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Stream the triples whose relation says something about a film here."""
+    """Stream the triples whose relation is one of ``RELATIONS``."""
     names = ("head_id", "relation_id", "tail_id")
     _require(path, names)
     wanted = pa.array(list(RELATIONS))

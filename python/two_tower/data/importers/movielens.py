@@ -20,7 +20,7 @@ GENRES_100K = (
     "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi",
     "Thriller", "War", "Western",
 )  # fmt: skip
-# In a small set most tags have one user, and are kept; in a large one those are personal notes.
+# In a small set most tags have one user, and are kept; in a large one such tags are personal notes.
 SMALL_TAG_ROWS = 100_000
 RATING_COLUMNS = ("userId", "movieId", "rating", "timestamp")
 MOVIE_COLUMNS = ("movieId", "title", "genres")
@@ -29,7 +29,7 @@ TAG_COLUMNS = ("userId", "movieId", "tag", "timestamp")
 
 @dataclass(frozen=True)
 class Variant:
-    """One way in which GroupLens has laid out its files."""
+    """One layout of GroupLens' files."""
 
     ratings: str
     movies: str
@@ -88,7 +88,7 @@ class MovieLens:
         return catalogue
 
     def ratings(self, advance: Callable[[float], None]) -> Iterator[Ratings]:
-        """Stream the ratings; half a star is raised to one."""
+        """Stream the ratings; half a star becomes one star."""
         raised = 0
         path = self.path / self.variant.ratings
         for block in read(path, self.variant.ratings_format, advance):
@@ -130,7 +130,7 @@ class _Tags:
 
 
 def _counted_tags(batches: list[pa.RecordBatch]) -> _Tags:
-    """Count the users of each pair of movie and tag; case and blanks do not matter."""
+    """Count the users of each movie-tag pair; case and blanks are ignored."""
     if not batches:
         empty = {name: pa.array([], pa.string()) for name in ("movieId", "tag")}
         return _Tags(0, pa.table({**empty, "userId_count_distinct": pa.array([], pa.int64())}))

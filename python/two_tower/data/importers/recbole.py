@@ -24,13 +24,13 @@ from two_tower.data.importers.target import Catalogue, Item, Ratings, raise_low_
 
 SITE = "https://recbole.example.com"
 ML_100K = "recbole/dataset_example/ml-100k/"
-# Moments beyond this many seconds (the year 5138) are milliseconds.
+# Timestamps beyond this many seconds (the year 5138) are milliseconds.
 MOST_SECONDS = 1e11
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """How ratings become stars and timestamps seconds, known after one look at the whole file."""
+    """How ratings become stars and timestamps seconds, known after one pass over the whole file."""
 
     low: float
     high: float
@@ -58,7 +58,7 @@ class RecBole:
         path: its folder, or its ``.inter`` file.
 
     Raises:
-        InputError: there is not one ``.inter`` file, or it has no columns for user and item.
+        InputError: there is not exactly one ``.inter`` file, or it has no user or item column.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,7 +82,7 @@ class RecBole:
         return [name for name in ("rating", "timestamp") if name in self._columns]
 
     def catalogue(self) -> Catalogue:
-        """Read the items and, where there are the files, their knowledge graph."""
+        """Read the items and, if its files exist, their knowledge graph."""
         catalogue = Catalogue(self.inter.stem, f"{SITE}/{self.inter.stem}")
         path = self.inter.with_suffix(".item")
         if path.exists():
@@ -138,7 +138,7 @@ class RecBole:
 
 
 class _ItemReader:
-    """Which column of an ``.item`` file is what."""
+    """Maps the columns of an ``.item`` file to the fields of an item."""
 
     def __init__(self, path: Path) -> None:
         self._columns = atomic_columns(path)

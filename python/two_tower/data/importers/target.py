@@ -1,4 +1,4 @@
-"""Where an import goes: review files and the catalogue of a data folder."""
+"""The target of an import: the review files and the catalogue of a data folder."""
 
 import re
 import uuid
@@ -30,7 +30,7 @@ class Item:
     performers: dict[str, str] = field(default_factory=dict)
 
     def add_tag(self, name: str) -> None:
-        """Add a tag; spelling variants in case and blanks are one tag, the first spelling stays."""
+        """Add a tag; variants in case and blanks are one tag, under its first spelling."""
         name = " ".join(name.split())
         if name not in NO_TAGS:
             self.tags.setdefault(name.casefold(), name)
@@ -38,7 +38,7 @@ class Item:
 
 @dataclass
 class Catalogue:
-    """All items by their original id, and the site that stands for their publisher."""
+    """All items by their original id, and the site of their product URLs."""
 
     source: str
     site: str
@@ -49,7 +49,7 @@ class Catalogue:
         return f"{self.site}/items/{quote(item_id, safe='')}"
 
     def video_id(self, item_id: str) -> str:
-        """Return the item's uuid, always the same for the same id."""
+        """Return the item's uuid, a function of its original id."""
         return str(uuid.uuid5(uuid.NAMESPACE_URL, self.url(item_id)))
 
     def tables(self, users: list[str]) -> dict[str, pa.Table]:
@@ -118,7 +118,7 @@ class Ratings:
 
 @dataclass
 class ReviewFiles:
-    """Writes reviews, a million rows a file, and counts them.
+    """Writes reviews, a million rows per file, and counts them.
 
     Attributes:
         users, items: every id seen, in order of appearance.
@@ -169,7 +169,7 @@ def split_year(title: str) -> tuple[str, int | None]:
 
 
 def raise_low_stars(stars: pa.Array) -> tuple[pa.Array, int]:
-    """Return stars with those below 1 raised to 1, which the reviews' contract begins at."""
+    """Return stars with those below 1 raised to 1, the minimum of the reviews' contract."""
     values = stars.to_numpy(zero_copy_only=False)
     low = values < 1.0
     return pa.array(np.where(low, 1.0, values)), int(low.sum())

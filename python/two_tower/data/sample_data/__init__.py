@@ -28,9 +28,9 @@ class SampleSummary:
 
     Attributes:
         reviews: clean reviews, one per reviewer and video.
-        dirty_rows: further rows that a loader rejects, cannot match or finds twice.
+        dirty_rows: further rows that the loader rejects, cannot match or finds twice.
         files: paths of all files.
-        oracle: see ``oracle.json``.
+        oracle: the metrics in ``oracle.json``.
     """
 
     reviews: int
@@ -51,16 +51,16 @@ def generate(
 ) -> SampleSummary:
     """Write a sample below ``out_dir``: ``reviews/``, ``catalogue/``, and two JSON files.
 
-    ``oracle.json`` holds the best metrics a model can reach, ``origin.json`` what was written. The
-    same arguments give the same bytes. Memory grows only by a few numbers per reviewer.
+    ``oracle.json`` holds the metrics of an oracle that knows every taste, ``origin.json`` what was
+    written. The same arguments give the same bytes. Memory grows by a few numbers per reviewer.
 
     Args:
         out_dir: the data folder; an earlier sample in it is replaced.
         reviews: clean reviews to write; one dirty row per hundred is added. The number of reviewers
-            is proportional, that of videos grows with the square root.
-        seed: of all random draws.
-        videos: the number of videos, instead of the square root.
-        review_files: how review files are named, with one ``*``.
+            is proportional to it, that of videos to its square root.
+        seed: seed of all random draws.
+        videos: number of videos; by default it follows from ``reviews``.
+        review_files: name pattern of the review files, with one ``*``.
 
     Raises:
         InputError: too few reviews, or a folder with files that are not a sample's.

@@ -1,4 +1,4 @@
-"""The catalogue of the sample as Arrow tables: the world's numbers turned into names."""
+"""The catalogue of the sample as Arrow tables: entity numbers of the world become names."""
 
 import uuid
 
@@ -49,7 +49,7 @@ def _ids(prefix: str, numbers: Ints) -> list[str]:
 
 def _performer(number: int) -> str:
     family = words.FAMILY_NAMES[number % len(words.FAMILY_NAMES)]
-    # The given name moves on with each round of family names: 2,500 different names.
+    # The given name shifts with each round of family names: 2,500 different names.
     turn = number // len(words.FAMILY_NAMES)
     return f"{family} {words.GIVEN_NAMES[(number * 7 + turn) % len(words.GIVEN_NAMES)]}"
 
@@ -113,7 +113,7 @@ def _titles(world: World, rng: np.random.Generator) -> list[str]:
 
 
 def _tag_names(world: World) -> list[str]:
-    """Genres, general tags, the tags of each genre, then two tags of each niche."""
+    """Return genres, general tags, the tags of each genre, then two tags of each niche."""
     names = [*words.GENRES, *words.GENERAL_TAGS]
     names += [name for group in words.GENRE_TAGS for name in group]
     for niche, genre in enumerate(world.niche_genre.tolist()):
@@ -124,7 +124,7 @@ def _tag_names(world: World) -> list[str]:
 
 
 def _video_tags(world: World, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """Give each video its genre, up to two tags of its niche and a few others; pairs, sorted."""
+    """Return sorted pairs: each video's genre, up to two tags of its niche and a few others."""
     n = world.size.videos
     genres, general = len(words.GENRES), len(words.GENERAL_TAGS)
     genre = world.niche_genre[world.niche]

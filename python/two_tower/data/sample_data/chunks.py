@@ -20,9 +20,9 @@ class Chunks:
     """Writes the review files and keeps what the summary and the oracle need.
 
     Attributes:
-        likes: reviews of four stars and up of each video; int64 [videos].
+        likes: reviews of each video with four stars or more; int64 [videos].
         dirty: dirty rows of each kind.
-        reviews, rows: clean reviews, and rows in all.
+        reviews, rows: number of clean reviews, and of all rows.
         witnesses: the users that the oracle is measured on.
     """
 
@@ -77,7 +77,7 @@ class Chunks:
 
 
 def _bounds(counts: Ints, files: int) -> Ints:
-    """Return the first user of each file, and the end: about as many reviews in each file."""
+    """Return the first user of each file, and the end; files have about equally many reviews."""
     written = np.cumsum(counts)
     inner = np.searchsorted(written, np.linspace(0, written[-1], files + 1)[1:-1])
     return np.concatenate([[0], inner, [len(counts)]])

@@ -1,4 +1,4 @@
-"""Reviews as CSV lines, with the dirt that real exports have."""
+"""Reviews as CSV lines, with the dirty rows that real exports have."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -50,9 +50,9 @@ def build(
     """Lay out one file.
 
     Args:
-        reviews: its clean reviews.
-        reviewers: the id of each user of the chunk, text.
-        urls: the canonical URL of each video, text.
+        reviews: clean reviews of the file.
+        reviewers: id of each user of the chunk, text.
+        urls: canonical URL of each video, text.
         style: what is odd about the file.
         rng: draws URL variants, missing timestamps and dirty rows.
     """
@@ -102,11 +102,11 @@ class _Fields:
 def _spoiled(
     clean: _Fields, reviews: Reviews, kinds: np.ndarray, rows: Ints, rng: np.random.Generator
 ) -> _Fields:
-    """Return what becomes of the clean ``rows``, each in its own way."""
+    """Return a dirty version of each clean row, by kind."""
     picked = pa.array(rows)
     url, reviewer = clean.url.take(picked), clean.reviewer.take(picked)
     stars, at = clean.stars.take(picked), clean.at.take(picked)
-    # Another opinion, some days before: of two reviews of one video the later one wins.
+    # Another rating some days earlier: of two reviews of one video the later one wins.
     again = kinds == "duplicate"
     before = reviews.at[rows[again]] - rng.integers(1, 30, int(again.sum())) * DAY
     at = _replace(at, again, _moments(before))
@@ -130,7 +130,7 @@ def _dirty_rows(
     count = max(len(REJECTED) + len(KEPT), round(clean * DIRTY_SHARE))
     kinds = np.array([*REJECTED, *KEPT, "duplicate", "duplicate"])[np.arange(count) % 10]
     rows = rng.integers(0, clean, count)
-    # Without a moment of its own it would be open which of two reviews is the latest.
+    # Without a timestamp it would be undefined which of two reviews is the latest.
     again = kinds == "duplicate"
     timed = np.flatnonzero(has_time)
     chosen = rng.permutation(timed)[: int(again.sum())]
@@ -141,7 +141,7 @@ def _dirty_rows(
 
 
 def _urls(urls: pa.Array, video: Ints, rng: np.random.Generator) -> pa.Array:
-    """Return the URL of each row; some in a variant that names the same page."""
+    """Return the URL of each row; some as a variant of the same page."""
     found = urls.take(pa.array(video))
     variant = np.flatnonzero(rng.random(len(video)) < URL_VARIANT_SHARE)
     rewritten = [

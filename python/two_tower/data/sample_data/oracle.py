@@ -1,4 +1,4 @@
-"""The ceiling of the sample: what a model that knew every true preference would reach."""
+"""The ceiling of the sample: the metrics of an oracle that knows every true preference."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def measure(
     Args:
         world: the catalogue.
         witnesses: the sampled users, in parts.
-        likes: reviews of four stars and up of each video over all users; int64 [videos].
+        likes: reviews of each video with four stars or more, over all users; int64 [videos].
         rng: draws the split.
     """
     splits = [(w, held_out(w, rng)) for w in witnesses]
@@ -61,7 +61,7 @@ def measure(
 
 
 def asked(witness: Witness, held: np.ndarray) -> Iterator[tuple[int, int, Ints, Ints]]:
-    """Yield each user with a target: their row, their reviews in all, videos seen, targets."""
+    """Yield each user with a target: their row, number of reviews, seen videos, targets."""
     reviews = witness.reviews
     starts = np.searchsorted(reviews.user, np.arange(len(witness.users) + 1))
     for user in range(len(witness.users)):
@@ -89,8 +89,8 @@ def scores(world: World, users: Users, user: int, count: int) -> Floats:
     Args:
         world: the catalogue.
         users: with the user's tastes.
-        user: their row.
-        count: reviews that they write in all.
+        user: row of the user.
+        count: number of all reviews of the user.
     """
     reviewed = inclusion(world, users, user, count)
     liked = like_probability(mean_stars(world, users, np.array([user]), slice(None)))
@@ -104,7 +104,7 @@ def inclusion(world: World, users: Users, user: int, count: int) -> Floats:
         video, share = world.components.distribution(int(component))
         first[video] += share * users.first[user, slot]
         last[video] += share * users.last[user, slot]
-    # The mixture moves linearly over the user's time; a video counts from its release on.
+    # The mixture shifts linearly over the user's time; a video counts from its release on.
     stay = max(int(users.left_at[user] - users.joined_at[user]), 1)
     out = np.clip((world.released_at - users.joined_at[user]) / stay, 0.0, 1.0)
     chance = first * (1.0 - out) ** 2 / 2 + last * (1.0 - out**2) / 2
@@ -112,7 +112,7 @@ def inclusion(world: World, users: Users, user: int, count: int) -> Floats:
 
 
 def drawn(chance: Floats, count: int) -> Floats:
-    """Return the probability that each video is among ``count`` different draws.
+    """Return the probability that each video is among ``count`` draws without replacement.
 
     Draws without replacement are those of a Poisson process stopped at its ``count``-th video
     (Rosén 1972): 1 - exp(-t p), with t such that the probabilities sum to ``count``.
@@ -130,14 +130,14 @@ def drawn(chance: Floats, count: int) -> Floats:
 
 
 def _ranks(score: Floats | Ints, seen: Ints, target: Ints) -> Ints:
-    """Return the places (from 0, rising) of the targets among the videos that were not seen."""
+    """Return the ranks of the targets among the unseen videos, from 0, ascending."""
     known = score[seen]
     wanted = score[target][:, None]
     return np.sort((score > wanted).sum(axis=1) - (known > wanted).sum(axis=1))
 
 
 def metrics(score: Floats | Ints, seen: Ints, target: Ints) -> dict[str, float]:
-    """Return the metrics of the videos that were not seen, the highest score first."""
+    """Return the metrics of a ranking of the unseen videos by descending score."""
     places = _ranks(score, seen, target)
     targets = len(places)
     gains = 1.0 / np.log2(places + 2.0)

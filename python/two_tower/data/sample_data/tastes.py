@@ -1,4 +1,4 @@
-"""Users: what they like, when they are there, and the reviews that follow from it."""
+"""Users: their tastes, when they are active, and the reviews that follow."""
 
 from dataclasses import dataclass
 
@@ -17,9 +17,9 @@ MEAN_STARS = 3.55
 STARS_NOISE = 0.42  # scale of a logistic distribution
 USER_BIAS = 0.35
 TASTE_STRENGTH = 1.1
-# A second niche is mostly one of two that go with the first; any other with the rest of the chance.
+# The probability that a second niche is one of the two related to the first; else it is any other.
 NEAR_SHARE = 0.85
-# How much of what moves the stars comes from the niches, and how much is the user's own.
+# The parts of a user's latent vector, which moves the stars: from the niches, and the user's own.
 LATENT_OF_NICHES, LATENT_OWN = 1.5, 0.3
 
 
@@ -28,11 +28,11 @@ class Users:
     """A chunk of users.
 
     Attributes:
-        components: int64 [users, 8], into :class:`Components`.
+        components: int64 [users, 8], indices into :class:`Components`.
         first, last: float64 [users, 8], the mixture at the first and at the last review.
         joined_at, left_at: seconds; reviews are spread evenly between them.
-        counts: reviews that each will write.
-        bias, latent: what moves the stars; float64 [users], [users, LATENT].
+        counts: number of reviews that each user writes.
+        bias, latent: bias and latent vector for the stars; float64 [users], [users, LATENT].
     """
 
     components: Ints
@@ -59,12 +59,12 @@ class Reviews:
 
 
 def review_counts(world: World, rng: np.random.Generator) -> Ints:
-    """Return how many reviews each user writes: heavy-tailed, at least 3, the asked sum."""
+    """Return the number of reviews of each user: heavy-tailed, at least 3, with the given sum."""
     size = world.size
     most = max(MIN_REVIEWS + 1, min(800, int((world.popularity > 0).sum()) // 5))
     wish = np.minimum(rng.pareto(1.6, size.reviewers) + 0.2, 60.0)
     low, high = 0.0, 10_000.0
-    for _ in range(60):  # the scale that gives the asked sum
+    for _ in range(60):  # bisects for the scale that gives the sum
         scale = (low + high) / 2
         counts = np.clip((wish * scale).astype(np.int64) + MIN_REVIEWS, MIN_REVIEWS, most)
         low, high = (scale, high) if counts.sum() < size.reviews else (low, scale)
@@ -115,17 +115,17 @@ def draw_users(world: World, counts: Ints, rng: np.random.Generator) -> Users:
 
 
 def mixed_latent(of_niches: Floats, own: Floats) -> Floats:
-    """Return what moves a user's stars; ``own`` is standard normal, ``[users, LATENT]``."""
+    """Return the latent vectors of users, ``[users, LATENT]``; ``own`` is standard normal."""
     return np.asarray(LATENT_OF_NICHES * of_niches + LATENT_OWN * own / np.sqrt(LATENT))
 
 
 def near_niche(world: World, niche: Ints, which: Ints | int) -> Ints:
-    """Return the first (0) or the second (1) of the niches that go with a niche."""
+    """Return the first (0) or the second (1) niche that is related to a niche."""
     return np.asarray((niche * 7 + 3 + which) % world.size.niches)
 
 
 def _neighbour(world: World, niche: Ints, rng: np.random.Generator) -> Ints:
-    """Return another niche for each: mostly one of two that go with it, sometimes any."""
+    """Return another niche for each: mostly one of its two related ones, sometimes any."""
     near = near_niche(world, niche, rng.integers(0, 2, len(niche)))
     far = world.niche[world.components.draw(np.zeros(len(niche), np.int64), rng)]
     other = np.where(rng.random(len(niche)) < NEAR_SHARE, near, far)
@@ -138,7 +138,7 @@ def _normalised(shares: Floats) -> Floats:
 
 
 def _stay(n: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """Return first and last moments: users join all along, a third of them stay briefly."""
+    """Return first and last moments: users join at any time, a third of them stay briefly."""
     joined = BEGIN + rng.random(n) * (END - BEGIN - 20 * DAY)
     rest = END - joined
     brief = rng.random(n) < 0.33
@@ -150,8 +150,8 @@ def _stay(n: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
 def draw_reviews(world: World, users: Users, rng: np.random.Generator) -> Reviews:
     """Draw each user's reviews: different videos, none before its release.
 
-    A user whose draws hit too few different videos is drawn again with more draws, then takes what
-    there is: a few users of a large sample write fewer reviews than planned.
+    A user whose draws hit too few different videos is drawn again with more draws, then keeps what
+    was drawn: a few users of a large sample write fewer reviews than planned.
     """
     everyone = np.arange(len(users))
     parts = []
@@ -174,7 +174,7 @@ def draw_reviews(world: World, users: Users, rng: np.random.Generator) -> Review
 def _draw(
     world: World, users: Users, chosen: Ints, factor: float, rng: np.random.Generator
 ) -> tuple[Ints, Ints, Ints, Ints]:
-    """Draw ``factor`` times the planned reviews; keep the first different ones, up to the plan."""
+    """Draw ``factor`` times the planned reviews; keep the first distinct ones, up to the plan."""
     tries = np.ceil(users.counts[chosen] * factor).astype(np.int64) + 8
     user = np.repeat(chosen, tries)
     moment = rng.random(len(user))
@@ -195,7 +195,7 @@ def _draw(
 
 
 def _first_of_each(key: Ints) -> Ints:
-    """Return the indices of each key's first occurrence, rising."""
+    """Return the indices of each key's first occurrence, ascending."""
     # Key and index in one number: sorting plain numbers is several times faster than argsort.
     bits = max(1, len(key).bit_length())
     packed = np.sort((key << bits) | np.arange(len(key)))
@@ -205,7 +205,7 @@ def _first_of_each(key: Ints) -> Ints:
 
 
 def mean_stars(world: World, users: Users, user: Ints, video: Ints | slice) -> Floats:
-    """Return the expected (unrounded) stars of pairs; one user may be paired with many videos."""
+    """Return the expected (unrounded) stars of user-video pairs; one user may have many videos."""
     affinity = np.einsum("nd,nd->n", users.latent[user], world.latent[video])
     return np.asarray(
         MEAN_STARS + users.bias[user] + world.quality[video] + TASTE_STRENGTH * affinity
@@ -221,5 +221,5 @@ def draw_stars(
 
 
 def like_probability(mean: Floats) -> Floats:
-    """Return the probability of four stars and up at expected stars ``mean``."""
+    """Return the probability of four stars or more at expected stars ``mean``."""
     return np.asarray(1.0 / (1.0 + np.exp((3.5 - mean) / STARS_NOISE)))

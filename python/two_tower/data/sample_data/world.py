@@ -30,7 +30,7 @@ POPULARITY_OFFSET = 8.0
 
 @dataclass(frozen=True)
 class Size:
-    """How many of each thing there are for a number of reviews."""
+    """The numbers of users, videos and other entities for a number of reviews."""
 
     reviews: int
     reviewers: int
@@ -41,9 +41,9 @@ class Size:
 
     @classmethod
     def of(cls, reviews: int, videos: int | None = None) -> "Size":
-        """Return the size of a world: 30 reviews a reviewer, videos as the root of the reviews.
+        """Return the size of a world: 30 reviews a reviewer, videos by the root of the reviews.
 
-        A number of ``videos`` may be asked for instead, for a catalogue larger than its reviews.
+        ``videos`` overrides their number, for a catalogue that is large for its reviews.
         """
         videos = videos or max(80, round(1500 * (reviews / 60_000) ** 0.5))
         return cls(
@@ -58,13 +58,13 @@ class Size:
 
 @dataclass(frozen=True)
 class Components:
-    """Distributions over videos, one after another.
+    """Distributions over videos, concatenated.
 
     Attributes:
         items: videos of component 0, then of component 1, … int64.
-        cdf: parallel to ``items``: component + cumulated probability inside it, rising.
+        cdf: parallel to ``items``: component + cumulative probability inside it, ascending.
         shares: parallel to ``items``: the probability inside the component.
-        starts: where each component begins in ``items``; one more than there are components.
+        starts: offset of each component in ``items``, and the end.
         performers, series, makers: the component of entity 0 of each kind; niches begin at 1.
     """
 
@@ -172,7 +172,7 @@ def _members(groups: int, members: int, each: int, rng: np.random.Generator) -> 
 
 
 def _series(niche: Ints, series_niche: Ints, rng: np.random.Generator) -> Ints:
-    """Put 55 % of the videos into a series of their niche, where there is one."""
+    """Put 55 % of the videos into a series of their niche, if it has one."""
     order = np.argsort(series_niche, kind="stable")
     counts = np.bincount(series_niche, minlength=int(niche.max()) + 1)
     starts = np.cumsum(counts) - counts
@@ -196,7 +196,7 @@ def _cast(niche: Ints, size: Size, rng: np.random.Generator) -> tuple[Ints, Ints
 
 
 def popularity_of(rank: Ints) -> Floats:
-    """Return the popularity of the video at this rank, from 0."""
+    """Return the popularity of the video at a rank, from 0."""
     return np.asarray(1.0 / (rank + POPULARITY_OFFSET), np.float64)
 
 
@@ -217,14 +217,14 @@ def components_of(
     series: tuple[Ints, int],
     makers: tuple[Ints, int],
 ) -> Components:
-    """Return the components of videos of this popularity.
+    """Return the components of videos with the given popularity.
 
     Args:
-        popularity: of each video; those of 0 are in no component.
-        niches: of each video, and how many there are.
-        cast: videos and performers of pairs, and how many performers there are.
-        series: of each video or -1, and how many there are.
-        makers: of each video, and how many there are.
+        popularity: of each video; videos with 0 are in no component.
+        niches: niche of each video, and the number of niches.
+        cast: videos and performers of pairs, and the number of performers.
+        series: series of each video or -1, and the number of series.
+        makers: maker of each video, and the number of makers.
     """
     everything = np.arange(len(popularity))
     in_series = np.flatnonzero(series[0] >= 0)
