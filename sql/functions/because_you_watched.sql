@@ -16,7 +16,9 @@ with liked as materialized (
     cross join lateral two_tower.liked_lately(person.user_id, p_rows) as l
 )
 
-select f.video_id, f.score, f.rank, f.source, f.release_id, f.title, f.thumbnail_url, f.product_url, liked.video_id, videos.title, liked.place
+select
+    f.video_id, f.score, f.rank, f.source, f.release_id, f.title, f.thumbnail_url, f.product_url,
+    liked.video_id, videos.title, liked.place
 from liked
 left join two_tower.videos as videos on videos.video_id = liked.video_id
 cross join lateral two_tower.find_videos(

@@ -59,8 +59,10 @@ begin
             when item.takes = 'day' and (item.kind <> 'string' or not item.value #>> '{}' ~ '^\d{4}-\d\d-\d\d$') then
                 raise invalid_parameter_value using
                     message = format('%s in p_filter is no day, as 2026-01-31 is one', item.key);
-            when item.condition is null and (item.value::numeric < 1 or item.value::numeric > 1000) then
-                raise invalid_parameter_value using message = format('%s in p_filter is not in 1 to 1000', item.key);
+            when item.condition is null
+                and (item.value::numeric not between 1 and 1000 or item.value::numeric <> trunc(item.value::numeric))
+            then
+                raise invalid_parameter_value using message = format('%s in p_filter is no whole number in 1 to 1000', item.key);
             else
                 item.quoted := quote_literal(item.value #>> '{}');
         end case;
@@ -69,9 +71,11 @@ begin
                 perform array(select jsonb_array_elements_text(item.value))::uuid[];
             elsif item.takes = 'day' then
                 perform (item.value #>> '{}')::date;
+            elsif item.takes = 'number' then
+                perform (item.value #>> '{}')::double precision;
             end if;
         exception when data_exception then
-            raise invalid_parameter_value using message = format('%s in p_filter: %s', item.key, sqlerrm);
+            raise invalid_parameter_value using message = format('%s in p_filter: %s', item.key, left(sqlerrm, 100));
         end;
         conditions := conditions || format(item.condition, item.quoted);
     end loop;

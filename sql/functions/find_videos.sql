@@ -35,7 +35,10 @@ declare
     is_shaped constant boolean := two_tower.is_shaped(p_filter, p_diversity, p_rotation);
     is_capped constant boolean := coalesce(p_filter ?| array['max_per_maker', 'max_per_series'], false);
     -- The probed lists hold nearly everybody's nearest 20, but not their nearest 100.
-    taken constant integer := 4 * wanted;
+    -- A list that is shaped has the same candidates on each of its pages.
+    taken constant integer := case
+        when is_capped then 800 when p_diversity > 0 then 200 else 4 * wanted
+    end;
     kept constant integer := case when is_shaped then taken else wanted end;
     way text := case when condition is null then 'scan' else 'filtered scan' end;
     excluded uuid[];
@@ -129,13 +132,15 @@ begin
             -- The caps apply to popular videos too.
             select s.ids, s.scores into shaped
             from (
-                select coalesce(array_agg(p.video_id), '{}') as ids, coalesce(array_agg(p.score), '{}') as scores
+                select
+                    coalesce(array_agg(p.video_id), '{}') as more_ids,
+                    coalesce(array_agg(p.score), '{}') as more_scores
                 from two_tower.find_popular(
                     'popular', 1000, excluded || ids, viewer, condition, scores[cardinality(scores)]
                 ) as p
             ) as more
             cross join lateral two_tower.shape_list(
-                ids || more.ids, scores || more.scores, wanted, p_query, p_user_id, viewer, excluded, p_filter, p_diversity,
+                ids || more.more_ids, scores || more.more_scores, wanted, p_query, p_user_id, viewer, excluded, p_filter, p_diversity,
                 p_rotation
             ) as s;
         end if;
@@ -149,7 +154,7 @@ begin
         ) as p;
     end if;
     -- A user who has seen everything sees it again: an answer is never empty.
-    if cardinality(ids) = 0 and viewer is not null and condition is null then
+    if cardinality(ids) = 0 and viewer is not null and condition is null and not is_capped then
         select array_agg(p.video_id), array_agg(p.score) into ids, scores
         from two_tower.find_popular('popular', wanted, two_tower.excluded_videos(p_exclude, null), null, null, null) as p;
     end if;

@@ -32,11 +32,8 @@ declare
 begin
     if not (diversity >= 0 and diversity <= 1 and rotation >= 0 and rotation <= 1) then
         raise invalid_parameter_value using message = 'p_diversity and p_rotation are 0 to 1';
-    elsif p_wanted > 200 and (diversity > 0 or per_maker is not null or per_series is not null) then
-        -- Each video is compared with all before it.
-        raise invalid_parameter_value using
-            message = format('p_limit and p_offset are %s together: of a list that is made diverse 200 are the most', p_wanted);
     end if;
+    perform two_tower.check_shape(p_wanted, diversity > 0 or per_maker is not null or per_series is not null);
     execute format('
         with boosts as (
             select b.video_id, exp(sum(ln(b.factor))) as factor
@@ -79,7 +76,7 @@ begin
         from (
             select
                 c.video_id,
-                (1 + c.score) * coalesce(b.factor, 1) - 1 - $5 * coalesce(s.weight, 0) as score
+                c.score + (1 + c.score) * (coalesce(b.factor, 1) - 1) - $5 * coalesce(s.weight, 0) as score
             from candidates as c
             left join boosts as b on b.video_id = c.video_id
             left join shown as s on s.video_id = c.video_id

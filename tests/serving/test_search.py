@@ -166,7 +166,7 @@ def test_diversity_is_maximal_marginal_relevance(
 ) -> None:
     users, videos = (rows.astype(np.float16).astype(np.float64) for rows in vectors)
     scores = videos @ users[5] / np.linalg.norm(videos, axis=1) / np.linalg.norm(users[5])
-    left = list(np.argsort(-scores)[:40])  # four for each that is wanted
+    left = list(np.argsort(-scores)[:200])  # on each page the same
     chosen: list[int] = []
     unit = videos / np.linalg.norm(videos, axis=1, keepdims=True)
     for _ in range(10):
@@ -185,6 +185,37 @@ def test_caps_hold_over_the_whole_list(owner: Connection) -> None:
     makers = [number(row) % 10 for row in rows]
     assert len(rows) == 20
     assert max(makers.count(maker) for maker in makers) == 2
+
+
+@pytest.mark.parametrize("wanted", [7, 10, 30])
+def test_a_cap_is_kept_where_it_leaves_too_few(owner: Connection, wanted: int) -> None:
+    """There are ten makers; popular videos are under the cap too, and nothing seen comes back."""
+    owner.execute(
+        "insert into two_tower.interactions (user_id, item_id)"
+        " select 'user_6', video_id from two_tower.videos where maker = 'maker 3'"
+    )
+    rows = ask(owner, "recommend_videos", "user_6", wanted, p_filter={"max_per_maker": 1})
+    assert len({number(row) % 10 for row in rows}) == len(rows) == min(wanted, 9)
+    assert 3 not in {number(row) % 10 for row in rows}
+    assert rows[0] == ask(owner, "recommend_videos", "user_6", 1)[0]
+    assert [row[1] for row in rows] == sorted((row[1] for row in rows), reverse=True)
+
+
+@pytest.mark.parametrize("function", ["popular_videos", "new_videos", "trending_videos"])
+def test_a_cap_holds_in_a_ranking(owner: Connection, function: str) -> None:
+    rows = ask(owner, function, p_limit=30, p_filter={"max_per_maker": 2})
+    makers = [number(row) % 10 for row in rows]
+    assert len(rows) == 20
+    assert max(makers.count(maker) for maker in makers) == 2
+
+
+def test_pages_of_a_diverse_list_repeat_nothing(owner: Connection) -> None:
+    pages = [
+        row[0]
+        for page in range(16)
+        for row in ask(owner, "recommend_videos", "user_8", 5, p_diversity=0.5, p_offset=5 * page)
+    ]
+    assert len(set(pages)) == len(pages) == 80
 
 
 def test_what_was_shown_and_not_chosen_sinks(owner: Connection) -> None:
@@ -296,6 +327,13 @@ REFUSED: dict[str, tuple[str, list[Any], dict[str, Any], str]] = {
     "no day": ("new_videos", [], {"p_filter": {"released_to": "2025-02-30"}}, "released_to in"),
     "no id": ("new_videos", [], {"p_filter": {"ids": ["x"]}}, "ids in p_filter"),
     "no cap": ("new_videos", [], {"p_filter": {"max_per_maker": 0}}, "max_per_maker in p_filter"),
+    "half a cap": ("new_videos", [], {"p_filter": {"max_per_maker": 1.5}}, "no whole number"),
+    "long capped list": (
+        "new_videos",
+        [201],
+        {"p_filter": {"max_per_maker": 1}},
+        "200 are the most",
+    ),
     "huge number": ("new_videos", [], {"p_filter": {"max_per_maker": 1e300}}, "max_per_maker"),
 }
 
