@@ -10,7 +10,7 @@ from two_tower.artifacts.load_model import Model
 from two_tower.core.settings import Settings
 from two_tower.core.train_config import DIM, TrainConfig
 from two_tower.data.review_files import OPTIONAL, REQUIRED
-from two_tower.serving.recommender import Recommendation
+from two_tower.serving.answers import Recommendation
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 
