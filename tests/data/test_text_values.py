@@ -57,5 +57,5 @@ def test_what_is_typed_has_to_be_text() -> None:
     assert text_values.typed(" か\u3099\ufeff", "the id") == "が"
     with pytest.raises(InputError, match="the id is empty"):
         text_values.typed("\u200b", "the id")
-    with pytest.raises(InputError, match="no UTF-8"):
+    with pytest.raises(InputError, match="not UTF-8"):
         text_values.typed(b"\xff".decode("utf-8", "surrogateescape"), "the id")
