@@ -77,6 +77,10 @@ create table two_tower.vocab_video as
     select (row_number() over (order by video_id) - 1)::integer as index, video_id::text as token
     from (select video_id from two_tower.videos order by video_id limit {vocabulary}) as v;
 create unique index on two_tower.vocab_video (token);
+create view two_tower.vocabularies as
+    select 'video' as vocabulary, token, index from two_tower.vocab_video;
+create table two_tower.stg_tags (tag_id text, name text);
+create table two_tower.stg_performers (performer_id text, name text);
 create table two_tower.interactions as
     select 'user_' || u as user_id, ('00000000-0000-0000-0000-'
         || lpad(to_hex(1 + (u * 7919 + i * 104729::bigint) % {videos}), 12, '0'))::uuid as item_id,
@@ -89,6 +93,20 @@ insert into two_tower.artifact_checks
     (version, checked_at, check_name, value, threshold, note)
     select '{version}', now() at time zone 'UTC', name, 0, 0, 'vectors without a model'
     from unnest(array['registry:damaged_files', 'registry:onnx_parity']) as names (name);
+analyze
+"""
+
+# A user tower that knows a user by their past videos alone: a video's slot is its own vector.
+SLOTS = """
+insert into two_tower.slot_blocks
+    (version, feature_id, feature, kind, vocabulary, width, shrinkage, layout_hash)
+    values ('{version}', 6, 'reviewed_video_ids', 'history', 'video', {vocabulary}, 4, 'hash');
+insert into two_tower.slot_vectors (version, feature_id, index, embedding)
+    select '{version}', 6, v.index, landed.embedding::vector
+    from two_tower.vocab_video as v
+    join two_tower.video_embeddings_landing as landed on landed.video_id = v.token::uuid
+    union all
+    select '{version}', -1, 0, array_fill(0::real, array[128])::vector;
 analyze
 """
 
@@ -291,6 +309,8 @@ def land(settings: Settings, dsn: str, world: World) -> None:
                 ids = pa.array([_uuid(start + number + 1) for number in range(rows)])
                 vectors = video_vectors(centres, rows, start + 3)
                 landing.write(warehouse, "item", VERSION, [(ids, vectors)])
+        for statement in SLOTS.format(version=VERSION, vocabulary=VOCABULARY).split(";"):
+            warehouse.execute(statement)
 
 
 def measure(dsn: str, world: World) -> tuple[list[Figure], list[dict[str, object]]]:
