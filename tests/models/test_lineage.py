@@ -21,6 +21,9 @@ Name = tuple[str, str]
 # A relation as dbt writes it, and as a person would.
 RENDERED = re.compile(r'"[^"]+"\."([^"]+)"\."([^"]+)"')
 TYPED = re.compile(r"(?<!distinct )\b(?:from|join)\s+(\w+)\.(\w+)\b(?!\s*\()")
+# What a file of sql/ makes itself.
+MADE = re.compile(r"create table (?:if not exists )?(\w+)\.(\w+)")
+OLD = ("", "_previous")
 NO_CODE = re.compile(r"--[^\n]*|'(?:[^']|'')*'|\bextract\s*\(\s*\w+\s+from\b", re.IGNORECASE)
 
 
@@ -71,7 +74,7 @@ def hidden(manifest: dict[str, Any]) -> Iterator[tuple[str, Name]]:
 
 
 def hidden_in_hooks(manifest: dict[str, Any]) -> set[Name]:
-    """Return what the files of sql/ read, as hooks of a release, and nothing of it depends on."""
+    """Return what the files of sql/ read, and no release, exposure or file of theirs declares."""
     known: dict[str, Node] = manifest["nodes"] | manifest["sources"]
     release = [node for node in manifest["nodes"].values() if "release" in node["tags"]]
     declared = {
@@ -79,12 +82,21 @@ def hidden_in_hooks(manifest: dict[str, Any]) -> set[Name]:
         for node in release
         for name in (node["unique_id"], *node["depends_on"]["nodes"])
     }
+    declared |= {
+        (known[name]["schema"], known[name].get("identifier") or known[name]["alias"])
+        for exposure in manifest["exposures"].values()
+        for name in exposure["depends_on"]["nodes"]
+    }
+    declared |= {
+        (source["schema"], source["identifier"]) for source in manifest["sources"].values()
+    }
     files = [node for node in manifest["nodes"].values() if node["resource_type"] == "analysis"]
     read = {relation for file in files for relation in relations(file["raw_code"])}
-    assert ("two_tower", "popularity") in read
-    served = {("public", "user_embeddings"), ("public", "video_embeddings")}
+    assert ("two_tower", "interactions") in read
+    made = {(schema, name) for file in files for schema, name in MADE.findall(file["raw_code"])}
+    served = {("public", f"{base}_embeddings{old}") for base in ("user", "video") for old in OLD}
     temporary = {relation for relation in read if relation[0] in ("pg_catalog", "pg_temp")}
-    return read - declared - served - temporary
+    return read - declared - made - served - temporary
 
 
 @pytest.mark.slow
