@@ -34,12 +34,14 @@ declare
     viewer constant text := case when coalesce(p_exclude_seen, true) then p_user_id end;
     is_shaped constant boolean := two_tower.is_shaped(p_filter, p_diversity, p_rotation);
     is_capped constant boolean := coalesce(p_filter ?| array['max_per_maker', 'max_per_series'], false);
-    -- The probed lists hold nearly everybody's nearest 20, but not their nearest 100.
-    -- A list that is shaped has the same candidates on each of its pages.
+    -- The probed lists hold nearly everybody's nearest 20, but not their nearest 100. A diverse or capped list has the
+    -- same candidates on each of its pages.
     taken constant integer := case
         when is_capped then 800 when p_diversity > 0 then 200 else 4 * wanted
     end;
     kept constant integer := case when is_shaped then taken else wanted end;
+    -- Null where there is no direction to compare with.
+    query constant extensions.halfvec := case when extensions.l2_norm(p_query) > 0 then p_query end;
     way text := case when condition is null then 'scan' else 'filtered scan' end;
     excluded uuid[];
     serving record;
@@ -51,7 +53,7 @@ begin
     perform two_tower.check_bounds(p_limit, p_offset, p_exclude);
     select r.release_id, r.exact_below into serving from two_tower.serving_release() as r;
     excluded := two_tower.excluded_videos(p_exclude, viewer);
-    if p_query is null or extensions.l2_norm(p_query) = 0 or wanted = 0 then
+    if query is null or wanted = 0 then
         way := 'none';
     elsif condition is not null and two_tower.share_that_passes(condition) < serving.exact_below then
         way := 'exact';
@@ -62,13 +64,13 @@ begin
         from (
             select nearest.video_id, 1 - nearest.distance as score
             from (
-                select v.video_id, v.embedding operator(extensions.<=>) p_query as distance
+                select v.video_id, v.embedding operator(extensions.<=>) query as distance
                 from public.video_embeddings as v
                 where v.video_id not in (select e.video_id from unnest(excluded) as e (video_id))
                     and (viewer is null or (
                         select true from two_tower.interactions as i where i.user_id = viewer and i.item_id = v.video_id
                     ) is null)
-                order by v.embedding operator(extensions.<=>) p_query
+                order by v.embedding operator(extensions.<=>) query
                 limit taken
             ) as nearest
             order by nearest.distance + 0, nearest.video_id
@@ -92,7 +94,7 @@ begin
                 ) as nearest
                 order by nearest.distance + 0, nearest.video_id
                 limit $5
-            ) as f', condition) into ids, scores using p_query, excluded, viewer, taken, kept;
+            ) as f', condition) into ids, scores using query, excluded, viewer, taken, kept;
         -- The sample overestimated how many pass.
         if coalesce(cardinality(ids), 0) < wanted then
             way := 'exact';
@@ -116,7 +118,7 @@ begin
                         select true from two_tower.interactions as i where i.user_id = $3 and i.item_id = nearest.video_id
                     ) is null)
                 limit $4
-            ) as f', condition) into ids, scores using p_query, excluded, viewer, kept;
+            ) as f', condition) into ids, scores using query, excluded, viewer, kept;
     end if;
     ids := coalesce(ids, '{}');
     scores := coalesce(scores, '{}');
@@ -125,7 +127,7 @@ begin
     if is_shaped then
         select s.ids, s.scores into shaped
         from two_tower.shape_list(
-            ids, scores, wanted, p_query, p_user_id, viewer, excluded, p_filter, p_diversity, p_rotation
+            ids, scores, wanted, query, p_user_id, viewer, excluded, p_filter, p_diversity, p_rotation
         ) as s;
         personal := personal || shaped.ids;
         if is_capped and cardinality(shaped.ids) < wanted then
@@ -140,8 +142,8 @@ begin
                 ) as p
             ) as more
             cross join lateral two_tower.shape_list(
-                ids || more.more_ids, scores || more.more_scores, wanted, p_query, p_user_id, viewer, excluded, p_filter, p_diversity,
-                p_rotation
+                ids || more.more_ids, scores || more.more_scores, wanted, query, p_user_id, viewer, excluded, p_filter,
+                p_diversity, p_rotation
             ) as s;
         end if;
         ids := shaped.ids;

@@ -62,7 +62,7 @@ begin
             from boosts as b
             inner join public.video_embeddings as v on v.video_id = b.video_id
             inner join two_tower.videos as videos on videos.video_id = b.video_id
-            where b.factor > 1 and v.video_id <> all ($1) and v.video_id <> all ($6) and %s
+            where $3 is not null and b.factor > 1 and v.video_id <> all ($1) and v.video_id <> all ($6) and %s
                 and not exists (
                     select from two_tower.interactions as i where i.user_id = $7 and i.item_id = v.video_id
                 )

@@ -161,6 +161,19 @@ def test_a_boost_multiplies_and_reaches_the_farthest_video(owner: Connection) ->
     assert kept == []
 
 
+@pytest.mark.parametrize("bounds", [{}, {"max_per_maker": 1}])
+def test_a_boost_gives_no_score_to_what_has_none(owner: Connection, bounds: dict[str, int]) -> None:
+    """Without a vector there is nothing to compare a boosted video with."""
+    owner.execute("insert into two_tower.boosts (video_id, factor) values (%s, 5)", [video(999)])
+    for rows in (
+        ask(owner, "recommend_videos", "nobody", 5, p_filter=bounds),
+        ask(owner, "recommend_for_vector", str([0.0] * 128), 5, p_filter=bounds),
+    ):
+        assert len(rows) == 5
+        assert {row[3] for row in rows} == {"popular"}
+        assert [row[1] for row in rows] == sorted((row[1] for row in rows), reverse=True)
+
+
 def test_diversity_is_maximal_marginal_relevance(
     owner: Connection, vectors: tuple[NDArray[np.float32], NDArray[np.float32]]
 ) -> None:

@@ -118,13 +118,12 @@ def _send_test(client: Any, block: str, host: str) -> str:
 
 def _answer(client: Any, automation: UUID, event: str, host: str) -> str:
     """Emit the event until the server has recorded the call's outcome."""
-    begun = datetime.now(UTC)
     # A new automation takes effect with a delay.
     for _ in range(TEST_SECONDS // REPEAT_SECONDS):
         _emit(client, event)
         repeat = time.monotonic() + REPEAT_SECONDS
         while time.monotonic() < repeat:
-            for outcome in _outcomes(client, automation, begun):
+            for outcome in _outcomes(client, automation):
                 return _judged(outcome, host)
             time.sleep(0.5)
     raise UnavailableError(
@@ -143,15 +142,14 @@ def _emit(client: Any, event: str) -> None:
     client.request("POST", "/events", json=[happened]).raise_for_status()
 
 
-def _outcomes(client: Any, automation: UUID, since: datetime) -> list[dict[str, Any]]:
+def _outcomes(client: Any, automation: UUID, since: datetime | None = None) -> list[dict[str, Any]]:
     """Return the recorded outcomes of the automation's calls."""
     from prefect.events.filters import EventFilter
 
     wanted = {
         "event": {"name": ACTED},
         "resource": {"id": [f"prefect.automation.{automation}"]},
-        "occurred": {"since": since},
-    }
+    } | ({"occurred": {"since": since}} if since else {})
     events = client.read_events(EventFilter.model_validate(wanted), limit=50).events
     return [event.payload for event in events]
 

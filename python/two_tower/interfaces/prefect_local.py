@@ -139,7 +139,7 @@ def _mark_stopped(worker: str, api: str) -> None:
         if _is_up(api) and (marked := mark_stopped(worker)):
             with get_client(sync_client=True) as client:
                 wait_for_crashed(client, marked, since)
-    except (httpx.HTTPError, RuntimeError) as error:
+    except (httpx.HTTPError, RuntimeError, OSError) as error:
         console.print(f"warning: {error!r}: runs are left as they are.", highlight=False)
 
 
