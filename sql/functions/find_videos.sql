@@ -95,12 +95,7 @@ begin
                 order by nearest.distance + 0, nearest.video_id
                 limit $5
             ) as f', condition) into ids, scores using query, excluded, viewer, taken, kept;
-        -- The sample overestimated how many pass.
-        if coalesce(cardinality(ids), 0) < wanted then
-            way := 'exact';
-        end if;
-    end if;
-    if way = 'exact' then
+    elsif way = 'exact' then
         execute format('
             select array_agg(f.video_id), array_agg(f.score)
             from (

@@ -97,6 +97,27 @@ def test_a_filter_gives_the_nearest_of_those_that_pass(
     assert {row[3] for row in rows} <= {"model"}
 
 
+@pytest.mark.parametrize(("tag", "compared"), [("every", 80), ("mod3_1", 80), ("rare", 5)])
+def test_a_filter_that_many_pass_is_looked_at_inside_the_scan(
+    owner: Connection, tag: str, compared: int
+) -> None:
+    """The scan takes four for each video wanted; the exact way would compare all that pass."""
+    owner.execute("select two_tower.tune_search(40)")
+    owner.execute(
+        "create or replace function two_tower.serving_release(p_is_previous boolean default false,"
+        " out release_id bigint, out exact_below double precision)"
+        " language sql stable as 'select 7::bigint, 0.1::double precision'"
+    )
+    ask(owner, "recommend_videos", "user_3", p_filter={"tags_any": tag})
+    row = owner.execute(
+        "select idx_tup_fetch from pg_stat_xact_user_tables"
+        " where relid = 'public.video_embeddings'::regclass"
+    ).fetchone()
+    assert row is not None
+    # Of those the scan comes by, a third has the tag.
+    assert compared <= row[0] < 10 * compared
+
+
 def test_a_stranger_gets_what_is_popular_within_the_filter(owner: Connection) -> None:
     rows = ask(owner, "recommend_videos", "nobody", 3, p_filter={"maker": "maker 1"})
     rare = ask(owner, "recommend_videos", "nobody", 9, p_filter={"tags_any": "rare"})
