@@ -18,7 +18,7 @@ def test_no_pin_asks_for_a_newer_python_than_the_project_does() -> None:
     found = {
         str(one.metadata["Name"]): required
         for one in distributions()
-        if (required := one.metadata["Requires-Python"])
+        if (required := one.metadata.json.get("requires_python"))
         and not SpecifierSet(required).contains(f"{oldest}.0")
     }
     assert found == {}
