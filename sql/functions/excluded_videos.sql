@@ -4,14 +4,17 @@ create or replace function two_tower.excluded_videos(p_exclude uuid[], p_viewer 
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    excluded uuid[] := array_remove(p_exclude, null) || array(select h.video_id from two_tower.hidden_videos as h);
+    built_as_of timestamptz;
 begin
-    return array(
-        select h.video_id from two_tower.hidden_videos as h
-        union
-        select named.video_id from unnest(p_exclude) as named (video_id) where named.video_id is not null
-        union
+    if p_viewer is null then
+        return excluded;
+    end if;
+    -- As a variable, unlike as a subquery, it rules out earlier months before their partitions are opened.
+    select m.as_of at time zone 'utc' into built_as_of from two_tower.int_moment as m;
+    return excluded || array(
         select e.video_id from two_tower.events as e
-        where e.user_id = p_viewer and e.kind in ('view', 'like', 'dislike', 'purchase')
-            and e.happened_at > (select m.as_of at time zone 'utc' from two_tower.int_moment as m)
+        where e.user_id = p_viewer and e.kind in ('view', 'like', 'dislike', 'purchase') and e.happened_at > built_as_of
     );
 end $$;

@@ -22,6 +22,7 @@ returns table (
 )
 language plpgsql stable parallel safe rows 20
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 set jit = off
 set enable_memoize = off
 set "ivfflat.iterative_scan" = 'relaxed_order'

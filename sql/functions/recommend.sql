@@ -9,6 +9,7 @@ returns table (
 )
 language plpgsql stable parallel safe rows 20
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 as $$
 begin
     if exists (select from two_tower.variant_of(p_user_id) as v where v.is_previous) then

@@ -34,58 +34,66 @@ begin
         raise invalid_parameter_value using message = 'p_diversity and p_rotation are 0 to 1';
     end if;
     perform two_tower.check_shape(p_wanted, diversity > 0 or per_maker is not null or per_series is not null);
-    execute format('
-        with boosts as (
-            select b.video_id, exp(sum(ln(b.factor))) as factor
-            from two_tower.boosts as b
-            where now() >= coalesce(b."from", ''-infinity'') and now() < coalesce(b."until", ''infinity'')
-            group by b.video_id
-        ),
-
-        -- Impressions that were followed by an action on the video do not count.
-        shown as (
-            select e.video_id, 1 - exp(-sum(exp(-extract(epoch from now() - e.happened_at) / 259200.0))) as weight
-            from two_tower.events as e
-            where $5 > 0 and e.user_id = $4 and e.kind = ''impression'' and e.happened_at > now() - interval ''14 days''
-                and not exists (
-                    select from two_tower.events as later
-                    where later.user_id = $4 and later.video_id = e.video_id and later.kind <> ''impression''
-                        and later.happened_at > e.happened_at
+    ids := p_ids;
+    scores := p_scores;
+    if p_query is not null and exists (select from two_tower.boosts as b where b.factor > 1) then
+        execute format('
+            select $1 || array_agg(v.video_id), $2 || array_agg(1 - (v.embedding operator(extensions.<=>) $3))
+            from public.video_embeddings as v
+            inner join two_tower.videos as videos on videos.video_id = v.video_id
+            where v.video_id in (
+                    select b.video_id from two_tower.boosts as b
+                    where now() >= coalesce(b."from", ''-infinity'') and now() < coalesce(b."until", ''infinity'')
+                    group by b.video_id
+                    having sum(ln(b.factor)) > 0
                 )
-            group by e.video_id
-        ),
-
-        candidates as (
-            select c.video_id, c.score from unnest($1, $2) as c (video_id, score)
-            union
-            select v.video_id, 1 - (v.embedding operator(extensions.<=>) $3)
-            from boosts as b
-            inner join public.video_embeddings as v on v.video_id = b.video_id
-            inner join two_tower.videos as videos on videos.video_id = b.video_id
-            where $3 is not null and b.factor > 1 and v.video_id <> all ($1) and v.video_id <> all ($6) and %s
+                and v.video_id <> all ($1) and v.video_id <> all ($4) and %s
                 and not exists (
-                    select from two_tower.interactions as i where i.user_id = $7 and i.item_id = v.video_id
-                )
-        )
+                    select from two_tower.interactions as i where i.user_id = $5 and i.item_id = v.video_id
+                )',
+            coalesce(two_tower.filter_condition(p_filter), 'true')
+        ) into ids, scores using p_ids, p_scores, p_query, p_exclude, p_viewer;
+    end if;
 
+    with boosts as (
+        select b.video_id, exp(sum(ln(b.factor))) as factor
+        from two_tower.boosts as b
+        where now() >= coalesce(b."from", '-infinity') and now() < coalesce(b."until", 'infinity')
+        group by b.video_id
+    ),
+
+    -- Impressions that were followed by an action on the video do not count.
+    shown as (
+        select e.video_id, 1 - exp(-sum(exp(-extract(epoch from now() - e.happened_at) / 259200.0))) as weight
+        from two_tower.events as e
+        where rotation > 0 and e.user_id = p_user_id and e.kind = 'impression'
+            and e.happened_at > now() - interval '14 days'
+            and not exists (
+                select from two_tower.events as later
+                where later.user_id = p_user_id and later.video_id = e.video_id and later.kind <> 'impression'
+                    and later.happened_at > e.happened_at and later.happened_at > now() - interval '14 days'
+            )
+        group by e.video_id
+    ),
+
+    candidates as (
         select
-            array_agg(c.video_id order by c.score desc, c.video_id), array_agg(c.score order by c.score desc, c.video_id),
-            array_agg(v.embedding order by c.score desc, c.video_id),
-            array_agg(videos.maker order by c.score desc, c.video_id),
-            array_agg(videos.series order by c.score desc, c.video_id)
-        from (
-            select
-                c.video_id,
-                c.score + (1 + c.score) * (coalesce(b.factor, 1) - 1) - $5 * coalesce(s.weight, 0) as score
-            from candidates as c
-            left join boosts as b on b.video_id = c.video_id
-            left join shown as s on s.video_id = c.video_id
-        ) as c
-        left join public.video_embeddings as v on v.video_id = c.video_id
-        left join two_tower.videos as videos on videos.video_id = c.video_id',
-        coalesce(two_tower.filter_condition(p_filter), 'true')
-    ) into ids, scores, vectors, makers, series
-    using p_ids, p_scores, p_query, p_user_id, rotation, p_exclude, p_viewer;
+            c.video_id,
+            c.score + (1 + c.score) * (coalesce(b.factor, 1) - 1) - rotation * coalesce(s.weight, 0) as score
+        from unnest(ids, scores) as c (video_id, score)
+        left join boosts as b on b.video_id = c.video_id
+        left join shown as s on s.video_id = c.video_id
+    )
+
+    select
+        array_agg(c.video_id order by c.score desc, c.video_id), array_agg(c.score order by c.score desc, c.video_id),
+        array_agg(v.embedding order by c.score desc, c.video_id),
+        array_agg(videos.maker order by c.score desc, c.video_id),
+        array_agg(videos.series order by c.score desc, c.video_id)
+    into ids, scores, vectors, makers, series
+    from candidates as c
+    left join public.video_embeddings as v on v.video_id = c.video_id
+    left join two_tower.videos as videos on videos.video_id = c.video_id;
 
     if ids is null then
         ids := '{}';
@@ -101,9 +109,9 @@ begin
             from unnest(scores, nearest, makers, series, is_left)
                 with ordinality as c (score, nearest, maker, series, is_left, place)
             where c.is_left
-                -- The caps do not apply to a null maker or series.
-                and coalesce(cardinality(array_positions(chosen_makers, c.maker)) < per_maker or c.maker is null, true)
-                and coalesce(cardinality(array_positions(chosen_series, c.series)) < per_series or c.series is null, true)
+                -- The caps do not apply to a null maker or series. Without a cap nothing is counted.
+                and (per_maker is null or c.maker is null or cardinality(array_positions(chosen_makers, c.maker)) < per_maker)
+                and (per_series is null or c.series is null or cardinality(array_positions(chosen_series, c.series)) < per_series)
             order by 2 desc, 1
             limit 1;
             exit when not found;
