@@ -24,26 +24,39 @@
 {%- endmacro %}
 
 
-{# A statement: every role of var serving_roles, and every one that was in it before, holds what its tier says and no more. #}
-{% macro sync_grants() -%}
-    {%- set tiers = serving_tiers() -%}
-    {%- if execute and tiers -%}
-        {%- set names = [] -%}
-        {%- for role in tiers -%}
-            {%- do names.append("'" ~ role | replace("'", "''") ~ "'") -%}
-        {%- endfor -%}
+{# The roles of var serving_roles that this server does not have. #}
+{% macro missing_roles() -%}
+    {%- set names, missing = [], [] -%}
+    {%- for role in serving_tiers() -%}
+        {%- do names.append("'" ~ role | replace("'", "''") ~ "'") -%}
+    {%- endfor -%}
+    {%- if execute and names -%}
         {%- set found = run_query('select rolname from pg_catalog.pg_roles where rolname in (' ~ names | join(', ') ~ ')') -%}
-        {%- for role in tiers if role not in found.columns[0].values() -%}
-            {%- do exceptions.warn("var serving_roles names the role " ~ role ~ ", which does not exist: it is passed over.") -%}
+        {%- for role in serving_tiers() if role not in found.columns[0].values() -%}
+            {%- do missing.append(role) -%}
         {%- endfor -%}
     {%- endif -%}
-    select two_tower.sync_grants('{{ tojson(tiers) | replace("'", "''") }}', {{ var('own_vectors') }})
+    {{ return(missing) }}
 {%- endmacro %}
 
 
-{# `two-tower grants`, by dbt run-operation. #}
+{# A statement: every role of var serving_roles, and every one that was in it before, holds what its tier says and no more. #}
+{% macro sync_grants() -%}
+    {%- for role in missing_roles() -%}
+        {%- do exceptions.warn("var serving_roles names the role " ~ role ~ ", which does not exist: it is passed over.") -%}
+    {%- endfor -%}
+    select two_tower.sync_grants('{{ tojson(serving_tiers()) | replace("'", "''") }}', {{ var('own_vectors') }})
+{%- endmacro %}
+
+
+{# `two-tower grants`, by dbt run-operation. Whoever types it wants every role of the var to have its privileges. #}
 {% macro apply_serving_roles() -%}
     {%- if execute -%}
+        {%- for role in missing_roles() -%}
+            {{ exceptions.raise_compiler_error(
+                "var serving_roles names the role " ~ role ~ ", which does not exist here: create it, or take it out. Nothing was changed."
+            ) }}
+        {%- endfor -%}
         {%- call statement('apply_serving_roles') -%}
             {{ create_release_functions() }};
             {{ sync_grants() }}

@@ -629,6 +629,13 @@ def test_the_command_applies_and_shows(built: Settings, capsys: pytest.CaptureFi
         assert may_read(connection, "anon") == may_call(connection, "anon") == set()
 
 
+def test_the_command_refuses_a_role_that_does_not_exist(built: Settings) -> None:
+    """Passed over, it would be found out by the app."""
+    given = json.dumps({"serving_roles": ["nobody_of_this_name"]})
+    with pytest.raises(InputError, match="nobody_of_this_name, which does not exist"):
+        dbt.run(built, "run-operation", "apply_serving_roles", "--vars", given)
+
+
 WRONG = [
     ({"anon": "guest"}, "guest, the tier of anon, is none of visitor, user and service"),
     ("anon", "write a list of roles, or a mapping"),

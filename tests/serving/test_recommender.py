@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import psycopg_pool
 import pytest
 
 from conftest import PROJECT_DIR
@@ -293,7 +292,7 @@ def test_a_database_that_is_not_there_is_told_when_the_recommender_is_made(dsn: 
 def test_a_closed_recommender_says_so(dsn: str) -> None:
     with Recommender(database_url=dsn) as closed:
         pass
-    with pytest.raises(psycopg_pool.PoolClosed):
+    with pytest.raises(InputError, match="this Recommender is closed"):
         closed.trending()
 
 

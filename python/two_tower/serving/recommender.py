@@ -342,7 +342,7 @@ def _is_lost(error: psycopg.OperationalError) -> bool:
 def _error(call: Call[Any], error: psycopg.Error) -> Exception:
     text = database_errors.first_line(error)
     if isinstance(error, PoolClosed):
-        return error
+        return InputError("this Recommender is closed", "keep one for as long as the process lives")
     if isinstance(error, PoolTimeout):
         return UnavailableError(
             f"{call.function}: no connection within {sessions.CONNECT_SECONDS} seconds",
