@@ -334,8 +334,10 @@ def measure(dsn: str, world: World) -> tuple[list[Figure], list[dict[str, object
                 asked = {"ours": (case.sql, case.params[number]), "bare": (BARE, bare)}
                 if case.by_hand and case.by_hand_params:
                     asked["by hand"] = (case.by_hand, case.by_hand_params[number])
-                # In turn: the second of two queries finds the lists in the processor's cache.
-                for name, (sql, params) in list(asked.items())[:: 1 - 2 * (number % 2)]:
+                queries = list(asked.items())
+                if number % 2:  # the later of two queries finds the lists in the processor's cache
+                    queries.reverse()
+                for name, (sql, params) in queries:
                     started = time.perf_counter()
                     answer = connection.execute(sql, params).fetchall()
                     seconds[name].append(time.perf_counter() - started)

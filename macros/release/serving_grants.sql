@@ -52,11 +52,12 @@
 {# `two-tower grants`, by dbt run-operation. Whoever types it wants every role of the var to have its privileges. #}
 {% macro apply_serving_roles() -%}
     {%- if execute -%}
-        {%- for role in missing_roles() -%}
+        {%- set missing = missing_roles() -%}
+        {%- if missing -%}
             {{ exceptions.raise_compiler_error(
-                "var serving_roles names the role " ~ role ~ ", which does not exist here: create it, or take it out. Nothing was changed."
+                "var serving_roles names " ~ missing | join(', ') ~ ", no role of this server: create it or take it out. Nothing was changed."
             ) }}
-        {%- endfor -%}
+        {%- endif -%}
         {%- call statement('apply_serving_roles') -%}
             {{ create_release_functions() }};
             {{ sync_grants() }}

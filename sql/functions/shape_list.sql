@@ -62,7 +62,8 @@ begin
         group by b.video_id
     ),
 
-    -- Impressions that were followed by an action on the video do not count.
+    -- Impressions that were followed by an action on the video do not count. The second bound on `later` follows from
+    -- the first two: written out, it rules out earlier months before their partitions are opened.
     shown as (
         select e.video_id, 1 - exp(-sum(exp(-extract(epoch from now() - e.happened_at) / 259200.0))) as weight
         from two_tower.events as e

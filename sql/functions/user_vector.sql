@@ -8,7 +8,7 @@ as $$
 declare
     released extensions.halfvec;
     serving constant text := two_tower.served_version();
-    embedded_as_of timestamptz;
+    computed_as_of timestamptz;
     slots record;
 begin
     select u.embedding into released from public.user_embeddings as u where u.user_id = p_user_id;
@@ -16,12 +16,12 @@ begin
         return released;
     end if;
     if released is not null then
-        select e.as_of at time zone 'utc' into embedded_as_of
+        select e.as_of at time zone 'utc' into computed_as_of
         from two_tower.embedded_as_of as e
         where e.version = serving;
         if not exists (
             select from two_tower.events as e
-            where e.user_id = p_user_id and e.happened_at > embedded_as_of
+            where e.user_id = p_user_id and e.happened_at > computed_as_of
                 and two_tower.event_stars(e.kind, e.weight) is not null
         ) then
             return released;

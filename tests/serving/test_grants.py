@@ -631,9 +631,15 @@ def test_the_command_applies_and_shows(built: Settings, capsys: pytest.CaptureFi
 
 def test_the_command_refuses_a_role_that_does_not_exist(built: Settings) -> None:
     """Passed over, it would be found out by the app."""
-    given = json.dumps({"serving_roles": ["nobody_of_this_name"]})
-    with pytest.raises(InputError, match="nobody_of_this_name, which does not exist"):
+    given = json.dumps({"serving_roles": ["anon", "no_role", "nor_this"]})
+    with pytest.raises(InputError, match="names no_role, nor_this, no role of this server"):
         dbt.run(built, "run-operation", "apply_serving_roles", "--vars", given)
+
+
+def test_a_wrong_var_of_the_models_is_an_input_too(built: Settings) -> None:
+    given = json.dumps({"split_strategy": "by_moon"})
+    with pytest.raises(InputError, match="var split_strategy is 'by_moon'"):
+        dbt.run(built, "compile", "--select", "int_split_reviews", "--vars", given)
 
 
 WRONG = [

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -289,11 +290,19 @@ def test_a_database_that_is_not_there_is_told_when_the_recommender_is_made(dsn: 
         Recommender(database_url="mysql:app")
 
 
-def test_a_closed_recommender_says_so(dsn: str) -> None:
+def test_a_recommender_that_is_not_open_says_so(dsn: str) -> None:
     with Recommender(database_url=dsn) as closed:
         pass
-    with pytest.raises(InputError, match="this Recommender is closed"):
+    with pytest.raises(InputError, match="this Recommender is not open") as refused:
         closed.trending()
+    shown = "".join(traceback.format_exception(refused.value))
+    assert "call it inside its with block" in shown
+
+    async def without_a_block() -> None:
+        await AsyncRecommender(database_url=dsn).trending()
+
+    with event_loop() as run, pytest.raises(InputError, match="this Recommender is not open"):
+        run(without_a_block())
 
 
 # --- what breaks

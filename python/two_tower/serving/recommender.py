@@ -342,7 +342,9 @@ def _is_lost(error: psycopg.OperationalError) -> bool:
 def _error(call: Call[Any], error: psycopg.Error) -> Exception:
     text = database_errors.first_line(error)
     if isinstance(error, PoolClosed):
-        return InputError("this Recommender is closed", "keep one for as long as the process lives")
+        return InputError(
+            "this Recommender is not open", "call it inside its with block, or before close()"
+        )
     if isinstance(error, PoolTimeout):
         return UnavailableError(
             f"{call.function}: no connection within {sessions.CONNECT_SECONDS} seconds",
