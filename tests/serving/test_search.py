@@ -182,6 +182,26 @@ def test_a_boost_multiplies_and_reaches_the_farthest_video(owner: Connection) ->
     assert kept == []
 
 
+def test_a_boost_brings_back_nothing_that_a_list_must_not_contain(owner: Connection) -> None:
+    *_, hidden, named, seen = (
+        row[0] for row in ask(owner, "recommend_videos", "user_4", 1000, p_offset=1000)
+    )
+    with owner.cursor() as cursor:
+        cursor.executemany(
+            "insert into two_tower.boosts (video_id, factor) values (%s, 100)",
+            [(hidden,), (named,), (seen,)],
+        )
+    boosted = ask(owner, "recommend_videos", "user_4", 3)
+    assert {row[0] for row in boosted} == {hidden, named, seen}
+    owner.execute("insert into two_tower.hidden_videos (video_id) values (%s)", [hidden])
+    owner.execute(
+        "insert into two_tower.interactions (user_id, item_id) values ('user_4', %s)", [seen]
+    )
+    rows = ask(owner, "recommend_videos", "user_4", 20, p_exclude=[named])
+    assert len(rows) == 20
+    assert not {row[0] for row in rows} & {hidden, named, seen}
+
+
 @pytest.mark.parametrize("bounds", [{}, {"max_per_maker": 1}])
 def test_a_boost_gives_no_score_to_what_has_none(owner: Connection, bounds: dict[str, int]) -> None:
     """Without a vector there is nothing to compare a boosted video with."""
@@ -219,6 +239,13 @@ def test_caps_hold_over_the_whole_list(owner: Connection) -> None:
     makers = [number(row) % 10 for row in rows]
     assert len(rows) == 20
     assert max(makers.count(maker) for maker in makers) == 2
+
+
+def test_a_cap_of_series_leaves_alone_what_is_of_none(owner: Connection) -> None:
+    rows = ask(owner, "recommend_videos", "user_6", 20, p_filter={"max_per_series": 1})
+    of_one = [number(row) % 3 for row in rows if number(row) % 5 == 0]
+    assert len(rows) == 20
+    assert len(set(of_one)) == len(of_one) > 0
 
 
 @pytest.mark.parametrize("wanted", [7, 10, 30])

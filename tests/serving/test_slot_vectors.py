@@ -473,16 +473,22 @@ def test_events_between_the_release_and_the_latest_build_count(
     connection: Connection, settings: Settings
 ) -> None:
     """The features have them already, the released vector does not."""
+    released = user(connection, "u2")
     record(connection, "u2", 7, "like", minute=30)
     connection.execute("update two_tower.int_moment set as_of = as_of + interval '1 hour'")
+    connection.execute(
+        "update two_tower.user_feature_slots as mine"
+        ' set feature_ids = o.feature_ids, indices = o.indices, "values" = o."values"'
+        " from two_tower.user_feature_slots as o where mine.user_id = 'u2' and o.user_id = 'u3'"
+    )
     found = user(connection, "u2")
     assert found is not None
-    assert np.abs(found - encoded(settings, stored_slots(connection, "u2"))).max() < HALF
-    connection.execute("update two_tower.embedded_as_of set as_of = as_of + interval '1 hour'")
-    connection.execute("delete from two_tower.user_feature_slots")
-    released = vector(
-        connection, "(select embedding from public.user_embeddings where user_id = 'u2')"
-    )
+    assert np.abs(found - encoded(settings, stored_slots(connection, "u3"))).max() < HALF
+    assert not np.array_equal(found, released)
+    later = "update two_tower.embedded_as_of set as_of = '2100-01-01' where version = %s"
+    connection.execute(later, [FIRST])  # it does not serve
+    assert np.array_equal(user(connection, "u2"), found)
+    connection.execute(later, [SECOND])
     assert np.array_equal(user(connection, "u2"), released)
 
 
