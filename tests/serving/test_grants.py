@@ -636,12 +636,6 @@ def test_the_command_refuses_a_role_that_does_not_exist(built: Settings) -> None
         dbt.run(built, "run-operation", "apply_serving_roles", "--vars", given)
 
 
-def test_a_wrong_var_of_the_models_is_an_input_too(built: Settings) -> None:
-    given = json.dumps({"split_strategy": "by_moon"})
-    with pytest.raises(InputError, match="var split_strategy is 'by_moon'"):
-        dbt.run(built, "compile", "--select", "int_split_reviews", "--vars", given)
-
-
 WRONG = [
     ({"anon": "guest"}, "guest, the tier of anon, is none of visitor, user and service"),
     ("anon", "write a list of roles, or a mapping"),
