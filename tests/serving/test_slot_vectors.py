@@ -226,8 +226,18 @@ def dsn(request: pytest.FixtureRequest, postgres_server: PostgresServer) -> str:
 
 @pytest.fixture(scope="module")
 def settings(dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return prepare(dsn, tmp_path_factory.mktemp("slots"))
+
+
+@pytest.fixture
+def own(postgres_server: PostgresServer, tmp_path: Path) -> tuple[Settings, str]:
+    """The same world, for a test that leaves it changed."""
+    dsn = postgres_server.prepare(tmp_path.name)
+    return prepare(dsn, tmp_path), dsn
+
+
+def prepare(dsn: str, folder: Path) -> Settings:
     """One version that serves, another that served before, and a third with a hidden layer."""
-    folder = tmp_path_factory.mktemp("slots")
     settings = make_settings("postgres", database_url=dsn, **folders(folder))
     with open_warehouse(settings) as warehouse:
         make_world(warehouse)
@@ -612,8 +622,8 @@ def test_the_slots_of_a_version_are_its_weights(connection: Connection, settings
     ]
 
 
-def test_slots_are_written_once_and_go_with_their_version(settings: Settings, dsn: str) -> None:
-    """Near the end: what is landed afterwards is the deep model, which has none."""
+def test_slots_are_written_once_and_go_with_their_version(own: tuple[Settings, str]) -> None:
+    settings, dsn = own
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("update two_tower.slot_blocks set feature = 'kept' where feature_id = 1")
         embed(settings, SECOND)
@@ -628,9 +638,8 @@ def test_slots_are_written_once_and_go_with_their_version(settings: Settings, ds
         assert moments.fetchall() == [(SECOND,), (DEEP,)]
 
 
-def test_a_refresh_moves_the_moment_and_embedding_alone_does_not(
-    settings: Settings, dsn: str
-) -> None:
+def test_a_refresh_moves_the_moment_and_embedding_alone_does_not(own: tuple[Settings, str]) -> None:
+    settings, dsn = own
     moment = "select as_of from two_tower.embedded_as_of where version = %s"
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("update two_tower.int_moment set as_of = as_of + interval '1 day'")
@@ -641,8 +650,9 @@ def test_a_refresh_moves_the_moment_and_embedding_alone_does_not(
         assert connection.execute(moment, [SECOND]).fetchone() == (later,)
 
 
-def test_a_model_with_a_hidden_layer_has_no_slots(settings: Settings, dsn: str) -> None:
-    """Last in this file: it serves. Visitors are then asked what is popular."""
+def test_a_model_with_a_hidden_layer_has_no_slots(own: tuple[Settings, str]) -> None:
+    """Visitors are then asked what is popular."""
+    settings, dsn = own
     embed(settings, DEEP)
     with open_warehouse(settings) as warehouse:
         serve(warehouse, DEEP)
