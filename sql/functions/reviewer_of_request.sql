@@ -8,8 +8,14 @@ begin
         set search_path = pg_catalog, pg_temp
         as $$
         declare
-            account text := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
+            account text;
         begin
+            begin
+                account := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
+            exception when data_exception then
+                raise invalid_parameter_value using
+                    message = 'the setting request.jwt.claims is no JSON', hint = 'Write {"sub": "the account''s id"}.';
+            end;
             return two_tower.text_value(coalesce(
                 (select a.user_id from two_tower.app_users as a where a.auth_id = account), account
             ));

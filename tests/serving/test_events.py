@@ -262,6 +262,9 @@ def test_an_account_is_mapped_to_its_reviewer(owner: Connection) -> None:
         claims = json.dumps({"sub": account}) if account else ""
         owner.execute("select set_config('request.jwt.claims', %s, true)", (claims,))
         assert owner.execute("select two_tower.reviewer_of_request()").fetchone() == (user,)
+    owner.execute("select set_config('request.jwt.claims', 'account 1', true)")
+    with pytest.raises(errors.InvalidParameterValue, match=r"request\.jwt\.claims is no JSON"):
+        owner.execute("select two_tower.reviewer_of_request()")
 
 
 def test_a_teams_own_reviewer_of_request_survives(owner: Connection) -> None:

@@ -621,6 +621,7 @@ def test_the_command_applies_and_shows(built: Settings, capsys: pytest.CaptureFi
     assert re.search(r"public.similar_videos\s+│? ?yes", printed)
     assert re.search(r"two_tower.videos\s+│? ?yes !", printed)
     assert "by no tier: revoke all on table two_tower.videos from analyst;" in printed
+    assert {row.object for row in shown.values() if row.tier and row.object not in printed} == set()
     # The project's own var names nobody.
     rows = grants.applied(built)
     assert {row.role for row in rows if row.tier} == set()

@@ -138,7 +138,7 @@ def grants(rows: Sequence[Grant]) -> None:
     """Print a table of calls and tables by role, and below it what no tier gives."""
     roles = dict.fromkeys((row.role, row.tier) for row in rows if row.tier is not None)
     table = _table("Grants")
-    table.add_column("", overflow="fold")
+    table.add_column("", no_wrap=True)  # a name that is broken cannot be searched for
     for role, tier in roles:
         table.add_column(f"{escape(role)} [dim]{tier}[/dim]", overflow="fold")
     may = {(row.object, row.role): row for row in rows if row.tier is not None}

@@ -28,9 +28,7 @@ def init() -> None:
 
 @commands.command("sample-data")
 def sample_data(
-    reviews: Annotated[
-        int, typer.Option(min=100, help="How many reviews, up to 25 million.")
-    ] = 60_000,
+    reviews: Annotated[int, typer.Option(help="How many reviews, 300 to 25 million.")] = 60_000,
     seed: Annotated[int, typer.Option(help="The same seed writes the same bytes.")] = 7,
     as_json: common.Json = False,
 ) -> None:
