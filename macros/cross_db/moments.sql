@@ -11,6 +11,12 @@
 {%- endmacro %}
 
 
+{# When this command began, as a UTC timestamp: every event in the build is older. #}
+{% macro build_started_at() -%}
+    {{ utc_timestamp(run_started_at) }}
+{%- endmacro %}
+
+
 {# A moment with a time zone as a UTC timestamp. DuckDB's tables have no other: for `at time zone` it needs an extension. #}
 {% macro in_utc(column) -%}
     {{ return(adapter.dispatch('in_utc')(column)) }}

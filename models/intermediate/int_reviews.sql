@@ -42,6 +42,7 @@ every_one as (
         reviews.stars,
         reviews.reviewed_at,
         1 as says_so,
+        false as is_recorded,
         reviews.file,
         reviews.line
     from reviews
@@ -54,25 +55,38 @@ every_one as (
         stars,
         happened_at as reviewed_at,
         case when kind in ('like', 'dislike', 'purchase') then 1 else 0 end as says_so,
+        event_id is not null as is_recorded,
         '' as file,
         event_id as line
     from events
 ),
 
--- A review later than as_of does not exist yet, so an earlier one of the same user for the same video counts.
+-- A review later than the var as_of does not exist yet: an earlier one of the same user for the same video counts.
+-- Without the var, as_of is the latest moment that has come. A review dated ahead, often in local time, is there all
+-- the same and counts as made at as_of. What the app recorded after as_of is for the next build; its functions count
+-- it until then.
 known as (
     select
         every_one.user_id,
         every_one.video_id,
         every_one.stars,
-        every_one.reviewed_at,
-        coalesce(every_one.reviewed_at, moment.as_of) as occurred_at,
+        case when every_one.reviewed_at > moment.as_of then moment.as_of else every_one.reviewed_at end as reviewed_at,
+        coalesce(every_one.reviewed_at, moment.as_of) as written_at,
+        moment.as_of,
         every_one.says_so,
         every_one.file,
         every_one.line
     from every_one
     cross join moment
-    where every_one.reviewed_at is null or every_one.reviewed_at <= moment.as_of
+    where
+        every_one.reviewed_at is null
+        or every_one.reviewed_at <= moment.as_of
+        or (
+            not every_one.is_recorded
+            {% if var('as_of') -%}
+            and every_one.reviewed_at <= {{ utc_timestamp(var('as_of')) }}
+            {%- endif %}
+        )
 ),
 
 -- A window, not `distinct on`, which takes five times as long on DuckDB.
@@ -82,12 +96,12 @@ ranked as (
         video_id,
         stars,
         reviewed_at,
-        occurred_at,
+        coalesce(reviewed_at, as_of) as occurred_at,
         row_number() over (
             partition by {{ byte_order('user_id') }}, video_id
             order by
                 says_so desc,
-                occurred_at desc,
+                written_at desc,
                 {{ byte_order('file') }} desc,
                 line desc nulls last,
                 stars desc

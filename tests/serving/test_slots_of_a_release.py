@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +34,21 @@ Connection = psycopg.Connection[Any]
 def settings(
     postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory, dbt_target: Path
 ) -> Settings:
-    """A built sample; a model of its layout is embedded and not released yet."""
+    """A built sample; a model of its layout is embedded and not released yet.
+
+    One review has the time of Japan without an offset.
+    """
     folder = tmp_path_factory.mktemp("release")
     dsn = postgres_server.prepare("slots_of_a_release")
     settings = make_settings("postgres", database_url=dsn, **folders(folder))
     sample_data.generate(folder / "raw", reviews=3_000)
+    reviews = folder / "raw/reviews"
+    with next(reviews.glob("*.csv")).open(encoding="utf-8-sig") as file:
+        page = next(csv.DictReader(file))["product_url"]
+    ahead = datetime.now(UTC) + timedelta(hours=9)
+    (reviews / "dmm_reviews_ahead.csv").write_text(
+        f"product_url,reviewer_id,stars,reviewed_at\n{page},ahead,5,{ahead:%Y-%m-%d %H:%M:%S}\n"
+    )
     with open_warehouse(settings) as warehouse:
         ddl.ensure_all(warehouse)
         load(settings, warehouse)
@@ -88,6 +100,24 @@ def slots_of(row: Slots, width: int) -> list[tuple[int, int, float]]:
     """The slots of past videos that the model knows, in order."""
     rows = zip(*row, strict=True)
     return sorted(slot for slot in rows if slot[0] in PAST and slot[1] < width)
+
+
+@pytest.mark.usefixtures("released")
+def test_a_review_dated_ahead_does_not_hide_what_is_recorded_now(connection: Connection) -> None:
+    found = connection.execute(
+        "select i.timestamp = m.as_of, m.as_of < now() at time zone 'utc'"
+        " from two_tower.interactions as i cross join two_tower.int_moment as m"
+        " where i.user_id = 'ahead'"
+    ).fetchall()
+    assert found == [(True, True)]
+    asked = "select video_id, score from public.recommend_videos('ahead', 5)"
+    before = dict(connection.execute(asked).fetchall())
+    liked = next(iter(before))
+    connection.execute("select public.record_event(%s, 'like', null, 'ahead')", [liked])
+    after = dict(connection.execute(asked).fetchall())
+    assert liked not in after
+    both = set(before) & set(after)
+    assert {video: before[video] for video in both} != {video: after[video] for video in both}
 
 
 @pytest.mark.usefixtures("released")
