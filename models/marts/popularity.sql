@@ -15,7 +15,7 @@ reviews as (
     select
         video_id,
         stars >= {{ var('liked_from_stars') }} as is_liked,
-        occurred_at
+        reviewed_at
     from {{ ref('int_reviews') }}
 ),
 
@@ -25,7 +25,7 @@ reviewed as (
         count(*) as review_count,
         count(*) filter (where reviews.is_liked) as like_count,
         count(*) filter (
-            where reviews.is_liked and reviews.occurred_at > moment.as_of - interval '30 days'
+            where reviews.is_liked and reviews.reviewed_at > moment.as_of - interval '30 days'
         ) as like_count_30d
     from reviews
     cross join moment

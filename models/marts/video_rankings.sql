@@ -14,10 +14,11 @@ videos as (
     from {{ ref('videos') }}
 ),
 
+-- A like without a timestamp has no age: it is in no window, since it may be years old.
 likes as (
     select
         reviews.video_id,
-        cast(extract(epoch from (moment.as_of - reviews.occurred_at)) as double precision) / 86400 as age
+        cast(extract(epoch from (moment.as_of - reviews.reviewed_at)) as double precision) / 86400 as age
     from {{ ref('int_reviews') }} as reviews
     inner join videos
         on reviews.video_id = videos.video_id
