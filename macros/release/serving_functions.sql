@@ -9,15 +9,15 @@
     {{ create_event_stars() }}
     {#- What is called comes before what calls it. -#}
     {% for name in (
-        'make_served_tables', 'reviewer_of_request', 'may_act_for', 'acting_user', 'known_person', 'variant_of',
+        'make_served_tables', 'reviewer_of_request', 'may_act_for', 'acting_user', 'known_person', 'recorded_user', 'variant_of',
         'served_version', 'weighed_slots', 'slot_sum', 'visitor_vector', 'user_slots', 'user_vector', 'check_bounds',
         'check_shape', 'cap_list', 'checked_batch', 'checked_window', 'filter_condition', 'share_that_passes', 'is_shaped', 'excluded_videos',
-        'serving_release', 'find_popular', 'shape_list', 'find_videos', 'liked_lately', 'list_ranking',
+        'serving_release', 'find_popular', 'shape_list', 'find_videos', 'liked_lately', 'liked_rows', 'explain_score', 'list_ranking',
     ) -%}
     {{ sql_file(name) }}
     {% endfor -%}
-    {#- The same search in the tables that are kept, for an experiment's other release. -#}
-    {% for name in ('shape_list', 'find_videos') -%}
+    {#- The same in the tables that are kept, for an experiment's other release. -#}
+    {% for name in of_both_releases() -%}
     {{ of_previous_release(sql_file(name)) }}
     {% endfor -%}
     {% for name in ('recommend',) + app_functions() -%}
@@ -57,12 +57,21 @@
 {%- endmacro %}
 
 
-{# A function of the search as it reads the release before. #}
+{# What reads a release, in the order in which it calls one another. #}
+{% macro of_both_releases() -%}
+    {{ return(('served_version', 'user_vector', 'shape_list', 'find_videos', 'liked_lately', 'liked_rows', 'explain_score')) }}
+{%- endmacro %}
+
+
+{# One of these functions as it reads the release before: find_previous_videos of find_videos. #}
 {% macro of_previous_release(text) -%}
-{{ text
-    | replace('two_tower.find_videos', 'two_tower.find_previous_videos')
-    | replace('two_tower.shape_list', 'two_tower.shape_previous_list')
+    {%- set changed = namespace(text=text) -%}
+    {%- for name in of_both_releases() -%}
+        {%- set changed.text = changed.text | replace('two_tower.' ~ name ~ '(', 'two_tower.' ~ name.replace('_', '_previous_') ~ '(') -%}
+    {%- endfor -%}
+{{ changed.text
     | replace('two_tower.serving_release()', 'two_tower.serving_release(true)')
+    | replace('public.user_embeddings', 'public.user_embeddings_previous')
     | replace('public.video_embeddings', 'public.video_embeddings_previous') }}
 {%- endmacro %}
 

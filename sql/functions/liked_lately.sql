@@ -1,4 +1,4 @@
--- The videos that a user liked last, of those that have a vector, the newest first.
+-- The videos that a user liked last, of those that have a vector and are not hidden, the newest first.
 create or replace function two_tower.liked_lately(p_user_id text, p_rows integer)
 returns table (video_id uuid, place integer)
 language plpgsql stable parallel safe
@@ -24,6 +24,7 @@ begin
         group by l.video_id
     ) as liked
     inner join public.video_embeddings as v on v.video_id = liked.video_id
+    where not exists (select from two_tower.hidden_videos as h where h.video_id = liked.video_id)
     order by 2
     limit coalesce(p_rows, 3);
 end $$;

@@ -1,4 +1,5 @@
--- A list for a user, by the release that they are served: in an experiment some users get the previous one.
+-- A list for a user, by the release that they are served: in an experiment some users get the previous one. Their
+-- events move them there as well.
 create or replace function two_tower.recommend(
     p_user_id text, p_limit integer, p_exclude_seen boolean, p_filter jsonb, p_exclude uuid[],
     p_diversity double precision, p_rotation double precision, p_offset integer
@@ -15,8 +16,8 @@ begin
     if exists (select from two_tower.variant_of(p_user_id) as v where v.is_previous) then
         return query
         select * from two_tower.find_previous_videos(
-            (select u.embedding from public.user_embeddings_previous as u where u.user_id = p_user_id), 'model', p_limit,
-            p_offset, p_user_id, p_exclude_seen, p_exclude, p_filter, p_diversity, p_rotation
+            two_tower.user_previous_vector(p_user_id), 'model', p_limit, p_offset, p_user_id, p_exclude_seen, p_exclude,
+            p_filter, p_diversity, p_rotation
         );
     else
         return query

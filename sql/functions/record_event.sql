@@ -9,13 +9,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     kinds constant text[] := array['click', 'view', 'like', 'dislike', 'purchase'];
-    acting text := two_tower.acting_user(p_user_id);
+    acting text := two_tower.recorded_user(p_user_id);
     added bigint;
 begin
-    if acting is null then
-        raise exception using errcode = 'insufficient_privilege', message = 'an event is somebody''s: the request is from nobody',
-            hint = 'Sign in, or name p_user_id as a role that may.';
-    end if;
     if p_kind is null or p_kind <> all (kinds) then
         raise exception using errcode = 'invalid_parameter_value',
             message = format('p_kind is %L; it is one of %s', p_kind, array_to_string(kinds, ', ')),

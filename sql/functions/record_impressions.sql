@@ -9,16 +9,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     sources constant text[] := array['model', 'likes', 'popular'];
-    acting text := two_tower.acting_user(p_user_id);
+    acting text := two_tower.recorded_user(p_user_id);
     unknown text;
     -- Not now(), which is constant in a transaction: two lists of one transaction have to differ.
     shown_at timestamptz := clock_timestamp();
     added bigint;
 begin
-    if acting is null then
-        raise exception using errcode = 'insufficient_privilege', message = 'an event is somebody''s: the request is from nobody',
-            hint = 'Sign in, or name p_user_id as a role that may.';
-    end if;
     if cardinality(p_video_ids) > 10000 then
         raise exception using errcode = 'invalid_parameter_value',
             message = format('p_video_ids has %s videos; it has at most 10000', cardinality(p_video_ids));

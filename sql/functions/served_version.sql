@@ -13,7 +13,9 @@ begin
     version := substring(obj_description('public.video_embeddings'::regclass, 'pg_class') from 'version (\S+)');
     if version is null and to_regclass('two_tower.model_releases') is not null then
         -- Released before tables had this comment.
-        select r.version into version from two_tower.model_releases as r order by r.release_id desc limit 1;
+        select r.version into version
+        from two_tower.model_releases as r
+        where r.release_id = (select s.release_id from two_tower.serving_release() as s);
     end if;
     return version;
 end $$;

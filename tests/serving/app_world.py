@@ -16,6 +16,11 @@ USERS, VIDEOS = 20, 2000
 # What the tables of events are made with.
 BEFORE_EVENTS = ("text_value", "refuse_event_changes", "check_experiment")
 VERSION = "20260101_000000"
+# As macro of_both_releases lists them.
+OF_BOTH_RELEASES = (
+    *("served_version", "user_vector", "shape_list", "find_videos"),
+    *("liked_lately", "liked_rows", "explain_score"),
+)
 # What dbt makes of a catalogue and its reviews, as far as the functions read it.
 WORLD = """
 create schema raw; create schema two_tower;
@@ -110,7 +115,7 @@ def make_app(server: PostgresServer, database: str, *, slots: bool = False) -> s
             connection.execute((SQL / f"statements/{name}.sql").read_bytes())
         for text in files.values():
             connection.execute(text)  # type: ignore[arg-type]
-        for name in ("find_videos", "shape_list"):
+        for name in OF_BOTH_RELEASES:
             connection.execute(previous(files[name]))  # type: ignore[arg-type]
         for table, ids, rows in (
             ("user_embeddings", [f"user_{n}" for n in range(USERS)], clustered(USERS, 1)),
@@ -131,8 +136,8 @@ def make_app(server: PostgresServer, database: str, *, slots: bool = False) -> s
 
 def previous(text: str) -> str:
     """As macro of_previous_release has it."""
-    for name in ("two_tower.find_videos", "two_tower.shape_list"):
-        schema, function = name.split(".")
-        text = text.replace(name, f"{schema}.{function.replace('_', '_previous_')}")
+    for name in OF_BOTH_RELEASES:
+        text = text.replace(f"two_tower.{name}(", f"two_tower.{name.replace('_', '_previous_')}(")
     text = text.replace("serving_release()", "serving_release(true)")
+    text = text.replace("public.user_embeddings", "public.user_embeddings_previous")
     return text.replace("public.video_embeddings", "public.video_embeddings_previous")

@@ -31,7 +31,7 @@ MADE = (
     *("functions/forget_events", "statements/make_served_tables", "functions/reviewer_of_request"),
     *("functions/may_act_for", "functions/acting_user", "functions/variant_of"),
     *("functions/excluded_videos", "functions/recommend_videos", "functions/record_event"),
-    "functions/record_impressions",
+    *("functions/record_impressions", "functions/recorded_user"),
 )
 VIDEOS = [str(uuid.UUID(int=number)) for number in range(1, 6)]
 # What dbt and `two-tower load` make of it, as far as events read it.
@@ -176,6 +176,13 @@ def test_a_list_of_nothing_is_no_event(owner: Connection, videos: list[str] | No
         ("record_impressions(array_fill('{video}'::uuid, array[10001]), 'u')", "at most 10000"),
         ("record_impressions(array['{video}']::uuid[], 'u', 0)", "p_release_id is 0; it is 1 or"),
         ("record_impressions(array['{video}']::uuid[], 'u', 1, 'x')", "model, likes, popular"),
+        # Ids that a review file may not have.
+        ("record_event('{video}', 'like', null, repeat('x', 501))", "501 characters; it has at m"),
+        ("record_event('{video}', 'like', null, 'a\ufffdb')", "has lost characters"),
+        ("record_event('{video}', 'like', null, '????')", "has lost characters"),
+        ("record_event('{video}', 'like', null, '1.23457E+15')", "has lost characters"),
+        ("record_event('{video}', 'like', null, 'undefined')", "'undefined', which programs write"),
+        ("record_impressions(array['{video}']::uuid[], 'a\ufffdb')", "has lost characters"),
     ],
 )
 def test_what_is_not_true_is_refused_and_says_what_is(
@@ -185,6 +192,12 @@ def test_what_is_not_true_is_refused_and_says_what_is(
     with pytest.raises(errors.InvalidParameterValue) as refused:
         owner.execute(f"select public.{call.format(**names)}")  # type: ignore[arg-type]
     assert said.format(**names) in str(refused.value)
+
+
+def test_an_id_of_500_characters_is_one(owner: Connection) -> None:
+    for user in ("x" * 500, "?", "1E15", "nobody?"):
+        owner.execute("select public.record_event(%s, 'like', null, %s)", (VIDEOS[0], user))
+    assert len(events(owner)) == 4
 
 
 NOBODY = [

@@ -333,6 +333,17 @@ def test_rows_because_of_what_was_liked(owner: Connection) -> None:
     assert not {row[0].int for row in rows} & {10, 11, 12}
 
 
+def test_a_hidden_video_is_no_reason_for_a_row(owner: Connection) -> None:
+    owner.execute(
+        "insert into two_tower.interactions values ('user_9', %s, 1, '2025-12-01'),"
+        " ('user_9', %s, 1, '2025-12-30')",
+        [video(10), video(12)],
+    )
+    owner.execute("insert into two_tower.hidden_videos values (%s)", [video(12)])
+    rows = ask(owner, "because_you_watched", "user_9", 1, 3)
+    assert [(row[8].int, row[9], row[10]) for row in rows] == [(10, "Title 10", 1)] * 3
+
+
 def test_people_of_a_taste(owner: Connection) -> None:
     rows = ask(owner, "similar_users", "user_3", 5)
     assert len(rows) == 5
@@ -358,8 +369,10 @@ def test_whoever_asks_for_themselves_is_who_the_request_is_from(owner: Connectio
     mine = ask(owner, "recommend_for_me", 5)
     assert mine == ask(owner, "recommend_videos", "user_3", 5)
     owner.execute("select set_config('request.jwt.claims', '', true)")
-    with pytest.raises(errors.InsufficientPrivilege, match="from nobody"):
+    with pytest.raises(errors.InsufficientPrivilege, match="from nobody") as refused:
         ask(owner, "recommend_for_me", 5)
+    # It has no p_user_id.
+    assert "calls recommend_videos for recommend_for_me" in str(refused.value.diag.message_hint)
 
 
 def test_a_vector_of_zeros_gets_what_is_popular(owner: Connection) -> None:
@@ -433,6 +446,11 @@ def test_an_experiments_other_release_is_the_one_before(
         "insert into two_tower.experiments (name, version, control, share, salt)"
         " values ('older', '20260101_000000', '20260102_000000', 0.5, 'salt')"
     )
+    owner.execute(
+        "insert into two_tower.interactions select 'user_' || n, v.video_id, 1, '2025-12-01'"
+        " from generate_series(0, %s) as n cross join video_embeddings_previous as v",
+        [USERS - 1],
+    )
     groups = {True: 0, False: 0}
     for n in range(USERS):
         rows = ask(owner, "recommend_videos", f"user_{n}", 5, False)
@@ -442,5 +460,7 @@ def test_an_experiments_other_release_is_the_one_before(
         groups[is_treated] += 1
         # There is one video in the former release; popularity fills up.
         assert [row[3] for row in rows].count("model") == (1 if is_treated else 5)
+        assert {row[4] for row in rows} == {7 if is_treated else 8}
+        rows = ask(owner, "because_you_watched", f"user_{n}", 1, 5)
         assert {row[4] for row in rows} == {7 if is_treated else 8}
     assert min(groups.values()) > 0

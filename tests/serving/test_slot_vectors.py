@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from conftest import PROJECT_DIR, folders, make_settings
 from postgres_server import PostgresServer
-from serving.app_world import BEFORE_EVENTS, EVENT_STARS
+from serving.app_world import BEFORE_EVENTS, EVENT_STARS, OF_BOTH_RELEASES, previous
 from two_tower.artifacts.onnx_encoder import Encoder
 from two_tower.artifacts.registry import Registry
 from two_tower.core.settings import Settings
@@ -204,9 +204,10 @@ def make_world(warehouse: Warehouse) -> None:
 
 
 def serve(warehouse: Warehouse, version: str) -> None:
-    """Let what is landed serve, as a release does."""
+    """Let what is landed serve, as a release does, and keep what served."""
     for base, key in (("user_embeddings", "user_id"), ("video_embeddings", "video_id")):
-        warehouse.execute(f"drop table if exists public.{base}")
+        warehouse.execute(f"drop table if exists public.{base}_previous")
+        warehouse.execute(f"alter table if exists public.{base} rename to {base}_previous")
         warehouse.execute(
             f"create table public.{base} as select {key}, embedding from two_tower.{base}_landing"
         )
@@ -255,6 +256,9 @@ def prepare(dsn: str, folder: Path) -> Settings:
         for name in SQL_FILES:
             text = (PROJECT_DIR / f"sql/{name}.sql").read_text("utf-8")
             warehouse.execute(text.replace("extensions.", f"{schema}."))
+        for name in OF_BOTH_RELEASES:
+            text = (PROJECT_DIR / f"sql/functions/{name}.sql").read_text("utf-8")
+            warehouse.execute(previous(text).replace("extensions.", f"{schema}."))
     return settings
 
 
@@ -578,9 +582,102 @@ def test_what_the_features_of_today_do_not_explain_is_said(connection: Connectio
     assert abs(row[4] - before) < HALF
 
 
+def test_the_title_of_a_hidden_video_is_not_told(connection: Connection) -> None:
+    before = explained(connection, "u4", 33)
+    hidden = next(row[2] for row in before if row[2])
+    connection.execute("insert into two_tower.hidden_videos values (%s)", [hidden])
+    after = [(*row[:3], None, row[4]) if row[2] == hidden else row for row in before]
+    assert explained(connection, "u4", 33) == after
+
+
+def test_nobody_is_not_explained(connection: Connection) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="from nobody"):
+        connection.execute("select * from public.explain_recommendation(null, %s)", [video_id(33)])
+
+
 def test_what_has_no_vector_is_not_explained(connection: Connection) -> None:
     assert explained(connection, "nobody", 33) == []
     assert explained(connection, "u5", VIDEOS + 1) == []
+
+
+# --- whoever gets the release before
+
+
+@pytest.fixture
+def former(connection: Connection) -> Connection:
+    """An experiment that gives everybody the first version."""
+    connection.execute(
+        "insert into two_tower.experiments (name, version, share) values ('former', %s, 0.999999)",
+        [FIRST],
+    )
+    return connection
+
+
+def listed(connection: Connection, user_id: str) -> dict[str, tuple[float, str, int]]:
+    rows = connection.execute(
+        "select video_id::text, score, source, release_id"
+        " from public.recommend_videos(%s, %s, false)",
+        [user_id, VIDEOS],
+    ).fetchall()
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_of_the_release_before_a_new_user_is_personal_too(
+    former: Connection, settings: Settings
+) -> None:
+    record(former, "new", 12, "like")
+    found = vector(former, "two_tower.user_previous_vector(%s)", "new")
+    assert found is not None
+    expected = encoded(settings, ([10, 6, 9], [12] * 3, [1.0] * 3), FIRST)
+    assert np.abs(found - expected).max() < HALF
+    assert {row[1:] for row in listed(former, "new").values()} == {("model", 1)}
+
+
+def test_of_the_release_before_a_list_moves_with_an_event(
+    former: Connection, settings: Settings
+) -> None:
+    released = vector(former, "two_tower.user_previous_vector(%s)", "u2")
+    before = listed(former, "u2")
+    record(former, "u2", 7, "like")
+    moved = vector(former, "two_tower.user_previous_vector(%s)", "u2")
+    assert released is not None
+    assert moved is not None
+    assert not np.array_equal(moved, released)
+    row = former.execute(
+        'select feature_ids, indices, "values" from two_tower.user_slots(%s)', ["u2"]
+    ).fetchone()
+    assert row is not None
+    assert np.abs(moved - encoded(settings, row, FIRST)).max() < HALF
+    after = listed(former, "u2")
+    assert set(after) == set(before)
+    assert after != before
+    # Slots of a version that reads other features are of no use.
+    former.execute(
+        "update two_tower.slot_blocks set layout_hash = 'another' where version = %s", [FIRST]
+    )
+    assert listed(former, "u2") == before
+
+
+@pytest.mark.parametrize("share", [1e-6, 0.5, 1 - 1e-6])
+def test_in_an_experiment_the_shares_add_up_to_the_score_of_the_list(
+    connection: Connection, share: float
+) -> None:
+    connection.execute(
+        "insert into two_tower.experiments (name, version, share) values ('half', %s, %s)",
+        [FIRST, share],
+    )
+    record(connection, "new", 12, "like")
+    record(connection, "u1", 7, "like")
+    releases = set()
+    for user_id in ("new", *(f"u{number}" for number in range(8))):
+        for video, (found, _, release_id) in listed(connection, user_id).items():
+            rows = connection.execute(
+                "select sum(share) from public.explain_recommendation(%s, %s)", [user_id, video]
+            ).fetchone()
+            assert rows is not None
+            assert abs(rows[0] - found) < HALF
+            releases.add(release_id)
+    assert releases == ({1, 2} if share == 0.5 else {1} if share > 0.5 else {2})
 
 
 # --- what is written

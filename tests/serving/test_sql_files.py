@@ -13,7 +13,7 @@ import pytest
 from conftest import PROJECT_DIR
 from postgres_server import PostgresServer
 from serving.app_world import BEFORE_EVENTS, EVENT_STARS, WORLD
-from two_tower.data.text_values import INVISIBLE
+from two_tower.data.text_values import INVISIBLE, LOSS, MAX_ID, MISSING
 
 FOLDER = PROJECT_DIR / "sql"
 FUNCTIONS = sorted((FOLDER / "functions").glob("*.sql"))
@@ -106,6 +106,14 @@ def test_an_id_is_asked_for_as_it_is_stored() -> None:
     # A text of Postgres has no U+0000.
     ranges = "".join(rf"\u{first or 1:04x}-\u{last:04x}" for first, last in INVISIBLE)
     assert "".join(pieces).removesuffix("', 'g") == f"^[{ranges}]+|[{ranges}]+$"
+
+
+def test_an_event_is_refused_for_an_id_that_a_file_may_not_have() -> None:
+    text = (FOLDER / "functions/recorded_user.sql").read_text("utf-8")
+    (missing,) = re.findall(r"(?s)array\[(.*?)\n    \];", text)
+    assert re.findall(r"'([^']*)'", missing) == list(MISSING)
+    assert f"'{LOSS.replace('x{fffd}', 'ufffd')}'" in text
+    assert f"char_length(person) > {MAX_ID} then" in text
 
 
 def test_as_many_are_taken_as_were_measured() -> None:
