@@ -8,8 +8,8 @@ language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    per_maker constant integer := p_filter ->> 'max_per_maker';
-    per_series constant integer := p_filter ->> 'max_per_series';
+    per_maker constant integer := (p_filter ->> 'max_per_maker')::numeric;
+    per_series constant integer := (p_filter ->> 'max_per_series')::numeric;
     makers text[] := '{}';
     series text[] := '{}';
     item record;

@@ -367,6 +367,37 @@ def test_a_vector_of_zeros_gets_what_is_popular(owner: Connection) -> None:
     assert [number(row) for row in rows] == [1, 2, 3]
 
 
+RANKED = ["popular_videos", "trending_videos", "new_videos"]
+OF_NOBODY = ["recommend_videos", "recommend_for_likes", "similar_videos"]
+
+
+def first_arguments(function: str) -> list[Any]:
+    return {
+        "recommend_videos": ["nobody"],
+        "recommend_for_likes": [[]],
+        "similar_videos": [uuid.UUID(int=99999)],
+    }.get(function, [])
+
+
+@pytest.mark.parametrize("key", ["max_per_maker", "max_per_series"])
+@pytest.mark.parametrize("function", [*RANKED, *OF_NOBODY])
+def test_a_cap_is_a_whole_number_in_any_spelling(
+    owner: Connection, function: str, key: str
+) -> None:
+    arguments = first_arguments(function)
+    expected = ask(owner, function, *arguments, p_filter={key: 1})
+    for spelling in ("1.0", "1e0", "10e-1"):
+        rows = owner.execute(
+            f"select * from public.{function}({'%s,' * len(arguments)} p_filter => %s::jsonb)",  # type: ignore[arg-type]
+            [*arguments, f'{{"{key}": {spelling}}}'],
+        ).fetchall()
+        assert rows == expected
+
+
+TEXT_KEYS = [
+    *("source", "maker", "label", "series", "tags_any", "tags_all", "tags_none"),
+    *("performers_any", "performers_all", "performers_none"),
+]
 REFUSED: dict[str, tuple[str, list[Any], dict[str, Any], str]] = {
     "limit": ("recommend_videos", ["user_1", 1001], {}, "p_limit is 1001"),
     "negative limit": ("recommend_videos", ["user_1", -1], {}, "p_limit is -1"),
@@ -395,6 +426,15 @@ REFUSED: dict[str, tuple[str, list[Any], dict[str, Any], str]] = {
         {"p_filter": {"max_per_maker": 1}},
         "200 are the most",
     ),
+    **{
+        f"a list in the list of {key}": (
+            "new_videos",
+            [],
+            {"p_filter": {key: [["a"]]}},
+            f"{key} in p_f",
+        )
+        for key in (*TEXT_KEYS, "ids")
+    },
     "huge number": ("new_videos", [], {"p_filter": {"max_per_maker": 1e300}}, "max_per_maker"),
 }
 
@@ -404,6 +444,19 @@ def test_what_would_cost_too_much_or_means_nothing_is_refused(owner: Connection,
     function, params, named, message = REFUSED[what]
     with pytest.raises(errors.InvalidParameterValue, match=message):
         ask(owner, function, *params, **named)
+
+
+@pytest.mark.parametrize(
+    ("price", "is_too"), [("1e400", "large"), ("-1e999", "large"), ("1e-400", "small")]
+)
+def test_a_number_that_no_price_reaches_is_refused(
+    owner: Connection, price: str, is_too: str
+) -> None:
+    with pytest.raises(errors.InvalidParameterValue) as refused:
+        owner.execute(
+            "select * from new_videos(p_filter => %s::jsonb)", [f'{{"price_min": {price}}}']
+        )
+    assert refused.value.diag.message_primary == f"price_min in p_filter is too {is_too} a number"
 
 
 def test_a_filter_that_is_no_object_is_refused(owner: Connection) -> None:
