@@ -11,8 +11,14 @@ language sql stable security definer parallel safe rows 30
 set search_path = pg_catalog, pg_temp
 as $$
 with liked as materialized (
-    select person.user_id, l.video_id, l.place
-    from (select two_tower.known_person(p_user_id) as user_id) as person
+    select person.user_id, person.per_row, l.video_id, l.place
+    from (
+        -- Not pulled up, so that p_per_row is checked where nothing was liked too.
+        select
+            two_tower.known_person(p_user_id) as user_id,
+            two_tower.checked_count(p_per_row, 'p_per_row', 1000) as per_row
+        offset 0
+    ) as person
     cross join lateral two_tower.liked_lately(person.user_id, p_rows) as l
 )
 
@@ -22,8 +28,8 @@ select
 from liked
 left join two_tower.videos as videos on videos.video_id = liked.video_id
 cross join lateral two_tower.find_videos(
-    (select v.embedding from public.video_embeddings as v where v.video_id = liked.video_id), 'likes', p_per_row, 0,
-    liked.user_id, true, array[liked.video_id], '{}', 0, 0
+    (select v.embedding from public.video_embeddings as v where v.video_id = liked.video_id), 'likes',
+    liked.per_row, 0, liked.user_id, true, array[liked.video_id], '{}', 0, 0
 ) as f
 order by liked.place, f.rank
 $$;

@@ -51,7 +51,7 @@ declare
     personal uuid[];
     shaped record;
 begin
-    perform two_tower.check_bounds(p_limit, p_offset, p_exclude);
+    perform two_tower.check_bounds(p_limit, p_offset);
     select r.release_id, r.exact_below into serving from two_tower.serving_release() as r;
     excluded := two_tower.excluded_videos(p_exclude, viewer);
     if query is null or wanted = 0 then

@@ -21,9 +21,9 @@ declare
     ids uuid[];
     scores double precision[];
 begin
-    perform two_tower.check_bounds(p_limit, p_offset, p_exclude);
+    perform two_tower.check_bounds(p_limit, p_offset);
     perform two_tower.check_shape(wanted, is_capped);
-    excluded := two_tower.excluded_videos(p_exclude, null);
+    excluded := two_tower.excluded_videos(two_tower.checked_ids(p_exclude, 'p_exclude', 10000), null);
     select coalesce(array_agg(p.video_id), '{}'), coalesce(array_agg(p.score), '{}') into ids, scores
     from two_tower.find_popular(p_ranking, taken, excluded, null, condition, null) as p;
     if cardinality(ids) < taken then

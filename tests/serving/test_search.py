@@ -394,17 +394,79 @@ def test_a_cap_is_a_whole_number_in_any_spelling(
         assert rows == expected
 
 
+def test_each_list_of_ids_is_as_long_as_it_may_be(owner: Connection) -> None:
+    ids = [video(n) for n in range(1, 10_001)]
+    assert ask(owner, "similar_videos", video(9), p_exclude=ids) == []
+    assert ask(owner, "recommend_for_likes", ids, p_exclude=ids) == []
+    assert len(ask(owner, "rank_videos", "user_1", ids[:1000])) == 1000
+
+
+def test_nulls_among_ids_are_ignored(owner: Connection) -> None:
+    asked = [video(4), None, video(17)]
+    assert ask(owner, "rank_videos", "user_8", asked) == ask(
+        owner, "rank_videos", "user_8", [video(4), video(17)]
+    )
+    for nothing in ([], [None], None):
+        assert (
+            owner.execute("select * from rank_videos('user_8', %s::uuid[])", [nothing]).fetchall()
+            == []
+        )
+
+
+FLATTENED = {
+    "recommend_videos": "'user_1', p_exclude => %s",
+    "recommend_for_likes": "%s",
+    "recommend_for_likes without": "'{}', p_exclude => %s",
+    "recommend_for_vector": "array_fill(1, array[128])::extensions.halfvec, p_exclude => %s",
+    "similar_videos": "'00000000-0000-0000-0000-000000000009', p_exclude => %s",
+    "rank_videos": "'user_1', %s",
+    "popular_videos": "p_exclude => %s",
+    "trending_videos": "p_exclude => %s",
+    "new_videos": "p_exclude => %s",
+}
+
+
+@pytest.mark.parametrize("call", FLATTENED)
+def test_an_array_of_arrays_is_all_of_its_ids(owner: Connection, call: str) -> None:
+    def rows(ids: list[Any]) -> list[Any]:
+        text = f"select * from {call.split()[0]}({FLATTENED[call]})"
+        return owner.execute(text.replace("%s", "%s::uuid[]"), [ids]).fetchall()  # type: ignore[arg-type]
+
+    ids = [video(n) for n in (1, 2, 3, 4)]
+    assert rows([ids[:2], ids[2:]]) == rows(ids) != []
+
+
 TEXT_KEYS = [
     *("source", "maker", "label", "series", "tags_any", "tags_all", "tags_none"),
     *("performers_any", "performers_all", "performers_none"),
 ]
+EXCLUDED = "p_exclude has 10,001 videos: 10,000 are the most"
 REFUSED: dict[str, tuple[str, list[Any], dict[str, Any], str]] = {
     "limit": ("recommend_videos", ["user_1", 1001], {}, "p_limit is 1001"),
     "negative limit": ("recommend_videos", ["user_1", -1], {}, "p_limit is -1"),
     "offset": ("popular_videos", [], {"p_offset": 10001}, "p_offset is 10001"),
-    "excluded": ("recommend_videos", ["user_1"], {"p_exclude": [video(1)] * 10001}, "10001 video"),
-    "likes": ("recommend_for_likes", [[video(1)] * 10001], {}, "10001 video"),
-    "ranked": ("rank_videos", ["user_1", [video(1)] * 1001], {}, "1001"),
+    "excluded": ("recommend_videos", ["user_1"], {"p_exclude": [video(1)] * 10001}, EXCLUDED),
+    "excluded by a visitor": (
+        "recommend_for_likes",
+        [[]],
+        {"p_exclude": [video(1)] * 10001},
+        EXCLUDED,
+    ),
+    "excluded of one": ("similar_videos", [video(1)], {"p_exclude": [video(1)] * 10001}, EXCLUDED),
+    "excluded of a ranking": ("new_videos", [], {"p_exclude": [video(1)] * 10001}, EXCLUDED),
+    "likes": (
+        "recommend_for_likes",
+        [[video(1)] * 10001],
+        {},
+        "p_video_ids has 10,001 videos: 10,000 are the most",
+    ),
+    "ranked": (
+        "rank_videos",
+        ["user_1", [video(1)] * 1001],
+        {},
+        "p_video_ids has 1,001 videos: 1,000 are the most",
+    ),
+    "long rows": ("because_you_watched", ["user_1", 3, 1001], {}, "p_per_row is 1001"),
     "people": ("recommend_batch", [["a"] * 10001], {}, "10001 users"),
     "long batch": ("recommend_batch", [["a"], 101], {}, "p_limit is 101"),
     "rows": ("because_you_watched", ["user_1", 21], {}, "p_rows is 21"),
