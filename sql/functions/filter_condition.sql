@@ -1,5 +1,5 @@
--- A filter as a SQL condition on two_tower.videos; null if it restricts nothing. Values are quoted here and nowhere
--- else. A list of values matches any of them. An empty list matches no video, but every video with a
+-- A filter as a SQL condition on two_tower.videos; null if it restricts nothing. Values are quoted here and, of full
+-- makers, in fill_capped. A list of values matches any of them. An empty list matches no video, but every video with a
 -- key in _all or _none.
 create or replace function two_tower.filter_condition(p_filter jsonb) returns text
 language plpgsql immutable parallel safe
