@@ -11,8 +11,8 @@
     {% for name in (
         'make_served_tables', 'reviewer_of_request', 'may_act_for', 'acting_user', 'known_person', 'recorded_user', 'variant_of',
         'served_version', 'weighed_slots', 'slot_sum', 'visitor_vector', 'user_slots', 'user_vector', 'check_bounds',
-        'check_shape', 'cap_list', 'checked_batch', 'checked_window', 'filter_condition', 'share_that_passes', 'is_shaped', 'excluded_videos',
-        'serving_release', 'find_popular', 'shape_list', 'find_videos', 'liked_lately', 'liked_rows', 'explain_score', 'list_ranking',
+        'check_shape', 'checked_ids', 'checked_count', 'checked_batch', 'checked_window', 'filter_condition', 'share_that_passes', 'is_shaped', 'excluded_videos',
+        'serving_release', 'find_popular', 'fill_capped', 'shape_list', 'find_videos', 'liked_lately', 'liked_rows', 'explain_score', 'list_ranking',
     ) -%}
     {{ sql_file(name) }}
     {% endfor -%}

@@ -13,6 +13,7 @@ as $$
 declare
     person constant text := two_tower.known_person(p_user_id);
 begin
+    perform two_tower.checked_count(p_per_row, 'p_per_row', 1000);
     if exists (select from two_tower.variant_of(person) as v where v.is_previous) then
         return query select * from two_tower.liked_previous_rows(person, p_rows, p_per_row);
     else

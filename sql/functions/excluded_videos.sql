@@ -1,11 +1,12 @@
--- Videos that a list must not contain: hidden ones, those that the caller names, and those that the viewer has seen
--- since the last build. Videos seen before are in two_tower.interactions, where the search looks them up.
+-- Videos that a list must not contain: hidden ones, those that the caller names (checked_ids), and those that the
+-- viewer has seen since the last build. Videos seen before are in two_tower.interactions, where the search looks them
+-- up.
 create or replace function two_tower.excluded_videos(p_exclude uuid[], p_viewer text) returns uuid[]
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    excluded uuid[] := array_remove(p_exclude, null) || array(select h.video_id from two_tower.hidden_videos as h);
+    excluded uuid[] := p_exclude || array(select h.video_id from two_tower.hidden_videos as h);
     built_as_of timestamptz;
 begin
     if p_viewer is null then

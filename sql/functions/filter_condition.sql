@@ -1,6 +1,6 @@
--- A filter as a SQL condition on two_tower.videos; null if it restricts nothing. Values are quoted here and nowhere
--- else. A list of values matches any of them. An empty list matches no video, but every video with a key in _all or
--- _none.
+-- A filter as a SQL condition on two_tower.videos; null if it restricts nothing. Values are quoted here and, of full
+-- makers, in fill_capped. A list of values matches any of them. An empty list matches no video, but every video with a
+-- key in _all or _none.
 create or replace function two_tower.filter_condition(p_filter jsonb) returns text
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -46,7 +46,7 @@ begin
             when item.takes = 'texts' then
                 if item.kind = 'string' then
                     item.value := jsonb_build_array(item.value);
-                elsif item.kind <> 'array' or jsonb_path_exists(item.value, '$[*] ? (@.type() != "string")') then
+                elsif item.kind <> 'array' or jsonb_path_exists(item.value, 'strict $[*] ? (@.type() != "string")') then
                     raise invalid_parameter_value using
                         message = format('%s in p_filter is neither a text nor a list of texts', item.key);
                 elsif jsonb_array_length(item.value) > 10000 then
@@ -74,7 +74,13 @@ begin
             elsif item.takes = 'number' then
                 perform (item.value #>> '{}')::double precision;
             end if;
-        exception when data_exception then
+        exception
+        when numeric_value_out_of_range then
+            raise invalid_parameter_value using message = format(
+                '%s in p_filter is too %s a number', item.key,
+                case when abs(item.value::numeric) > 1 then 'large' else 'small' end
+            );
+        when data_exception then
             raise invalid_parameter_value using message = format('%s in p_filter: %s', item.key, left(sqlerrm, 100));
         end;
         conditions := conditions || format(item.condition, item.quoted);

@@ -5,9 +5,7 @@ language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if p_rows < 0 or p_rows > 20 then
-        raise invalid_parameter_value using message = format('p_rows is %s: it is 0 to 20', p_rows);
-    end if;
+    perform two_tower.checked_count(p_rows, 'p_rows', 20);
     return query
     select liked.video_id, row_number() over (order by liked.liked_at desc nulls last, liked.video_id)::integer
     from (

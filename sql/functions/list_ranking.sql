@@ -15,25 +15,27 @@ declare
     wanted constant integer := skipped + coalesce(p_limit, 20);
     condition constant text := two_tower.filter_condition(p_filter);
     is_capped constant boolean := coalesce(p_filter ?| array['max_per_maker', 'max_per_series'], false);
-    -- Of a list under a cap most of the first are left out.
-    taken constant integer := case when is_capped then 1000 else wanted end;
     excluded uuid[];
     ids uuid[];
     scores double precision[];
 begin
-    perform two_tower.check_bounds(p_limit, p_offset, p_exclude);
+    perform two_tower.check_bounds(p_limit, p_offset);
     perform two_tower.check_shape(wanted, is_capped);
-    excluded := two_tower.excluded_videos(p_exclude, null);
-    select coalesce(array_agg(p.video_id), '{}'), coalesce(array_agg(p.score), '{}') into ids, scores
-    from two_tower.find_popular(p_ranking, taken, excluded, null, condition, null) as p;
-    if cardinality(ids) < taken then
-        select ids || coalesce(array_agg(p.video_id), '{}'), scores || coalesce(array_agg(p.score), '{}') into ids, scores
-        from two_tower.find_popular(
-            'popular', taken - cardinality(ids), excluded || ids, null, condition, scores[cardinality(ids)]
-        ) as p;
-    end if;
+    excluded := two_tower.excluded_videos(two_tower.checked_ids(p_exclude, 'p_exclude', 10000), null);
     if is_capped then
-        select c.ids, c.scores into ids, scores from two_tower.cap_list(ids, scores, wanted, p_filter) as c;
+        select c.ids, c.scores into ids, scores
+        from two_tower.fill_capped(p_ranking, '{}', '{}', wanted, excluded, null, p_filter) as c;
+        select c.ids, c.scores into ids, scores
+        from two_tower.fill_capped('popular', ids, scores, wanted, excluded, null, p_filter) as c;
+    else
+        select coalesce(array_agg(p.video_id), '{}'), coalesce(array_agg(p.score), '{}') into ids, scores
+        from two_tower.find_popular(p_ranking, wanted, excluded, null, condition, null) as p;
+        if cardinality(ids) < wanted then
+            select ids || array_agg(p.video_id), scores || array_agg(p.score) into ids, scores
+            from two_tower.find_popular(
+                'popular', wanted - cardinality(ids), excluded || ids, null, condition, scores[cardinality(ids)]
+            ) as p;
+        end if;
     end if;
     return query
     select

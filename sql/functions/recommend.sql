@@ -16,14 +16,14 @@ begin
     if exists (select from two_tower.variant_of(p_user_id) as v where v.is_previous) then
         return query
         select * from two_tower.find_previous_videos(
-            two_tower.user_previous_vector(p_user_id), 'model', p_limit, p_offset, p_user_id, p_exclude_seen, p_exclude,
-            p_filter, p_diversity, p_rotation
+            two_tower.user_previous_vector(p_user_id), 'model', p_limit, p_offset, p_user_id, p_exclude_seen,
+            two_tower.checked_ids(p_exclude, 'p_exclude', 10000), p_filter, p_diversity, p_rotation
         );
     else
         return query
         select * from two_tower.find_videos(
-            two_tower.user_vector(p_user_id), 'model', p_limit, p_offset, p_user_id, p_exclude_seen, p_exclude, p_filter,
-            p_diversity, p_rotation
+            two_tower.user_vector(p_user_id), 'model', p_limit, p_offset, p_user_id, p_exclude_seen,
+            two_tower.checked_ids(p_exclude, 'p_exclude', 10000), p_filter, p_diversity, p_rotation
         );
     end if;
 end $$;

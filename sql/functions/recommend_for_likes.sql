@@ -11,8 +11,11 @@ language sql stable security definer parallel safe rows 20
 set search_path = pg_catalog, pg_temp
 as $$
 select f.video_id, f.score, f.rank, f.source, f.release_id, f.title, f.thumbnail_url, f.product_url
-from two_tower.find_videos(
-    two_tower.visitor_vector(p_video_ids), 'likes', p_limit, p_offset, null, false,
-    p_exclude || case when coalesce(p_exclude_seen, true) then p_video_ids end, p_filter, p_diversity, 0
+from (select two_tower.checked_ids(p_video_ids, 'p_video_ids', 10000) as video_ids) as liked
+cross join lateral two_tower.find_videos(
+    two_tower.visitor_vector(liked.video_ids), 'likes', p_limit, p_offset, null, false,
+    two_tower.checked_ids(p_exclude, 'p_exclude', 10000)
+    || case when coalesce(p_exclude_seen, true) then liked.video_ids end,
+    p_filter, p_diversity, 0
 ) as f
 $$;

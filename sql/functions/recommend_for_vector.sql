@@ -11,5 +11,7 @@ language sql stable security definer parallel safe rows 20
 set search_path = pg_catalog, pg_temp
 as $$
 select f.video_id, f.score, f.rank, f.source, f.release_id, f.title, f.thumbnail_url, f.product_url
-from two_tower.find_videos(p_embedding, 'model', p_limit, 0, null, false, p_exclude, p_filter, 0, 0) as f
+from two_tower.find_videos(
+    p_embedding, 'model', p_limit, 0, null, false, two_tower.checked_ids(p_exclude, 'p_exclude', 10000), p_filter, 0, 0
+) as f
 $$;

@@ -16,8 +16,8 @@ as $$
 declare
     diversity constant double precision := coalesce(p_diversity, 0);
     rotation constant double precision := coalesce(p_rotation, 0);
-    per_maker constant integer := p_filter ->> 'max_per_maker';
-    per_series constant integer := p_filter ->> 'max_per_series';
+    per_maker constant integer := (p_filter ->> 'max_per_maker')::numeric;
+    per_series constant integer := (p_filter ->> 'max_per_series')::numeric;
     vectors extensions.halfvec[];
     makers text[];
     series text[];

@@ -16,7 +16,7 @@ declare
     wanted constant integer := coalesce(p_limit, 20);
     vector constant extensions.halfvec := two_tower.user_vector(asked);
 begin
-    perform two_tower.check_bounds(p_limit, 0, null);
+    perform two_tower.check_bounds(p_limit, 0);
     if vector is null then
         return;
     end if;

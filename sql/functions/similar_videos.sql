@@ -13,7 +13,7 @@ as $$
 select f.video_id, f.score, f.rank, f.source, f.release_id, f.title, f.thumbnail_url, f.product_url
 from two_tower.find_videos(
     (select v.embedding from public.video_embeddings as v where v.video_id = p_video_id), 'model', p_limit, p_offset,
-    case when p_user_id is not null then two_tower.known_person(p_user_id) end, true, p_exclude || p_video_id, p_filter,
-    p_diversity, 0
+    case when p_user_id is not null then two_tower.known_person(p_user_id) end, true,
+    two_tower.checked_ids(p_exclude, 'p_exclude', 10000) || p_video_id, p_filter, p_diversity, 0
 ) as f
 $$;

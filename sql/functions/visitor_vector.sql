@@ -10,7 +10,6 @@ declare
     indices integer[];
     ones real[];
 begin
-    perform two_tower.check_bounds(null, null, p_video_ids);
     if serving is null then
         return null;
     end if;

@@ -53,6 +53,8 @@ def released(settings: Settings, folder: Path) -> World:
             "insert into two_tower.interactions (user_id, item_id)"
             f" values ('stranger', '{POPULAR[0]}')"
         )
+        # As the model has it: the search looks up each video that it comes by.
+        database.execute("create index seen on two_tower.interactions (user_id, item_id)")
     return world
 
 

@@ -359,11 +359,10 @@ def test_on_the_longer_schedule_the_towers_are_distilled_from_ease_where_its_ran
 @pytest.mark.parametrize(
     ("steps", "epochs", "passes", "schedules"),
     [
-        # Two epochs of four steps each are at least one and a half times five steps, not six.
-        (5, 20, 20, [2, 2]),
         (6, 20, 20, [2] * 2 + [12] * 12),
-        (6, 20, 3, [2] * 2 + [3] * 3),
-        (6, 20, 2, [2, 2]),
+        (6, 20, 5, [2] * 2 + [5] * 5),
+        # Of however many reviews, all are passed over a few times.
+        (6, 20, 1, [2] * 2 + [4] * 4),
         # The first schedule has all that it may have, and where it may have one more.
         (6, 2, 20, [2, 2]),
         (6, 3, 20, [2] * 2 + [6] * 6),
@@ -377,7 +376,7 @@ def test_there_is_no_more_of_the_longer_schedule_than_pays(
     passes: int,
     schedules: list[int],
 ) -> None:
-    """Whole epochs of many users are a long schedule already; of many reviews it is cut short."""
+    """Of many reviews it is cut short."""
     with open_warehouse(settings) as warehouse:
         [row] = warehouse.fetch("select sum(len(folds)) as reviews from two_tower.training_users")
     monkeypatch.setattr(towers, "MOST_READ", passes * int(row["reviews"]))
@@ -385,6 +384,26 @@ def test_there_is_no_more_of_the_longer_schedule_than_pays(
     result = train(settings, TWO_EPOCHS.model_copy(update={"steps": steps, "epochs": epochs}))
     history = json.loads((result.run_dir / "history.json").read_text())
     assert [row["schedule"] for row in history] == schedules
+
+
+@pytest.mark.parametrize(
+    ("users", "expected", "steps"),
+    [
+        (943, 128, 8),
+        (12_800, 128, 100),
+        (12_801, 256, 51),
+        (35_000, 512, 69),
+        (500_000, 1024, 489),
+        (5_000_000, 1024, 4883),
+    ],
+)
+def test_a_step_has_more_users_where_there_are_many(users: int, expected: int, steps: int) -> None:
+    """Or 35,000 people would be passed over twice, and nothing be learned of most videos."""
+    config = TrainConfig()
+    assert towers.batch_size(config, users) == expected
+    first, found = towers.first_schedule(config, users)
+    assert found == steps
+    assert first * steps >= config.steps
 
 
 def test_a_sampled_softmax_trains_where_the_full_one_would_not_fit(settings: Settings) -> None:
