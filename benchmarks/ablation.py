@@ -36,7 +36,7 @@ from two_tower.training.data.dataset import (
     read_data,
     spool,
 )
-from two_tower.training.ensemble import Choice, Ensemble, known_videos
+from two_tower.training.ensemble import Choice, Ensemble
 from two_tower.training.experts import ease, session_ease, towers
 from two_tower.training.experts.ridge_search import choose_ridge
 from two_tower.training.experts.towers import Fit, Schedule, Trained
@@ -110,7 +110,7 @@ def train(config: TrainConfig, data: Data, epochs: int) -> tuple[Towers, Ensembl
     trained = Trained(fit.towers, Schedule(epochs, config.temperature), [], 0.0, 0.0)
     parts = [
         (ease, ease.fit(config, data)),
-        (towers, trained.as_map(data, known_videos(data))),
+        (towers, trained.as_map(data, data.known)),
         (session_ease, session_ease.fit(config, data)),
     ]
     return fit.towers, Ensemble(config, data, [(each, part) for each, part in parts if part])

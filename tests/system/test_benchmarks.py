@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from conftest import PROJECT_DIR
@@ -39,6 +40,7 @@ COMMANDS = {
     "growth": "--reviews 1000 --runs 1",
     "last_mile": "--sizes 200",
     "quality": "--datasets small --protocols random --seeds 1 --peers",
+    "quality.published": "--gowalla baskets --beauty baskets/train.txt",
     "serving": "--videos 1500 --users 1500 --seconds 0.1",
     "scale": "--users 500 --videos 300",
     "stages": "--sizes 1000",
@@ -57,13 +59,24 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ignore=shutil.ignore_patterns("results", "__pycache__"),
     )
     generate(folder / "small", reviews=1_000, videos=150)
+    write_baskets(folder / "baskets")
     return folder
+
+
+def write_baskets(folder: Path) -> None:
+    """Write a split as it is published: a user and their videos a line."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    baskets = [rng.permutation(60)[:12] for _ in range(100)]
+    for name, part in (("train", slice(9)), ("test", slice(9, None))):
+        lines = (f"{user} {' '.join(map(str, each[part]))}" for user, each in enumerate(baskets))
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def test_each_benchmark_has_a_size_here() -> None:
     folder = PROJECT_DIR / "benchmarks"
     names = {path.stem for path in folder.glob("*.py")} - NO_COMMANDS
-    assert names | {"quality"} == set(COMMANDS)
+    assert names | {"quality", "quality.published"} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -75,7 +88,8 @@ def test_a_benchmark_runs_and_leaves_its_figures(project: Path, name: str, forks
     done = run(command, {**outside, **QUICK}, project)
 
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
-    assert json.loads((project / f"benchmarks/results/{name}.json").read_text(encoding="utf-8"))
+    result = project / "benchmarks/results" / f"{name.rsplit('.')[-1]}.json"
+    assert json.loads(result.read_text(encoding="utf-8"))
 
 
 def as_typed(command: list[str], environment: dict[str, str], folder: Path) -> Any:

@@ -10,7 +10,7 @@ from two_tower.training import cold_start as content_module
 from two_tower.training import ensemble as ensemble_module
 from two_tower.training.cold_start import Content, place, read_content, ridge, unit
 from two_tower.training.data.validation import least_gain
-from two_tower.training.ensemble import Choice, Ensemble, known_videos
+from two_tower.training.ensemble import Choice, Ensemble
 from two_tower.training.experts import ease, session_ease, towers
 from two_tower.training.experts.towers import Fit, Schedule, Trained
 
@@ -40,7 +40,7 @@ def ensemble_of(data, epochs=1, others=(session_ease,), **settings):
     fit = Fit(config, data, epochs=2 if epochs == 1 else epochs)
     for _ in range(epochs):
         fit.epoch(lambda _: None)
-    trained = Trained(fit.towers, Schedule(epochs, 0.2), [], 0, 0).as_map(data, known_videos(data))
+    trained = Trained(fit.towers, Schedule(epochs, 0.2), [], 0, 0).as_map(data, data.known)
     parts = [(ease, ease.fit(config, data)), (towers, trained)]
     solved = [(each, each.fit(config, data)) for each in others if each.applies(config, data)]
     return Ensemble(config, data, parts + [(each, part) for each, part in solved if part])

@@ -54,7 +54,7 @@ def test_the_experts_give_the_lists_that_they_gave_before_they_were_a_list(
 
 def test_weights_are_chosen_one_after_the_other_and_only_the_towers_have_epochs() -> None:
     names = [expert.name for expert in EXPERTS]
-    assert names == ["ease", "towers", "session_ease", "transitions"]
+    assert names == ["ease", "towers", "session_ease", "transitions", "popularity"]
     assert [expert.name for expert in SOLVED] == [name for name in names if name != "towers"]
     for expert in EXPERTS:
         assert len(set(expert.weights)) == len(expert.weights)

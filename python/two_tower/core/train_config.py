@@ -55,7 +55,7 @@ class TrainConfig(BaseModel):
         default=20_000, ge=0, description="softmax: videos up to which it is full, else sampled"
     )
     sampled_items: int = Field(
-        default=8_192, ge=1, description="sampled softmax: uniform negatives a batch"
+        default=4_096, ge=1, description="sampled softmax: uniform negatives a batch"
     )
     epochs: int = Field(
         default=40, ge=1, description="most passes over the users; twice on the longer schedule"
@@ -63,7 +63,11 @@ class TrainConfig(BaseModel):
     steps: int = Field(
         default=320, ge=1, description="steps of the first schedule; the longer has six times them"
     )
-    batch_size: int = Field(default=128, ge=1, description="users a step")
+    batch_size: int = Field(
+        default=128,
+        ge=1,
+        description="users a step; up to eight times as many where people are many",
+    )
     learning_rate: float = Field(
         default=0.02, gt=0, description="Adam's first step size; falls to 0 along half a cosine"
     )

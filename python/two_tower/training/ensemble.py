@@ -52,15 +52,6 @@ class Choice:
         return replace(self, weights={**self.weights, expert: weight})
 
 
-def known_videos(data: Data) -> NDArray[np.bool_]:
-    """Return which videos have a vector of their own, bool ``[items]``: reviewed ones with an id.
-
-    Where no reviewed one has an id all reviewed ones have.
-    """
-    known = data.seen & (data.items.identity >= 0)
-    return known if known.any() else data.seen
-
-
 class Ensemble:
     """The experts that were fitted on ``data``, in the order in which their weights are chosen."""
 
@@ -69,7 +60,7 @@ class Ensemble:
     ) -> None:
         self.config = config
         self.data = data
-        self.known = known_videos(data)
+        self.known = data.known
         self.users = self._sample()
         self.found: dict[tuple[float, ...], dict[str, float]] = {}
         self.experts = [expert for expert, _ in parts]

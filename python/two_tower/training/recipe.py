@@ -1,7 +1,8 @@
 """The recipe.
 
 1. Experts are linear maps from what is known of a user to scores of all videos: EASE over users,
-   EASE over sessions, transitions where the split goes by time, two towers trained by a softmax.
+   EASE over sessions, transitions where the split goes by time, two towers trained by a softmax,
+   popularity.
 2. Each is fitted without fold 0; its weight leaves the default only where it ranks fold 0 better
    than chance would. (The held-out split is never read here.)
 3. All are fitted again on all training reviews, scaled, added, reduced to rank 127.
@@ -30,12 +31,13 @@ from two_tower.model.linear_map import LinearMap
 from two_tower.model.towers import Towers
 from two_tower.training.data.dataset import VALIDATION_FOLD, Data
 from two_tower.training.data.validation import METRIC, first_or_best, least_gain, validate_towers
-from two_tower.training.ensemble import Choice, Ensemble, known_videos
+from two_tower.training.ensemble import Choice, Ensemble
 from two_tower.training.experts import (
     Expert,
     Weighted,
     distillation,
     ease,
+    popularity,
     session_ease,
     towers,
     transitions,
@@ -46,8 +48,8 @@ from two_tower.training.experts.towers import Schedule, Trained
 from two_tower.training.tasks import Checkpoint, Tasks
 
 # In the order in which their weights are chosen; those without epochs.
-EXPERTS: tuple[Weighted, ...] = (ease, towers, session_ease, transitions)
-SOLVED: tuple[Expert, ...] = (ease, session_ease, transitions)
+EXPERTS: tuple[Weighted, ...] = (ease, towers, session_ease, transitions, popularity)
+SOLVED: tuple[Expert, ...] = (ease, session_ease, transitions, popularity)
 Solved = dict[str, Future[LinearMap | None]]
 Judged = tuple[Choice, dict[str, float]]  # the best weight of the towers beside EASE, its metrics
 
@@ -217,7 +219,7 @@ class Recipe:
     def _ensemble(self, data: Data, solved: Solved, trained: Trained) -> Ensemble:
         """Return these experts and the towers."""
         found = {name: future.result() for name, future in solved.items()}
-        found[towers.name] = trained.as_map(data, known_videos(data))
+        found[towers.name] = trained.as_map(data, data.known)
         parts = [(each, found.get(each.name)) for each in EXPERTS]
         return Ensemble(self.config, data, [(each, part) for each, part in parts if part])
 

@@ -24,7 +24,7 @@ from two_tower.model.feature_rows import read_layout
 from two_tower.model.layout import PAST_KINDS, Layout
 from two_tower.model.towers import save_towers
 from two_tower.training.data.dataset import Data, read_data, spool
-from two_tower.training.experts import session_ease, towers, transitions
+from two_tower.training.experts import popularity, session_ease, towers, transitions
 from two_tower.training.recipe import Fitted, Recipe
 from two_tower.training.tasks import Tasks
 
@@ -53,6 +53,7 @@ class TrainResult:
     share: float  # of the towers beside EASE, 0..1
     sitting_share: float  # of EASE over sessions beside both, 0..1
     transition_share: float  # of the transitions beside these, 0..1
+    popularity_share: float  # of popularity beside all of these, 0..1
     train_loss: float  # mean loss of a target in the last epoch
     seconds: float  # without reading the database
     rows_per_second: float  # training reviews
@@ -172,6 +173,7 @@ def _result(
         share=fitted.choice.of(towers.name),
         sitting_share=fitted.choice.of(session_ease.name),
         transition_share=fitted.choice.of(transitions.name),
+        popularity_share=fitted.choice.of(popularity.name),
         train_loss=fitted.trained[-1].rows[-1]["loss"],
         seconds=round(fitted.before + seconds, 2),
         rows_per_second=round(sum(each.reviews for each in fitted.trained) / max(trained, 1e-9)),

@@ -230,6 +230,15 @@ class Data:
         """Which videos have a training review, bool ``[items]``."""
         return self.review_counts > 0
 
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        """Which videos have a vector of their own, bool ``[items]``: reviewed ones with an id.
+
+        Where no reviewed one has an id all reviewed ones have.
+        """
+        known = self.seen & (self.items.identity >= 0)
+        return known if known.any() else self.seen
+
     def read(self, rows: NDArray[np.int64]) -> UserRows:
         """Return the users with these row numbers, int64 ``[n]``, rising."""
         return self.users.read(rows, self.layout, self.fold)

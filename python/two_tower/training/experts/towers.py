@@ -36,8 +36,12 @@ weights: tuple[float, ...] = (0.8, 0.0, 0.4, 0.6, 1.0)
 least_gain = 0.0
 
 # Reviews that the longer schedule may read: of a million a pass takes long, and the sum gains
-# little by the last (ADR 18).
+# little by the last (ADR 18). Of however many it passes over all a few times (ADR 25).
 MOST_READ = 16_000_000
+FEWEST_PASSES = 4
+# Steps of an epoch at most, as far as larger batches allow: then some have eight times the users.
+MOST_STEPS = 100
+LARGEST_BATCH = 8
 # Users who are ranked after an epoch in the middle of a schedule, for the curve alone.
 GLANCED = 150
 
@@ -69,9 +73,16 @@ class Trained:
         return of_towers(self.towers, items, data.layout)
 
 
+def batch_size(config: TrainConfig, users: int) -> int:
+    """Return the users a step: of many people more, and an epoch is still some 100 steps."""
+    most = MOST_STEPS * config.batch_size
+    doublings = math.ceil(math.log2(max(users / most, 1)))
+    return config.batch_size * min(LARGEST_BATCH, int(2**doublings))
+
+
 def first_schedule(config: TrainConfig, users: int) -> tuple[int, int]:
     """Return the epochs of the first schedule for so many users, and the steps of each."""
-    steps = math.ceil(users / config.batch_size)
+    steps = math.ceil(users / batch_size(config, users))
     return min(config.epochs, math.ceil(config.steps / max(steps, 1))), steps
 
 
@@ -80,14 +91,13 @@ def schedules(config: TrainConfig, data: Data) -> list[Schedule]:
 
     The other is six times as long, at half the temperature: with more to learn, lower temperatures
     no longer overfit. It may have twice the passes of the first, and is not tried where the first
-    has all of its passes, or half as many steps again as it needs (ADR 18).
+    has all of its passes (ADR 18).
     """
-    first, steps = first_schedule(config, len(data.fitted))
+    first, _ = first_schedule(config, len(data.fitted))
     tried = [Schedule(first, config.temperature)]
-    # Of many users a single epoch may have more steps than the first schedule needs.
-    is_long = first * steps >= 1.5 * config.steps
-    longer = min(6 * first, 2 * config.epochs, MOST_READ // max(data.reviews, 1))
-    if first < config.epochs and not is_long and longer > first:
+    readable = max(FEWEST_PASSES, MOST_READ // max(data.reviews, 1))
+    longer = min(6 * first, 2 * config.epochs, readable)
+    if first < config.epochs and longer > first:
         tried.append(Schedule(longer, 0.5 * config.temperature))
     return tried
 
@@ -110,6 +120,7 @@ class Fit:
         self.data = data = data.without(("recency",))
         self.rows = data.fitted
         first, self.steps = first_schedule(config, len(self.rows))
+        self.batch = batch_size(config, len(self.rows))
         self.epochs = epochs or first
         self.towers = Towers(data.layout, config.dim, config.hidden, config.seed)
         self.adam = Adam(self.towers.parameters())
@@ -131,7 +142,7 @@ class Fit:
         total = reviews = 0.0
         for step in range(self.steps):
             rate = self._rate(self.done * self.steps + step)
-            rows = order[step * self.config.batch_size : (step + 1) * self.config.batch_size]
+            rows = order[step * self.batch : (step + 1) * self.batch]
             loss, read = self._step(np.sort(rows), rate, rng)
             total += loss
             reviews += read
