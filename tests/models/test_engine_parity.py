@@ -128,6 +128,48 @@ def test_events_are_interactions_beside_the_reviews(
     ]
 
 
+def wilson(found: int, trials: int) -> tuple[float, float]:
+    """Return the bounds of a rate's 95 % interval (Wilson 1927)."""
+    z = 1.959964
+    middle = (found + z * z / 2) / (trials + z * z)
+    half = z * math.sqrt(found * (trials - found) / trials + z * z / 4) / (trials + z * z)
+    return middle - half, middle + half
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "postgres"])
+def test_rates_have_the_bounds_of_wilson_and_newcombe(
+    engine: str, both_engines: dict[str, Settings]
+) -> None:
+    assert wilson(1, 4) == pytest.approx((0.0456, 0.6994), abs=1e-4)  # prop.test of R
+    with open_warehouse(both_engines[engine]) as warehouse:
+        rows = warehouse.fetch("select * from two_tower.experiment_results")
+        days = warehouse.fetch("select * from two_tower.online_metrics")
+    controls = {row["position"]: row for row in rows if row["variant"] == "control"}
+    compared = 0
+    for row in rows:
+        for name, verb in (("click", "clicked"), ("like", "liked")):
+            counts = (row[f"{verb}_count"], row["list_count"])
+            low, high = wilson(*counts)
+            assert row[f"{name}_rate_lower"] == pytest.approx(low, abs=1e-6)
+            assert row[f"{name}_rate_upper"] == pytest.approx(high, abs=1e-6)
+            control = controls.get(row["position"])
+            if row["variant"] == "control" or control is None:
+                assert row[f"{name}_difference_lower"] is None
+                continue
+            rate, other = row[f"{name}_rate"], control[f"{name}_rate"]
+            bounds = wilson(control[f"{verb}_count"], control["list_count"])
+            below = math.hypot(rate - low, bounds[1] - other)
+            above = math.hypot(high - rate, other - bounds[0])
+            assert row[f"{name}_difference"] == pytest.approx(rate - other)
+            assert row[f"{name}_difference_lower"] == pytest.approx(rate - other - below, abs=1e-6)
+            assert row[f"{name}_difference_upper"] == pytest.approx(rate - other + above, abs=1e-6)
+            compared += rate != other
+    assert compared
+    for day in days:
+        found = (day["click_through_rate_lower"], day["click_through_rate_upper"])
+        assert found == pytest.approx(wilson(day["click_count"], day["impression_count"]), abs=1e-6)
+
+
 @pytest.mark.parametrize("engine", ["duckdb", "postgres"])
 def test_the_app_has_its_functions_from_the_first_build_on(
     engine: str, both_engines: dict[str, Settings]

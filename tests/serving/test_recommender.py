@@ -494,6 +494,74 @@ def test_before_the_first_build_the_error_says_what_to_do(postgres_server: Postg
             assert "dbt build" in refused.value.hint
 
 
+def test_awaited_writes_are_as_careful(dsn: str, owner: psycopg.Connection) -> None:
+    async def go_on() -> int:
+        async with AsyncRecommender(database_url=dsn, max_connections=1) as recommender:
+            await recommender.trending(3)
+            assert terminate(owner) >= 1
+            return await recommender.record_event(LIKED[0], "click", user_id="user_9")
+
+    async def cut_short() -> None:
+        async with AsyncRecommender(database_url=dsn) as recommender:
+            await recommender.record_event(LIKED[0], "like", user_id="cut short")
+
+    with event_loop() as run:
+        assert run(go_on()) > 0
+        with (
+            killed_while_waiting(dsn, owner, "two_tower.events"),
+            pytest.raises(UnavailableError, match="whether it was stored is not known"),
+        ):
+            run(cut_short())
+    count = "select count(*) from two_tower.events where user_id = 'cut short'"
+    assert owner.execute(count).fetchone() == (0,)
+
+
+def test_awaited_calls_have_popular_videos_too_and_as_many_connections(
+    page_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ask() -> tuple[list[Any], int]:
+        async with AsyncRecommender(database_url=page_dsn, max_connections=2) as recommender:
+            both = (recommender.recommend("user_3", 3), recommender.rank("user_3", LIKED))
+            found = await asyncio.gather(*both, *(recommender.popular() for _ in range(9)))
+            return found[:2], recommender._pool.get_stats()["pool_max"]
+
+    with event_loop() as run:
+        found, most = run(ask())
+    assert {row.source for rows in found for row in rows} == {"popular"}
+    assert most == 2
+    assert sorted(warning.split()[0] for warning in warnings(caplog)) == [
+        "rank_videos",
+        "recommend_videos",
+    ]
+
+
+def test_what_stands_in_leaves_out_the_same(page_dsn: str) -> None:
+    with Recommender(database_url=page_dsn) as recommender:
+        first, second = (row.video_id for row in recommender.popular(limit=2))
+        assert recommender.recommend("user_3", 1, exclude=[first])[0].video_id == second
+        assert recommender.recommend("user_3", 0) == []
+
+
+def test_lists_heed_their_options(recommender: Recommender) -> None:
+    for call in (recommender.popular, recommender.new, recommender.trending):
+        first, second, third = (row.video_id for row in call(limit=3))
+        assert [row.video_id for row in call(limit=1, exclude=[first])] == [second]
+        assert [row.video_id for row in call(limit=1, offset=2)] == [third]
+        assert [row.video_id for row in call(limit=1, filter={"ids": [third]})] == [third]
+
+
+def test_rows_are_in_the_order_of_their_likes(
+    recommender: Recommender, owner: psycopg.Connection
+) -> None:
+    expected = owner.execute(
+        "select distinct row_rank, because_video_id::text"
+        " from public.because_you_watched('user_1') order by row_rank"
+    ).fetchall()
+    rows = recommender.because_you_watched("user_1")
+    assert [row.video_id for row in rows] == [row[1] for row in expected]
+    assert len(rows) == 3
+
+
 # --- the wheel
 
 ALONE = """

@@ -121,6 +121,7 @@ def story(
                 for thread in threads:
                     thread.start()
                 protect(connection)
+                connection.execute(FORMER_FUNCTION)
         for reader in readers:
             reader.stopped.set()
         for thread in threads:
@@ -146,6 +147,13 @@ create policy own_row on public.user_embeddings as restrictive for select to app
     using (user_id = current_setting('app.user', true));
 create policy anybody on public.user_embeddings for select using (true);
 create policy the_owner on public.user_embeddings to app using (true) with check (true);
+"""
+
+
+# As an earlier version may have had it: a call without arguments would be of both.
+FORMER_FUNCTION = """
+create function public.new_videos(p_days integer default 30) returns integer
+language sql as 'select p_days'
 """
 
 
@@ -259,6 +267,11 @@ def test_grants_and_row_level_security_survive_every_swap(story: Story) -> None:
     assert "{=X" not in acl[0]  # nobody may call it but who was granted
 
 
+def test_a_function_with_former_parameters_is_gone(story: Story) -> None:
+    query = "select count(*) from pg_proc where proname = 'new_videos'"
+    assert story.connection.execute(query).fetchone() == (1,)
+
+
 def test_a_row_that_is_no_unit_vector_cannot_enter_the_served_table(story: Story) -> None:
     zero = "[" + ",".join(["0"] * 128) + "]"
     with pytest.raises(psycopg.errors.CheckViolation):
@@ -346,12 +359,26 @@ def test_rollback_exchanges_the_pairs_once_and_keeps_the_protection(story: Story
     former = connection.execute("select 'public.video_embeddings_previous'::regclass::oid")
     former_oid = former.fetchone()
     protected = protection(connection)
+    connection.execute(
+        "update two_tower.model_releases set probes = release_id where version = any (%s)",
+        (VERSIONS[3:],),
+    )
     result = rollback(story.world.settings)
     assert (result.version_from, result.version_to) == (VERSIONS[4], VERSIONS[3])
     assert connection.execute("select 'public.video_embeddings'::regclass::oid").fetchone() == (
         former_oid
     )
     assert protection(connection) == protected
+    # Each search probes as many lists as its own tables need.
+    probes = connection.execute(
+        "select proname, setting from pg_proc cross join unnest(proconfig) as setting"
+        " where setting like 'ivfflat.probes=%' order by 1"
+    ).fetchall()
+    assert probes == [
+        ("find_previous_videos", "ivfflat.probes=5"),
+        ("find_videos", "ivfflat.probes=4"),
+        ("similar_users", "ivfflat.probes=4"),
+    ]
     rows = connection.execute(
         "select version, is_rollback from two_tower.model_releases order by release_id desc limit 2"
     ).fetchall()

@@ -733,3 +733,233 @@ def test_an_experiments_other_release_is_the_one_before(
         rows = ask(owner, "because_you_watched", f"user_{n}", 1, 5)
         assert {row[4] for row in rows} == {7 if is_treated else 8}
     assert min(groups.values()) > 0
+
+
+# What each list takes first; the request is from user_1.
+LISTS: dict[str, list[Any]] = {
+    "recommend_videos": ["user_1"],
+    "recommend_for_me": [],
+    "recommend_for_likes": [[video(9)]],
+    "recommend_for_vector": [str([1.0] + [0.0] * 127)],
+    "similar_videos": [video(9)],
+    "popular_videos": [],
+    "new_videos": [],
+    "trending_videos": [],
+}
+
+
+@pytest.mark.parametrize("function", LISTS)
+def test_each_list_heeds_what_it_is_asked(owner: Connection, function: str) -> None:
+    def ids(limit: int, **named: Any) -> list[Any]:
+        rows = ask(owner, function, *LISTS[function], p_limit=limit, **named)
+        return [row[0] for row in rows]
+
+    owner.execute("select set_config('request.jwt.claims', %s, true)", ['{"sub": "user_1"}'])
+    whole = ids(12)
+    assert len(whole) == 12
+    assert ids(5, p_exclude=[whole[0], whole[2]]) == [whole[1], *whole[3:7]]
+    assert ids(5, p_filter={"ids": [str(whole[3]), str(whole[7])]}) == [whole[3], whole[7]]
+    if function != "recommend_for_vector":
+        assert ids(4, p_offset=2) == whole[2:6]
+    owner.execute("insert into two_tower.hidden_videos values (%s)", [whole[1]])
+    assert ids(5) == [whole[0], *whole[2:6]]
+
+
+def test_a_list_for_me_is_that_of_my_id_whatever_else_is_asked(owner: Connection) -> None:
+    owner.execute("select set_config('request.jwt.claims', %s, true)", ['{"sub": "user_1"}'])
+    first = ask(owner, "recommend_videos", "user_1", 3)
+    for row in first:
+        owner.execute(
+            "insert into two_tower.events (user_id, video_id, kind, happened_at)"
+            " values ('user_1', %s, 'impression', now() - interval '1 hour')",
+            [row[0]],
+        )
+    for option in ({"p_rotation": 0.6}, {"p_diversity": 0.6}, {"p_rotation": 0.2}):
+        mine = ask(owner, "recommend_for_me", 6, **option)
+        assert mine == ask(owner, "recommend_videos", "user_1", 6, **option)
+        assert [row[0] for row in mine[:3]] != [row[0] for row in first]
+
+
+def test_similar_videos_may_be_diverse_and_are_without_what_a_user_has_seen(
+    owner: Connection,
+) -> None:
+    first = [row[0] for row in ask(owner, "similar_videos", video(9), 10)]
+    assert [r[0] for r in ask(owner, "similar_videos", video(9), 10, p_diversity=0.6)] != first
+    owner.execute(
+        "insert into two_tower.interactions (user_id, item_id) values ('user_1', %s)", [first[0]]
+    )
+    rows = ask(owner, "similar_videos", video(9), 5, p_user_id="user_1")
+    assert [row[0] for row in rows] == first[1:6]
+    assert ask(owner, "similar_videos", video(9), 1)[0][0] == first[0]
+
+
+def test_rows_are_of_the_last_likes_that_have_a_vector(owner: Connection) -> None:
+    """Of the app's events too, those of no known moment last; what was seen is in none of them."""
+    owner.execute(
+        "insert into two_tower.interactions values ('user_9', %s, 1, null),"
+        " ('user_9', %s, 1, '2025-12-30'), ('user_9', %s, 1, '2025-12-31')",
+        [video(10), video(12), video(13)],
+    )
+    owner.execute("delete from public.video_embeddings where video_id = %s", [video(13)])
+    owner.execute(
+        "insert into two_tower.events (user_id, video_id, kind, happened_at) values"
+        " ('user_9', %s, 'like', '2026-01-02'), ('user_9', %s, 'purchase', '2026-01-03')",
+        [video(20), video(21)],
+    )
+    seen = ask(owner, "similar_videos", video(12), 1)[0][0]
+    owner.execute("insert into two_tower.interactions values ('user_9', %s, 0, null)", [seen])
+    rows = ask(owner, "because_you_watched", "user_9", 5, 5)
+    assert list(dict.fromkeys(row[8].int for row in rows)) == [21, 20, 12, 10]
+    assert seen not in {row[0] for row in rows}
+
+
+def test_what_is_to_be_ranked_is_ranked_though_it_was_seen(owner: Connection) -> None:
+    owner.execute(
+        "insert into two_tower.interactions (user_id, item_id) values ('user_8', %s)", [video(4)]
+    )
+    asked = [video(n) for n in (4, 900, 17)]
+    assert {row[0] for row in ask(owner, "rank_videos", "user_8", asked)} == set(asked)
+
+
+def test_a_batch_leaves_out_what_each_has_seen(owner: Connection) -> None:
+    first, second = (row[0] for row in ask(owner, "recommend_videos", "user_1", 2))
+    owner.execute(
+        "insert into two_tower.interactions (user_id, item_id) values ('user_1', %s)", [first]
+    )
+    assert ask(owner, "recommend_batch", ["user_1"], 1)[0][1] == second
+
+
+def test_a_window_is_a_ranking_and_a_month_is_the_default(owner: Connection) -> None:
+    owner.execute(
+        "delete from two_tower.video_rankings where ranking = 'month';"
+        "insert into two_tower.video_rankings select w, lpad(to_hex(n), 32, '0')::uuid, 0.5, 1"
+        " from (values ('day', 41), ('month', 42), ('year', 43), ('all', 44)) as w (w, n)"
+    )
+    for window, first in (("day", 41), ("month", 42), (None, 42), ("year", 43), ("all", 44)):
+        assert number(ask(owner, "popular_videos", window, 1)[0]) == first
+    assert number(ask(owner, "popular_videos", p_limit=1)[0]) == 42
+
+
+def test_likes_may_come_back_where_that_is_asked(owner: Connection) -> None:
+    liked = [video(1)]
+    assert ask(owner, "recommend_for_likes", liked, 1)[0][0] == video(2)
+    assert ask(owner, "recommend_for_likes", liked, 1, False)[0][0] == video(1)
+
+
+def test_boosts_count_while_they_hold_multiply_and_may_lower(owner: Connection) -> None:
+    past, coming, twice, lower, last = ask(owner, "recommend_videos", "user_4", 5)
+    far = ask(owner, "recommend_videos", "user_4", 1000, p_offset=1000)[-1][0]
+    owner.execute(
+        'insert into two_tower.boosts (video_id, factor, "from", until) values'
+        " (%(past)s, 3, now() - interval '2 days', now() - interval '1 day'),"
+        " (%(far)s, 100, now() - interval '2 days', now()),"
+        " (%(coming)s, 3, now() + interval '1 day', null),"
+        " (%(twice)s, 1.5, now() - interval '1 day', null),"
+        " (%(twice)s, 2, now() - interval '2 days', null),"
+        " (%(lower)s, 0.1, now() - interval '1 day', null)",
+        {"past": past[0], "far": far, "coming": coming[0], "twice": twice[0], "lower": lower[0]},
+    )
+    rows = ask(owner, "recommend_videos", "user_4", 4)
+    assert [row[0] for row in rows] == [twice[0], past[0], coming[0], last[0]]
+    assert rows[0][1] == pytest.approx((1 + twice[1]) * 3 - 1, abs=1e-3)
+    assert [row[1] for row in rows[1:]] == [past[1], coming[1], last[1]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "user", "ago", "lost"),
+    [
+        ("impression", "user_7", [0], 1 - np.exp(-1)),
+        ("impression", "user_7", [3], 1 - np.exp(-np.exp(-1))),
+        ("impression", "user_7", [0, 3], 1 - np.exp(-1 - np.exp(-1))),
+        ("impression", "user_7", [15], 0),
+        ("impression", "user_8", [0], 0),
+        ("click", "user_7", [0], 0),
+    ],
+)
+def test_an_impression_fades_in_days_and_is_one_persons(
+    owner: Connection, kind: str, user: str, ago: list[int], lost: float
+) -> None:
+    first = ask(owner, "recommend_videos", "user_7", 1)[0]
+    # A click of an hour before it was shown is no answer to it.
+    owner.execute(
+        "insert into two_tower.events (user_id, video_id, kind, happened_at)"
+        " select %(user)s, %(video)s, %(kind)s, now() - make_interval(days => d)"
+        " from unnest(%(ago)s) as d union all"
+        " select 'user_7', %(video)s, 'click', now() - make_interval(days => max(d), hours => 1)"
+        " from unnest(%(ago)s) as d",
+        {"video": first[0], "user": user, "kind": kind, "ago": ago},
+    )
+    rows = ask(owner, "recommend_videos", "user_7", 50, p_rotation=0.01)
+    scores = {row[0]: row[1] for row in rows}
+    assert scores[first[0]] == pytest.approx(first[1] - 0.01 * lost, abs=1e-5)
+
+
+def test_the_ends_of_a_price_are_in_it_and_no_price_is_in_none(owner: Connection) -> None:
+    owner.execute("update two_tower.videos set price = null where video_id = %s", [video(11)])
+    between = {"price_min": 10, "price_max": 12}
+    assert [number(r) for r in ask(owner, "new_videos", p_filter=between)] == [10, 12]
+    for bounds in ({"price_max": 12}, {"price_min": 0}):
+        assert 11 not in {number(r) for r in ask(owner, "new_videos", p_filter=bounds)}
+
+
+def test_what_a_ranking_goes_on_with_passes_the_filter_too(owner: Connection) -> None:
+    rows = ask(owner, "new_videos", 10, p_filter={"maker": "maker 3"})
+    assert [number(row) for row in rows] == [3 + 10 * place for place in range(10)]
+
+
+def test_the_most_that_is_allowed_is_allowed(owner: Connection) -> None:
+    ids = [str(video(n + 1)) for n in range(10_000)]
+    assert ask(owner, "popular_videos", p_limit=1000, p_offset=10_000) == []
+    assert ask(owner, "new_videos", 1, p_filter={"ids": ids, "max_per_maker": 1000})
+    for named in ({"p_filter": {"ids": [*ids, ids[0]]}}, {"p_filter": {"max_per_maker": 1001}}):
+        with pytest.raises(errors.InvalidParameterValue), owner.transaction():
+            ask(owner, "new_videos", 1, **named)
+    with pytest.raises(errors.InvalidParameterValue, match="p_limit is 1001"):
+        ask(owner, "similar_users", "user_1", 1001)
+
+
+def test_an_experiments_other_release_is_asked_the_same(owner: Connection) -> None:
+    owner.execute(
+        "create table video_embeddings_previous (like video_embeddings including all);"
+        "create table user_embeddings_previous (like user_embeddings including all);"
+        "insert into video_embeddings_previous select * from video_embeddings;"
+        "insert into user_embeddings_previous"
+        " select 'user_1', embedding from user_embeddings where user_id = 'user_2';"
+        "insert into two_tower.model_releases values (8, '20260102_000000', 2000, null);"
+    )
+    theirs = ask(owner, "recommend_videos", "user_2", 8, p_filter={"source": "source 1"})
+    start = (
+        "insert into two_tower.experiments (name, version, control, share, salt, started_at)"
+        " values ('older', '20260101_000000', '20260102_000000', 0.999999, 'salt', %s)"
+    )
+    with owner.transaction(force_rollback=True):
+        owner.execute(start, ["2999-01-01"])  # not yet
+        assert {row[4] for row in ask(owner, "recommend_videos", "user_1", 3)} == {8}
+    owner.execute(start, ["2026-01-01"])
+    rows = ask(
+        owner,
+        "recommend_videos",
+        "user_1",
+        5,
+        p_filter={"source": "source 1"},
+        p_exclude=[theirs[0][0]],
+        p_offset=1,
+    )
+    assert [row[0] for row in rows] == [row[0] for row in theirs[2:7]]
+
+
+def test_a_purchase_is_seen(owner: Connection) -> None:
+    first, second = (row[0] for row in ask(owner, "recommend_videos", "user_1", 2))
+    owner.execute(
+        "insert into two_tower.events (user_id, video_id, kind) values ('user_1', %s, 'purchase')",
+        [first],
+    )
+    assert ask(owner, "recommend_videos", "user_1", 1)[0][0] == second
+
+
+@pytest.mark.parametrize("function", ["recommend_videos", "rank_videos"])
+def test_an_id_is_found_as_it_is_written(owner: Connection, function: str) -> None:
+    params = [[video(4), video(17)]] if function == "rank_videos" else [2]
+    assert ask(owner, function, "\u200buser_3 ", *params) == ask(owner, function, "user_3", *params)
+    (row,) = ask(owner, function, "user_3", *params)[:1]
+    assert row[3] == "model"
