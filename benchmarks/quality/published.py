@@ -74,9 +74,9 @@ class Set:
 def gowalla(folder: Path) -> Set:
     """Read Gowalla as NGCF and LightGCN split it."""
     published = (
-        Row("NGCF", 0.1569, 0.1327, "He et al., SIGIR 2020, table 4"),
-        Row("LightGCN", 0.1830, 0.1554, "He et al., SIGIR 2020, table 4"),
-        Row("BSPM", 0.1920, 0.1597, "Choi et al., SIGIR 2023, table 2"),
+        Row("NGCF", 0.1569, 0.1327, "He et al., SIGIR 2020"),
+        Row("LightGCN", 0.1830, 0.1554, "He et al., SIGIR 2020"),
+        Row("BSPM", 0.1920, 0.1597, "Choi et al., SIGIR 2023"),
     )
     parts = [_baskets(folder / f"{name}.txt") for name in ("train", "test")]
     return Set("Gowalla", 20, *parts, ordered=False, published=published)
@@ -84,7 +84,7 @@ def gowalla(folder: Path) -> Set:
 
 def beauty(path: Path) -> Set:
     """Read Amazon Beauty; each user's last purchase is held out."""
-    published = (Row("TIGER", 0.0648, 0.0384, "Rajput et al., NeurIPS 2023, table 1"),)
+    published = (Row("TIGER", 0.0648, 0.0384, "Rajput et al., NeurIPS 2023"),)
     whole = _baskets(path)
     train = {user: videos[:-1] for user, videos in whole.items()}
     held = {user: videos[-1:] for user, videos in whole.items()}

@@ -168,19 +168,20 @@ def flow() -> Picture:
 
 def recipe() -> Picture:
     """Return the recipe: experts, a sum, the sphere, new videos."""
-    p = Picture(980, 430, "The recipe: four experts are added up and placed on the sphere")
+    p = Picture(980, 430, "The recipe: experts are added up and placed on the sphere")
     p.box((20, 165, 140, 90), "training", "histories, tags,", "makers, years", kind="data")
     experts = (
         ("EASE over users", "what goes together"),
         ("EASE over sessions", "what goes together in a row"),
         ("transitions", "what comes next"),
         ("trained towers", "all features, softmax"),
+        ("popularity", "what everybody likes"),
     )
     for number, (name, what) in enumerate(experts):
-        y = 30 + 95 * number
-        p.box((210, y, 200, 65), name, what, kind="step")
-        p.arrow((160, 210), (185, 210), (185, y + 32), (208, y + 32))
-        p.arrow((410, y + 32), (435, y + 32), (435, 210), (458, 210))
+        y = 20 + 80 * number
+        p.box((210, y, 200, 60), name, what, kind="step")
+        p.arrow((160, 210), (185, 210), (185, y + 30), (208, y + 30))
+        p.arrow((410, y + 30), (435, y + 30), (435, 210), (458, 210))
     p.box((460, 165, 140, 90), "sum", "weights from fold 0,", "rank 127", kind="step")
     p.box(
         (640, 165, 155, 90), "sphere", "no video longer than 1,", "scores as they are", kind="step"
