@@ -263,6 +263,23 @@ def serving_calls() -> str:
     return table(["call", "rows", "recall@20", "by hand", *clients], rows)
 
 
+def published() -> str:
+    """Return the published splits, best first; Recall and NDCG are of 20 places, or of Beauty's 10."""
+    rows = (
+        [
+            name,
+            row["model"],
+            f"{row['recall']:.4f}",
+            f"{row['ndcg']:.4f}",
+            f"{row['train_seconds']:.0f}" if row["train_seconds"] else "",
+            row["source"],
+        ]
+        for name, models in read("published").items()
+        for row in sorted(models, key=lambda row: -row["recall"])
+    )
+    return table(["data", "model", "recall", "NDCG", "train s", "source"], rows)
+
+
 def growth() -> str:
     """Return what each run adds."""
     found = read("growth")["bytes_a_run"]
@@ -275,7 +292,7 @@ def page() -> str:
     """Return the whole page."""
     return PROSE.read_text(encoding="utf-8").format(
         **{part.__name__: part() for part in (quality, ablation, index, last_mile, novelty)},
-        **{part.__name__: part() for part in (ceiling, serving_calls, growth)},
+        **{part.__name__: part() for part in (ceiling, published, serving_calls, growth)},
         **{name: speed(name) for name in ("stages", "serving", "scale")},
     )
 
