@@ -264,7 +264,7 @@ def serving_calls() -> str:
 
 
 def published() -> str:
-    """Return the published splits, best first; Recall and NDCG are of 20 places, or of Beauty's 10."""
+    """Return the published splits, the best recall first."""
     rows = (
         [
             name,
