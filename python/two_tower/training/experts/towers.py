@@ -37,7 +37,7 @@ least_gain = 0.0
 
 # Reviews that the longer schedule may read: of a million a pass takes long, and the sum gains
 # little by the last (ADR 18). Of however many it passes over all a few times (ADR 25).
-MOST_READ = 16_000_000
+MOST_READ = 32_000_000
 FEWEST_PASSES = 4
 # Steps of an epoch at most, as far as larger batches allow: then some have eight times the users.
 MOST_STEPS = 100
