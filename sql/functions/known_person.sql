@@ -9,7 +9,7 @@ begin
     if person is null then
         raise insufficient_privilege using
             message = 'the request is from nobody',
-            hint = 'Sign in. A role that may name a user gives p_user_id, and calls recommend_videos for recommend_for_me.';
+            hint = 'Sign in, or name p_user_id as a role that may. In place of recommend_for_me such a role calls recommend_videos.';
     end if;
     return person;
 end $$;

@@ -50,6 +50,7 @@ def test_the_experts_give_the_lists_that_they_gave_before_they_were_a_list(
         best = (towers.forward_sparse("user", users.slots) @ videos.T).topk(5, dim=1).indices
     assert [sorted(row) for row in best.tolist()] == list(FIRST.values())
     assert (result.share, result.sitting_share, result.transition_share) == (1.0, 0.3, 0.0)
+    assert result.popularity_share == 0.0
 
 
 def test_weights_are_chosen_one_after_the_other_and_only_the_towers_have_epochs() -> None:

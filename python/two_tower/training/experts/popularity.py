@@ -1,7 +1,7 @@
 """What everybody likes: the same for all users.
 
-Cosines know little of it: all videos are of one length, and a user's vector is mostly their own
-history. Of many videos with few reviews each, a list is better for some of it (ADR 25).
+The towers learn little of it: on their sphere a video that everybody likes is no longer than
+another. Of many videos with few reviews each, a list is better for some of it (ADR 25).
 """
 
 from __future__ import annotations
