@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Any
 
@@ -141,3 +142,16 @@ def previous(text: str) -> str:
     text = text.replace("serving_release()", "serving_release(true)")
     text = text.replace("public.user_embeddings", "public.user_embeddings_previous")
     return text.replace("public.video_embeddings", "public.video_embeddings_previous")
+
+
+def number(row: Any) -> int:
+    return int(row[0].int)
+
+
+def ask(connection: Connection, function: str, *params: Any, **named: Any) -> list[Any]:
+    marks = ["%s"] * len(params) + [f"{name} => %s" for name in named]
+    values = [json.dumps(v) if isinstance(v, dict) else v for v in (*params, *named.values())]
+    return connection.execute(
+        f"select * from public.{function}({', '.join(marks)})",  # type: ignore[arg-type]
+        values,
+    ).fetchall()
