@@ -36,8 +36,8 @@ export async function controls(state, act, { hasChoices, hasRotation = true, sig
   return h("form", { class: "controls", "aria-label": t("controls"), onsubmit: (event) => event.preventDefault() },
     slider("diversity"), hasRotation && slider("rotation"),
     hasChoices && [
-      select("maker", choices.makers.map((one) => [one.name, `${one.name} (${number(one.count)})`])),
-      select("tag", choices.tags.map((one) => [one.id, `${one.name} (${number(one.count)})`])),
+      select("maker", choices.makers.map((one) => [one.id, one.name])),
+      select("tag", choices.tags.map((one) => [one.id, one.name])),
       h("label", { class: "field" }, h("span", {}, t("control.price_max")),
         h("input", { type: "number", min: 0, step: 100, inputmode: "numeric", value: state.price_max, placeholder: t("control.any"), "data-control": "price_max",
           oninput: (event) => set("price_max", event.target.validity.valid ? event.target.value : "") })),

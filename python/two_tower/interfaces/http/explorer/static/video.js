@@ -29,7 +29,7 @@ export async function page(holder, { id, me, signal }) {
   put(about, head(found, isService));
   put(near, videos.length ? list(videos) : empty(t("video.near.none")));
   if (!isService) { side.remove(); return; }
-  put(side, likers(found));
+  put(side, likers(found, signal));
   put(holder.querySelector(".rest"), mapBox({ ...found, near: videos }, signal));
 }
 
@@ -60,12 +60,15 @@ function head(video, isService) {
     video.product_url ? h("p", {}, h("a", { href: video.product_url, rel: "noreferrer noopener", target: "_blank" }, t("video.page"))) : null)];
 }
 
-function likers(video) {
+function likers(video, signal) {
+  const people = h("div", {}, waiting(3));
+  read("likers", { video_id: video.video_id }, signal).then((rows) => put(people, rows.length
+    ? h("table", { class: "rows" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("person.id")), h("th", { scope: "col", class: "figure" }, t("video.stars")), h("th", { scope: "col", class: "figure" }, t("video.when")))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: `#/person/${encodeURIComponent(row.user_id)}` }, row.user_id)),
+        h("td", { class: "figure" }, number(row.stars, row.stars % 1 ? 1 : 0)), h("td", { class: "figure" }, day(row.at))))))
+    : empty(t("video.people.none"))), (error) => { if (!signal.aborted) put(people, trouble(error)); });
   return h("section", { class: "box" }, h("h2", {}, t("video.people")),
-    h("p", { class: "note" }, t("video.people.n", { likes: number(video.like_count ?? 0), reviews: number(video.review_count ?? 0) })),
-    video.likers?.length ? h("table", { class: "rows" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("person.id")), h("th", { scope: "col", class: "figure" }, t("video.stars")), h("th", { scope: "col", class: "figure" }, t("video.when")))),
-      h("tbody", {}, video.likers.map((row) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: `#/person/${encodeURIComponent(row.user_id)}` }, row.user_id)),
-        h("td", { class: "figure" }, number(row.stars, 1)), h("td", { class: "figure" }, day(row.at)))))) : empty(t("video.people.none")));
+    h("p", { class: "note" }, t("video.people.n", { likes: number(video.like_count ?? 0), reviews: number(video.review_count ?? 0) })), people);
 }
 
 function mapBox(video, signal) {
