@@ -169,9 +169,8 @@ def _add_health(router: APIRouter, settings: Settings, database: Database) -> No
     @router.get("/health")
     async def verdict() -> dict[str, Any]:
         found = await run_in_threadpool(health.health, settings)
-        return monitor.summary(
-            monitor.verdicts(found, settings.monitor, monitor.utc_now())
-        )
+        verdicts = monitor.verdicts(found, settings.monitor, monitor.utc_now())
+        return {**monitor.summary(verdicts), "facts": found}
 
     @router.get("/figures/{name}")
     async def figure(name: str) -> dict[str, Any]:

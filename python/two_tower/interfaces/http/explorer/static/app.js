@@ -98,16 +98,20 @@ async function show(isMove) {
 }
 
 function start() {
-  document.documentElement.lang = language();
-  setLocale(language());
-  dress();
+  speak();
   return show(false);
 }
 
-async function boot() {
-  document.documentElement.lang = language();
-  setLocale(language());
+/** Numbers and dates are written as the browser's own variant of the language has them. */
+function speak() {
+  const name = language();
+  document.documentElement.lang = name;
+  setLocale(navigator.languages?.find((one) => one.startsWith(name)) ?? name);
   dress();
+}
+
+async function boot() {
+  speak();
   try {
     me = await read("me");
     usePictures(me.images);

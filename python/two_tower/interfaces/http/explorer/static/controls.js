@@ -19,7 +19,7 @@ export function chosen(state) {
 export const fresh = () => ({ ...FRESH });
 
 /** Return the controls; `act` is called once somebody pauses. */
-export async function controls(state, act, { hasChoices, hasRotation = true, signal }) {
+export async function controls(state, act, { hasChoices, isVisitor = false, signal }) {
   const choices = hasChoices ? await read("choices", {}, signal) : { makers: [], tags: [] };
   const soon = debounced(act, 120);
   const set = (name, value) => { state[name] = value; soon(); };
@@ -34,7 +34,7 @@ export async function controls(state, act, { hasChoices, hasRotation = true, sig
       h("option", { value: "" }, t("control.any")),
       options.map(([value, text]) => h("option", { value, selected: String(state[name]) === String(value) }, text))));
   return h("form", { class: "controls", "aria-label": t("controls"), onsubmit: (event) => event.preventDefault() },
-    slider("diversity"), hasRotation && slider("rotation"),
+    slider("diversity"), !isVisitor && slider("rotation"),
     hasChoices && [
       select("maker", choices.makers.map((one) => [one.id, one.name])),
       select("tag", choices.tags.map((one) => [one.id, one.name])),
@@ -44,5 +44,5 @@ export async function controls(state, act, { hasChoices, hasRotation = true, sig
       select("max_per_maker", [1, 2, 3, 5].map((n) => [n, number(n)])),
     ],
     h("label", { class: "check" }, h("input", { type: "checkbox", checked: state.include_seen, "data-control": "include_seen",
-      onchange: (event) => set("include_seen", event.target.checked) }), h("span", {}, t("control.include_seen"))));
+      onchange: (event) => set("include_seen", event.target.checked) }), h("span", {}, t(isVisitor ? "control.include_likes" : "control.include_seen"))));
 }

@@ -90,6 +90,8 @@ export class Plane {
     const each = scale / 65535;
     const crowd = Math.max(1, Math.sqrt(40000 / count));
     const dot = Math.round(Math.max(2, Math.min(9, 1.5 * this.ratio * crowd * Math.sqrt(this.zoom))));
+    // A disc, row by row: how far each begins from the left.
+    const inset = Array.from({ length: dot }, (_, row) => dot < 4 ? 0 : Math.round(dot / 2 - Math.sqrt(Math.max(0, (dot / 2) ** 2 - (row + 0.5 - dot / 2) ** 2))));
     // The most popular come first in the list, and are drawn last.
     for (let i = count - 1; i >= 0; i--) {
       const px = Math.round(left + x[i] * each) - (dot >> 1);
@@ -97,7 +99,7 @@ export class Plane {
       if (px < 0 || py < 0 || px + dot > width || py + dot > height) continue;
       const colour = this.colours[i];
       for (let row = 0, start = py * width + px; row < dot; row++, start += width) {
-        for (let column = 0; column < dot; column++) pixels[start + column] = colour;
+        for (let column = inset[row]; column < dot - inset[row]; column++) pixels[start + column] = colour;
       }
     }
     context.putImageData(this.image, 0, 0);
@@ -201,9 +203,6 @@ function mark(plane, video) {
     if (wanted.has(id)) plane.marked.push({ place, is_self: wanted.get(id) });
   }
   plane.marked.sort((a, b) => b.is_self - a.is_self);
-  const self = plane.marked[0];
-  if (self?.is_self) plane.centre = [plane.points.x[self.place] / 65535, plane.points.y[self.place] / 65535];
-  plane.zoom = self?.is_self ? 2 : 1;
   plane.plan();
 }
 

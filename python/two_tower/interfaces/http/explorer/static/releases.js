@@ -57,7 +57,7 @@ const state = (name) => h("span", { class: `state ${{ serving: "ok", refused: "c
 
 function versions({ versions: rows }) {
   const columns = [["version", t("col.version"), (v, row) => [v, row.is_latest ? h("small", {}, " ", t("releases.latest")) : null]], ["state", t("col.state"), state], ["released_at", t("col.released_at"), time],
-    ...SHOWN.map((name) => [name, name, (v) => number(v, 4)]), ["note", t("col.note"), (_, row) => [...row.failed_checks, row.note].filter(Boolean).join(", ")]];
+    ...SHOWN.map((name) => [name, name, (v) => number(v, 4)]), rows.some((row) => row.failed_checks.length || row.note) && ["note", t("col.note"), (_, row) => [...row.failed_checks, row.note].filter(Boolean).join(", ")]].filter(Boolean);
   return h("section", { class: "box" }, h("h2", {}, t("releases.versions")), table(columns, rows.map((row) => ({ ...row, ...row.metrics }))),
     h("p", { class: "note" }, t("releases.older"), " ", command("two-tower rollback VERSION")));
 }
@@ -85,7 +85,7 @@ function compare({ versions: rows, metrics }, signal) {
   const pick = (place) => h("label", { class: "field" }, h("span", {}, t(place ? "compare.with" : "compare.this")), h("select", { onchange: (event) => { picked[place] = event.target.value; draw(); } },
     measured.map((version) => h("option", { value: version, selected: version === picked[place] }, version))));
   draw();
-  return h("section", { class: "box" }, h("h2", {}, t("compare")), h("p", { class: "note" }, t("compare.what")), h("div", { class: "controls" }, pick(0), pick(1)), shown);
+  return h("section", { class: "box" }, h("h2", {}, t("compare")), h("p", { class: "note" }, t("compare.what")), h("div", { class: "controls wide" }, pick(0), pick(1)), shown);
 }
 
 function changes(signal) {

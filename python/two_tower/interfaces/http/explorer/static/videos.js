@@ -29,9 +29,10 @@ export const videoLink = (video, props = {}) =>
 
 export const source = (name) => h("span", { class: `chip ${name}`, title: t(`source.${name}.what`) }, t(`source.${name}`));
 
-export function score(value) {
+/** Return a score and its bar; the bar of the list's best score is full. */
+export function score(value, best = 1) {
   return h("span", { class: "score" },
-    h("span", { class: "track", "aria-hidden": "true" }, h("span", { class: "part", style: { width: `${Math.max(0, Math.min(1, value)) * 100}%` } })),
+    h("span", { class: "track", "aria-hidden": "true" }, h("span", { class: "part", style: { width: `${Math.max(0, Math.min(1, value / best)) * 100}%` } })),
     h("span", { class: "figure" }, number(value, 3)));
 }
 
@@ -47,13 +48,14 @@ export function moved(place, before) {
 
 /** Return a list of videos, by rank. `actions(video)` are the buttons of a row; `before` maps ids to former ranks. */
 export function list(videos, { actions = () => [], before = null, below = () => null } = {}) {
+  const best = Math.max(0.001, ...videos.map((video) => video.score));
   return h("ol", { class: "videos" }, videos.map((video) => h("li", { "data-id": video.video_id },
     h("div", { class: "line" },
       h("span", { class: "rank" }, h("span", {}, number(video.rank)), before && moved(video.rank, before.get(video.video_id))),
       thumbnail(video),
       h("div", { class: "what" },
         videoLink(video, { class: "title" }),
-        h("div", { class: "facts" }, score(video.score), source(video.source), video.because)),
+        h("div", { class: "facts" }, score(video.score, best), source(video.source))),
       h("div", { class: "actions" }, actions(video))),
     below(video))));
 }
@@ -71,15 +73,31 @@ export function glide(holder, change) {
   }
 }
 
-const SHOWN = 7;
+const NAMED = 3;
+
+/** Return the sums of shares by what they are known by, the largest first. */
+function kinds(shares) {
+  const found = new Map();
+  for (const one of shares) {
+    const kind = found.get(one.feature) ?? { feature: one.feature, share: 0, parts: [] };
+    kind.share += one.share;
+    kind.parts.push(one);
+    found.set(one.feature, kind);
+  }
+  return [...found.values()].sort((a, b) => b.share - a.share);
+}
+
+/** Return the parts of a kind that say most, by name. */
+function names({ parts, share }) {
+  const named = parts.filter((one) => one.title ?? one.token).sort((a, b) => (b.share - a.share) * Math.sign(share || 1));
+  const shown = named.slice(0, NAMED).map((one, place) => [place ? t("and") : null, one.video_id && one.title ? videoLink(one) : one.token]);
+  return shown.length ? h("small", {}, shown, named.length > NAMED ? t("why.rest", { n: number(named.length - NAMED) }) : null) : null;
+}
 
 /** Return the shares of a score as bars that begin where the one above ends; the last bar is their sum. */
 function waterfall(shares, video) {
   const total = shares.reduce((sum, one) => sum + one.share, 0);
-  const largest = [...shares].sort((a, b) => Math.abs(b.share) - Math.abs(a.share));
-  const rows = largest.slice(0, SHOWN).sort((a, b) => b.share - a.share).map((one) => ({ ...one, name: shareName(one) }));
-  const rest = largest.slice(SHOWN);
-  if (rest.length) rows.push({ name: t("why.rest", { n: number(rest.length) }), share: rest.reduce((sum, one) => sum + one.share, 0) });
+  const rows = kinds(shares);
   let end = 0;
   for (const row of rows) { row.start = end; end += row.share; }
   const low = Math.min(0, ...rows.map((row) => Math.min(row.start, row.start + row.share)));
@@ -87,15 +105,15 @@ function waterfall(shares, video) {
   const at = (value) => `${((value - low) / (high - low)) * 100}%`;
   const bar = (from, by, kind) => h("span", { class: "track", "aria-hidden": "true" },
     h("span", { class: `part ${kind}`, style: { left: at(Math.min(from, from + by)), width: `max(2px, ${(Math.abs(by) / (high - low)) * 100}%)` } }));
-  const line = (row) => h("tr", {}, h("th", { scope: "row" }, row.video_id && row.title ? videoLink(row) : row.name, row.feature ? h("small", {}, featureName(row.feature)) : null),
-    h("td", {}, bar(row.start, row.share, row.share < 0 ? "less" : "more")), h("td", { class: "figure" }, signed(row.share)));
-  return h("table", { class: "why" }, h("caption", { class: "unseen" }, t("why.title", { title: video.title ?? "" })),
-    h("tbody", {}, rows.map(line)),
-    h("tfoot", {}, h("tr", {}, h("th", { scope: "row" }, t("why.total")), h("td", {}, bar(0, total, "sum")), h("td", { class: "figure" }, number(total, 3)))));
+  const line = (row) => h("tr", { role: "row", "data-share": row.share }, h("th", { role: "rowheader", scope: "row" }, featureName(row.feature), names(row)),
+    h("td", { role: "cell" }, bar(row.start, row.share, row.share < 0 ? "less" : "more")), h("td", { role: "cell", class: "figure" }, signed(row.share)));
+  // The roles are named: on a phone the rows are laid out otherwise, and would lose them.
+  return h("table", { class: "why", role: "table" }, h("caption", { class: "unseen" }, t("why.title", { title: video.title ?? "" })),
+    h("tbody", { role: "rowgroup" }, rows.map(line)),
+    h("tfoot", { role: "rowgroup" }, h("tr", { role: "row", "data-sum": total }, h("th", { role: "rowheader", scope: "row" }, t("why.total")), h("td", { role: "cell" }, bar(0, total, "sum")), h("td", { role: "cell", class: "figure" }, number(total, 3)))));
 }
 
 const featureName = (name) => t.has(`feature.${name}`) ? t(`feature.${name}`) : name.replaceAll("_", " ");
-const shareName = (one) => one.token ?? featureName(one.feature);
 
 /** Return a button that opens the reasons of a video below it. */
 export function whyButton(video, userId, holder, signal) {

@@ -16,9 +16,12 @@ export async function page(holder, { me, signal }) {
   let shelf = SHELVES[0];
   const grid = h("ul", { class: "grid pick-grid" });
   const answer = h("div", { class: "lists" }, empty(t("visitor.none"), t("visitor.none.what")));
-  const count = h("p", { class: "note" });
+  const below = h("button", { class: "main to-list", hidden: true, onclick: () => answer.closest("section").scrollIntoView({ behavior: "smooth" }) });
+  const count = h("div", { class: "row note" });
 
   async function ask() {
+    below.hidden = !liked.size;
+    below.textContent = t("visitor.below", { n: number(liked.size) });
     put(count, liked.size ? [h("span", {}, t("visitor.count", { n: number(liked.size) })), h("button", { class: "quiet", onclick: clear }, t("visitor.clear"))] : null);
     if (!liked.size) {
       before = null;
@@ -68,9 +71,9 @@ export async function page(holder, { me, signal }) {
   const holds = h("div", { class: "holds-controls" });
   put(holder, h("h1", {}, t("visitor.title")), h("p", { class: "lead" }, t("visitor.lead")),
     h("div", { class: "columns even" },
-      h("section", { class: "box" }, h("div", { class: "row between" }, h("h2", {}, t("visitor.likes")), shelves), grid),
+      h("section", { class: "box" }, h("div", { class: "row between" }, h("h2", {}, t("visitor.likes")), shelves), grid, below),
       h("section", { class: "box sticky" }, h("h2", {}, t("visitor.list")), count, holds, answer)));
-  const built = controls(state, ask, { hasChoices: me.tier === "service", hasRotation: false, signal });
+  const built = controls(state, ask, { hasChoices: me.tier === "service", isVisitor: true, signal });
   await stock();
   put(holds, await built);
 }
