@@ -149,8 +149,7 @@ def _of_arguments(error: RequestValidationError | ValidationError) -> RefusalErr
     said = []
     for problem in error.errors():
         place = [str(part) for part in problem["loc"] if part not in ("query", "body")]
-        name = ".".join(place) if problem["type"] != "json_invalid" else "the body"
-        said.append(f"{name or 'the body'}: {problem['msg']}")
+        said.append(f"{'.'.join(place) or 'the body'}: {problem['msg']}")
     return bad_argument("; ".join(said[:5]))
 
 

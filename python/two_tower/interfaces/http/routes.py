@@ -72,11 +72,11 @@ def _add(app: FastAPI, function: Function, database: Database) -> None:
     }
     path, name = f"/v1/{function.name}", function.name
     if not function.writes:
-        described = {"parameters": models.parameters(in_query)}
-        app.get(path, operation_id=name, openapi_extra=described, **options)(get)
+        of_query = {"parameters": models.parameters(in_query)}
+        app.get(path, operation_id=name, openapi_extra=of_query, **options)(get)
         name += "_post"
-    described = {"requestBody": models.request_body(in_body)}
-    app.post(path, operation_id=name, openapi_extra=described, **options)(post)
+    of_body = {"requestBody": models.request_body(in_body)}
+    app.post(path, operation_id=name, openapi_extra=of_body, **options)(post)
 
 
 def _query(request: Request, lists: set[str]) -> dict[str, Any]:
@@ -109,8 +109,12 @@ async def _answer(
     call = database.call(function, arguments, caller)
     # What somebody did is recorded though they close the page at once.
     body = await (call if function.writes else _while_they_wait(request, call))
-    is_personal = function.tier != "visitor" or "user_id" in arguments or function.name in PERSONAL
-    return body, is_personal
+    return body, not _is_public(function) or "user_id" in arguments
+
+
+def _is_public(function: Function) -> bool:
+    """Return whether everybody gets the same answer."""
+    return function.tier == "visitor" and function.name not in PERSONAL
 
 
 def _check_person(arguments: dict[str, Any], caller: Caller) -> None:
@@ -181,6 +185,6 @@ def _responses(function: Function) -> dict[int | str, dict[str, Any]]:
         "description": "the rows, in their order" if function.columns else "the number",
         "content": {"application/json": {"schema": models.answer(function)}},
     }
-    # What a tag in If-None-Match still is.
-    same = {} if function.writes else {304: {"description": "the answer is the one you have"}}
-    return {200: found, **same, **refused}
+    if _is_public(function):
+        refused[304] = {"description": "the answer is that of the tag in If-None-Match"}
+    return {200: found, **refused}
