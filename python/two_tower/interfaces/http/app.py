@@ -17,11 +17,11 @@ from two_tower.database import warehouse
 from two_tower.interfaces.http import errors, models
 from two_tower.interfaces.http.access import WhoAsks
 from two_tower.interfaces.http.database import Database
-from two_tower.interfaces.http.functions import read_functions
 from two_tower.interfaces.http.explorer import make_router as explorer_router
+from two_tower.interfaces.http.functions import read_functions
 from two_tower.interfaces.http.guard import Guard
 from two_tower.interfaces.http.observe import Metrics, Observer
-from two_tower.interfaces.http.routes import make_router
+from two_tower.interfaces.http.routes import add_routes
 
 RELEASE = "select release_id from public.popular_videos('all', p_limit => 1)"
 
@@ -61,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.database = database
     errors.install(app)
-    app.include_router(make_router(read_functions(settings.project_dir), database))
+    add_routes(app, read_functions(settings.project_dir), database)
     app.include_router(explorer_router(settings, database))
     _add_state(app, database, metrics)
     _describe(app)
