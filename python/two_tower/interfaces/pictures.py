@@ -74,7 +74,8 @@ def _scene(seed: int, hue: int) -> str:
     if kind == 0:
         far, near = 60 + a % 50, 100 + b % 40
         return (
-            f'<circle cx="{40 + c}" cy="{30 + a % 40}" r="{18 + b % 16}" fill="{light}" opacity=".75"/>'
+            f'<circle cx="{40 + c}" cy="{30 + a % 40}" r="{18 + b % 16}" fill="{light}"'
+            ' opacity=".75"/>'
             f'<path d="M0 {far}L{60 + b % 60} {far - 40}L{150 + c % 50} {far + 20}'
             f'L{240 + a % 40} {far - 30}L320 {far + 10}V180H0Z" fill="#000" opacity=".18"/>'
             f'<path d="M0 {near}Q{80 + c % 60} {near - 50} 170 {near}T320 {near - 20}V180H0Z"'
@@ -102,7 +103,7 @@ def _number(text: str) -> int:
 def _wrapped(title: str) -> list[str]:
     """Return the lines of a title; the last ends in … where there is more."""
     rest = _plain(title)
-    lines = []
+    lines: list[str] = []
     while rest and len(lines) < LINES:
         is_last = len(lines) == LINES - 1
         line = _cut(rest, LINE) if is_last else _begin(rest, LINE)

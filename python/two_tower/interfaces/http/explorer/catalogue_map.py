@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from two_tower.core.train_config import DIM
 from two_tower.database import sessions
+from two_tower.interfaces.http.explorer.files import read_sql
 
 POINTS = 100_000  # the most popular ones of a larger catalogue
-NAMED = 8  # makers and tags with a colour of their own; 0 is all others
 UNKNOWN = 65_535  # days, of a video without a date
 EDGE = 0.001  # share of the points beyond each edge: one far away would press all others together
 SECONDS = 120
@@ -32,36 +32,6 @@ ROW = np.dtype(
     ]
 )
 HEAD = 19  # the signature, flags and an empty extension
-TOP_MAKERS = """
-select maker as id, maker as name from two_tower.videos where maker is not null
-group by maker order by count(*) desc, maker limit 8
-"""
-# The rarer a tag, the more it says: tags of more than a third of the videos say nothing.
-TOP_TAGS = """
-select t.tag_id as id, coalesce(min(n.name), t.tag_id) as name
-from two_tower.video_sample as v
-cross join lateral unnest(v.tag_ids) as t (tag_id)
-left join two_tower.stg_tags as n on n.tag_id = t.tag_id
-group by t.tag_id
-having count(*) < (select count(*) from two_tower.video_sample) / 3.0
-order by count(*) desc, t.tag_id limit 8
-"""
-POINTS_SQL = """
-copy (
-    select
-        e.video_id, e.embedding,
-        coalesce(array_position(%(makers)s::text[], v.maker), 0)::smallint,
-        coalesce((
-            select max(array_position(%(tags)s::text[], t.tag_id)) from unnest(v.tag_ids) as t (tag_id)
-        ), 0)::smallint,
-        coalesce((select max(released_on) from two_tower.videos) - v.released_on, -1)::integer
-    from public.video_embeddings as e
-    left join two_tower.videos as v on v.video_id = e.video_id
-    left join two_tower.popularity as p on p.video_id = e.video_id
-    order by p.popularity_rank, e.video_id
-    limit %(points)s
-) to stdout (format binary)
-"""
 
 
 class CatalogueMap:
@@ -89,14 +59,19 @@ class CatalogueMap:
 
 
 def _make(connection: psycopg.Connection[Any]) -> bytes:
+    sql = read_sql("queries")
     with connection.transaction():
         connection.execute(f"set local statement_timeout = '{SECONDS}s'".encode())
-        makers = connection.execute(TOP_MAKERS.encode()).fetchall()
-        tags = connection.execute(TOP_TAGS.encode()).fetchall()
+        makers = connection.execute(sql["map_makers"].encode()).fetchall()
+        tags = connection.execute(sql["map_tags"].encode()).fetchall()
         named = {"makers": [row[0] for row in makers], "tags": [row[0] for row in tags]}
-        with psycopg.ClientCursor(connection) as cursor:
-            with cursor.copy(POINTS_SQL.encode(), {**named, "points": POINTS}) as copy:
-                body = b"".join(copy)
+        values = {**named, "points": POINTS}
+        # COPY takes no parameters from a server.
+        with (
+            psycopg.ClientCursor(connection) as cursor,
+            cursor.copy(sql["map_points"].encode(), values) as copy,
+        ):
+            body = b"".join(copy)
     rows = np.frombuffer(body[HEAD:-2], ROW)
     return pack(rows, [row[1] for row in makers], [row[1] for row in tags])
 

@@ -48,12 +48,11 @@ def read_files() -> dict[str, File]:
     return found
 
 
-def read_figures() -> dict[str, str]:
-    """Return the SQL of each figure by its name."""
-    folder = resources.files(__package__).joinpath("figures")
+def read_sql(folder: str) -> dict[str, str]:
+    """Return the statements of a folder, ``figures`` or ``queries``, by their names."""
     return {
         path.name.removesuffix(".sql"): path.read_text(encoding="utf-8").strip()
-        for path in folder.iterdir()
+        for path in resources.files(__package__).joinpath(folder).iterdir()
     }
 
 

@@ -17,7 +17,7 @@ from two_tower.interfaces import pictures
 from two_tower.interfaces.http.access import WhoAsks
 from two_tower.interfaces.http.database import Database
 from two_tower.interfaces.http.errors import RefusalError, forbidden, of_database
-from two_tower.interfaces.http.explorer import files, queries
+from two_tower.interfaces.http.explorer import files
 from two_tower.interfaces.http.explorer.catalogue_map import CatalogueMap
 from two_tower.operations import health, monitor, pipeline
 from two_tower.serving.versions import releases
@@ -25,6 +25,7 @@ from two_tower.serving.versions import releases
 # Nothing of the kind has been built yet.
 UNBUILT = ("42P01", "3F000", "42703")
 DAY = {"Cache-Control": "public, max-age=86400"}
+sql = files.read_sql("queries")
 PRIVATE = {"Cache-Control": "private, no-store", **files.SHUT}
 
 
@@ -94,7 +95,7 @@ def _add_me(router: APIRouter, settings: Settings, database: Database) -> None:
         response.headers.update(PRIVATE)
         found: list[dict[str, Any]] = []
         if caller.tier == "service":
-            found = await _rows_if_built(database, queries.RELEASES) or []
+            found = await _rows_if_built(database, sql["releases"]) or []
         return {
             "tier": caller.tier,
             "needs_key": settings.has_keys,
@@ -106,18 +107,18 @@ def _add_me(router: APIRouter, settings: Settings, database: Database) -> None:
 def _add_people(router: APIRouter, database: Database) -> None:
     @router.get("/people")
     async def people(q: Annotated[str, Query(max_length=500)] = "") -> list[dict[str, Any]]:
-        return await database.rows(queries.PEOPLE, {"q": q})
+        return await database.rows(sql["people"], {"q": q})
 
     @router.get("/person")
     async def person(user_id: Annotated[str, Query(max_length=500)]) -> dict[str, Any]:
-        (found,) = await database.rows(queries.PERSON, {"user_id": user_id})
-        return {**found, "history": await database.rows(queries.HISTORY, {"user_id": user_id})}
+        (found,) = await database.rows(sql["person"], {"user_id": user_id})
+        return {**found, "history": await database.rows(sql["history"], {"user_id": user_id})}
 
     @router.post("/two_lists")
     async def two_lists(asked: Lists) -> dict[str, Any]:
         values = {**asked.model_dump(), "filter": Jsonb(asked.filter)}
-        rows = await database.rows(queries.TWO_LISTS, values)
-        known = await database.rows(queries.RELEASES)
+        rows = await database.rows(sql["two_lists"], values)
+        known = await database.rows(sql["releases"])
         versions = {"serving": known[0]["version"], "previous": known[-1]["version"]}
         return {
             name: {
@@ -129,27 +130,27 @@ def _add_people(router: APIRouter, database: Database) -> None:
 
     @router.get("/choices")
     async def choices() -> dict[str, Any]:
-        rows = await database.rows(queries.CHOICES)
+        rows = await database.rows(sql["choices"])
         return {f"{kind}s": [r for r in rows if r["kind"] == kind] for kind in ("maker", "tag")}
 
 
 def _add_videos(router: APIRouter, database: Database) -> None:
-    drawn = CatalogueMap(database.pool.conninfo)
+    drawn = CatalogueMap(str(database.pool.conninfo))
 
     @router.get("/videos")
     async def videos(q: Annotated[str, Query(max_length=500)] = "") -> list[dict[str, Any]]:
-        return await database.rows(queries.VIDEOS, {"q": q})
+        return await database.rows(sql["videos"], {"q": q})
 
     @router.get("/video")
     async def video(video_id: UUID) -> dict[str, Any]:
-        rows = await database.rows(queries.VIDEO, {"video_id": video_id})
+        rows = await database.rows(sql["video"], {"video_id": video_id})
         if not rows:
             raise RefusalError(404, f"{video_id} is no video of the catalogue")
         return rows[0]
 
     @router.get("/likers")
     async def likers(video_id: UUID) -> list[dict[str, Any]]:
-        return await database.rows(queries.LIKERS, {"video_id": video_id})
+        return await database.rows(sql["likers"], {"video_id": video_id})
 
     @router.get("/map")
     async def catalogue_map(request: Request) -> Response:
@@ -164,7 +165,7 @@ def _add_videos(router: APIRouter, database: Database) -> None:
 
 
 def _add_health(router: APIRouter, settings: Settings, database: Database) -> None:
-    figures = files.read_figures()
+    figures = files.read_sql("figures")
 
     @router.get("/health")
     async def verdict() -> dict[str, Any]:
@@ -183,8 +184,8 @@ def _add_health(router: APIRouter, settings: Settings, database: Database) -> No
 def _add_releases(router: APIRouter, settings: Settings, database: Database) -> None:
     @router.get("/releases")
     async def versions() -> dict[str, Any]:
-        history = await _rows_if_built(database, queries.HISTORY_OF_RELEASES) or []
-        metrics = await _rows_if_built(database, queries.METRICS) or []
+        history = await _rows_if_built(database, sql["history_of_releases"]) or []
+        metrics = await _rows_if_built(database, sql["metrics"]) or []
         return {
             "versions": await run_in_threadpool(releases, settings),
             "history": history,
@@ -194,14 +195,14 @@ def _add_releases(router: APIRouter, settings: Settings, database: Database) -> 
 
     @router.get("/changes")
     async def changes() -> dict[str, Any]:
-        (found,) = await _rows_if_built(database, queries.CHANGES) or [{"users": 0}]
+        (found,) = await _rows_if_built(database, sql["changes"]) or [{"users": 0}]
         return found
 
     @router.post("/rollback")
     async def rollback(request: Request, asked: Rollback) -> pipeline.Summary:
         """Put the release before back, as ``two-tower rollback`` does."""
         _check_origin(request)
-        serving = await database.rows(queries.RELEASES)
+        serving = await database.rows(sql["releases"])
         if not serving or serving[0]["version"] != asked.serving_version:
             raise RefusalError(409, "another release serves by now", "load the page anew, and look")
         try:
