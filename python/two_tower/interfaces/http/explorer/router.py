@@ -23,7 +23,7 @@ from two_tower.operations import health, monitor, pipeline
 from two_tower.serving.versions import releases
 
 # Nothing of the kind has been built yet.
-UNBUILT = ("42P01", "3F000", "42703")
+UNBUILT = ("42P01", "3F000")
 DAY = {"Cache-Control": "public, max-age=86400"}
 sql = files.read_sql("queries")
 PRIVATE = {"Cache-Control": "private, no-store", **files.SHUT}

@@ -24,7 +24,8 @@ export async function controls(state, act, { hasChoices, isVisitor = false, sign
   const soon = debounced(act, 120);
   const set = (name, value) => { state[name] = value; soon(); };
   const slider = (name) => {
-    const shown = h("output", {}, number(state[name], 2));
+    // Not <output>: a label would name that, and not the slider.
+    const shown = h("span", { class: "now" }, number(state[name], 2));
     return h("label", { class: "field slide" }, h("span", {}, t(`control.${name}`), shown),
       h("input", { type: "range", min: 0, max: 1, step: 0.05, value: state[name], "data-control": name, "aria-description": t(`control.${name}.what`),
         oninput: (event) => { shown.textContent = number(Number(event.target.value), 2); set(name, Number(event.target.value)); } }));
