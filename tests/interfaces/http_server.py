@@ -13,14 +13,13 @@ import httpx
 import jwt
 import psycopg
 import uvicorn
-from psycopg.rows import dict_row
 
 from conftest import make_settings
 from postgres_server import free_port
 from two_tower.core.settings import Settings
 from two_tower.interfaces.http.app import create_app
 
-KEY = "a key of the tests, long enough"
+KEY = "a-key-of-the-tests-long-enough"
 SECRET = "a secret of the tests, which is long enough"
 VIDEO = "00000000-0000-0000-0000-000000000001"
 
@@ -64,15 +63,18 @@ def bearer(sent: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {sent}"}
 
 
+def in_query(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments as a query string has them."""
+    return {k: json.dumps(v) if isinstance(v, dict) else v for k, v in arguments.items()}
+
+
 def by_sql(dsn: str, function: str, **arguments: Any) -> Any:
     """What the function itself answers, as JSON has it."""
     values = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in arguments.items()}
     named = ", ".join(f"p_{name} => %({name})s" for name in values)
-    with psycopg.connect(dsn, row_factory=dict_row) as connection:
-        rows = connection.execute(
-            f"select to_jsonb(a) as row from public.{function}({named}) as a".replace(
-                "ids)s", "ids)s::uuid[]" if "user_ids" not in named else "ids)s"
-            ),  # type: ignore[arg-type]
+    named = named.replace("video_ids)s", "video_ids)s::uuid[]")
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(
+            f"select coalesce(jsonb_agg(to_jsonb(a)), '[]') from public.{function}({named}) as a",  # type: ignore[arg-type]
             values,
-        ).fetchall()
-    return [row["row"] for row in rows]
+        ).fetchone()[0]  # type: ignore[index]

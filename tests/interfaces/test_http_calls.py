@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from conftest import PROJECT_DIR, make_settings
-from interfaces.http_server import VIDEO, by_sql, serving
+from interfaces.http_server import VIDEO, by_sql, in_query, serving
 from postgres_server import PostgresServer
 from serving.app_world import make_app, video
 from two_tower.interfaces.http import models
@@ -50,10 +50,6 @@ def dsn(postgres_server: PostgresServer) -> str:
 def client(dsn: str) -> Iterator[httpx.Client]:
     with serving(make_settings("postgres", database_url=dsn)) as client:
         yield client
-
-
-def in_query(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {k: json.dumps(v) if isinstance(v, dict) else v for k, v in arguments.items()}
 
 
 def test_every_function_that_a_tier_may_call_is_a_route(client: httpx.Client) -> None:

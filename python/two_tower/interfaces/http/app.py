@@ -15,7 +15,7 @@ from two_tower.core.errors import InputError
 from two_tower.core.settings import Settings
 from two_tower.database import warehouse
 from two_tower.interfaces.http import errors, models
-from two_tower.interfaces.http.access import WhoAsks
+from two_tower.interfaces.http.access import Access, WhoAsks
 from two_tower.interfaces.http.database import Database
 from two_tower.interfaces.http.explorer import make_router as explorer_router
 from two_tower.interfaces.http.functions import read_functions
@@ -32,7 +32,8 @@ def create_app(settings: Settings) -> FastAPI:
     Its pool is open while it runs; ``app.state.database`` is it.
 
     Raises:
-        InputError: the target is DuckDB, or a setting does not fit the others.
+        InputError: the target is DuckDB, or a setting does not fit the others, or names a file
+            that cannot be read.
     """
     if settings.target == "duckdb":
         raise InputError("two-tower serve needs Postgres", "set TWO_TOWER_TARGET to embedded")
@@ -42,6 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
             "set TWO_TOWER_API_KEYS too, or name the origins",
         )
     database = Database(warehouse.dsn(settings), settings.serve_connections, settings.serve_timeout)
+    access = Access(settings)
     metrics = Metrics(database.pool.get_stats)
 
     @asynccontextmanager
@@ -65,7 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(explorer_router(settings, database))
     _add_state(app, database, metrics)
     _describe(app)
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Guard, settings=settings, access=access)
     if settings.serve_origins:
         app.add_middleware(
             CORSMiddleware,
