@@ -52,14 +52,18 @@ def poster(title: str, maker: str = "") -> str:
     )
 
 
-def of_url(url: str | None, title: str | None) -> str | None:
+def of_url(url: str | None, title: str | None) -> str:
     """Return a picture's address for a page that this server did not send, as a notebook is.
 
     Args:
         url: a video's `thumbnail_url`. What is neither of the web nor drawn here is not used.
         title: of the video, to draw one from where it has no picture.
     """
-    parts = urlsplit(url or "")
+    url = url or ""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme in ("http", "https") and parts.netloc:
         return url
     named = parse_qs(parts.query) if not parts.scheme and parts.path == PATH else {}
