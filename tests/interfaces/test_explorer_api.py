@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from importlib import resources
@@ -292,3 +293,21 @@ def test_every_file_of_the_pages_is_in_the_wheel_and_loads_nothing_foreign() -> 
         text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert "://" not in text.replace("https?:\\/\\/", ""), path.name
         assert "innerHTML" not in text, path.name
+
+
+def test_every_text_is_there_in_both_languages() -> None:
+    folder = resources.files("two_tower.interfaces.http.explorer").joinpath("static")
+    scripts = {p.name: p.read_text(encoding="utf-8") for p in folder.iterdir()}
+    words = {
+        key: (ja, en)
+        for name, text in scripts.items()
+        if name.startswith("words")
+        for key, ja, en in re.findall(r'^  "(.+?)": \["(.*?)", "(.*?)"\],$', text, re.MULTILINE)
+    }
+    code = "".join(text for name, text in scripts.items() if name.endswith(".js"))
+    assert set(re.findall(r"""\bt\("([\w. ]+)"[,)]""", code)) <= set(words)
+    for key, (ja, en) in words.items():
+        assert set(re.findall(r"\{\w+\}", ja)) == set(re.findall(r"\{\w+\}", en)), key
+        is_name = ja.lower() == en.lower() or key == "and"  # as recall@20
+        assert is_name or re.search(r"[ぁ-んァ-ヶ一-龥]", ja), key
+        assert not re.search(r"[ぁ-んァ-ヶ一-龥]", en), key
