@@ -220,7 +220,7 @@ def test_what_the_page_types_is_answered(dsn: str, tmp_path: Path) -> None:
         for line in typed:
             here = line.replace("http://127.0.0.1:8000", str(served.client.base_url))
             done = subprocess.run(
-                [curl, "--silent", "--noproxy", "*", *given],
+                [curl, "--silent", "--noproxy", "*", *shlex.split(here)],
                 capture_output=True,
                 text=True,
                 check=True,
