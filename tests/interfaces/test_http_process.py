@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +20,7 @@ import httpx
 import psycopg
 import pytest
 
-from conftest import environment, make_settings
+from conftest import PROJECT_DIR, environment, make_settings
 from interfaces.http_server import KEY, VIDEO, bearer, token
 from interfaces.test_http_limits import SLEEPS, SLOW
 from interfaces.test_http_limits import until as wait_until
@@ -205,6 +207,27 @@ def test_metrics_are_by_route_and_not_by_what_somebody_typed(dsn: str, tmp_path:
 def samples(text: str) -> dict[str, float]:
     lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in lines}
+
+
+def test_what_the_page_types_is_answered(dsn: str, tmp_path: Path) -> None:
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("curl is not installed")
+    page = (PROJECT_DIR / "docs/http.md").read_text(encoding="utf-8")
+    typed = re.findall(r"^curl (.*)$", page, re.MULTILINE)
+    assert len(typed) == 3
+    with two_tower_serve(dsn, tmp_path) as served:
+        for line in typed:
+            here = line.replace("http://127.0.0.1:8000", str(served.client.base_url))
+            done = subprocess.run(
+                [curl, "--silent", "--noproxy", "*", *shlex.split(here)],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            answer = json.loads(done.stdout)
+            # The page's video is in no catalogue here.
+            assert "catalogue" in answer["message"] if "record_event" in line else len(answer) > 2
 
 
 def test_help_teaches(dsn: str) -> None:

@@ -12,7 +12,7 @@ import httpx
 import psycopg
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -92,7 +92,7 @@ def world(
     postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("http_releases")
-    given = make_settings(
+    made = make_settings(
         "postgres",
         database_url=postgres_server.prepare("http_releases"),
         runs_dir=folder / "runs",
@@ -101,8 +101,8 @@ def world(
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DBT_TARGET_PATH", str(tmp_path_factory.mktemp("target")))
-        setup.prepare(given)
-        yield make_world(given, users=1000, videos=1200)
+        setup.prepare(made)
+        yield make_world(made, users=1000, videos=1200)
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_requests_of_every_shape_get_the_answers_of_the_schema(story: Story, wor
         for mode in schemathesis.GenerationMode:
 
             @bounded
-            @schemathesis.hypothesis.given(operation.as_strategy(generation_mode=mode))
+            @given(operation.as_strategy(generation_mode=mode))
             def ask(case: Any) -> None:
                 nonlocal tried
                 tried += 1

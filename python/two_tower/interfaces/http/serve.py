@@ -14,7 +14,6 @@ from two_tower.core.settings import Settings
 from two_tower.database import sessions, warehouse
 from two_tower.interfaces.http.app import create_app
 
-
 logger = logging.getLogger("two_tower.http")
 
 
