@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from browser import Watched, needs_browser
 from conftest import make_settings
@@ -156,6 +156,27 @@ def test_a_persons_list_is_the_apps_and_its_controls_act_at_once(
     opened.settle()
     capped = {"diversity": 0.8, "exclude_seen": False, "filter": {"max_per_maker": 1}}
     assert shown(page) == asked(client, "recommend_videos", **asks, **capped)
+
+
+def test_what_was_chosen_last_is_shown_though_it_is_answered_first(
+    opened: Watched, client: httpx.Client, released: Settings
+) -> None:
+    person = reader(released)
+    page = opened.open(f"#/person/{person}")
+    waits: list[Route] = []
+    page.route("**/v1/recommend_videos", lambda route: waits.append(route))
+    for place, value in enumerate(("0.3", "0.9")):
+        page.get_by_label("Diversity").fill(value)
+        while len(waits) == place:
+            page.wait_for_timeout(20)
+    for route in reversed(waits):
+        route.continue_()
+        page.wait_for_timeout(200)
+    opened.settle()
+
+    last = asked(client, "recommend_videos", user_id=person, limit=20, diversity=0.9)
+    assert shown(page) == last
+    assert last != asked(client, "recommend_videos", user_id=person, limit=20, diversity=0.3)
 
 
 def test_the_bars_of_a_reason_add_up_to_the_score(opened: Watched, released: Settings) -> None:

@@ -2,7 +2,9 @@
 
 import { h, number, s } from "./dom.js";
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [560, 210, 52, 14, 12, 30];
+const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [210, 52, 14, 12, 30];
+// A phone's is drawn narrower, not smaller: its text would be too small to read.
+const width = () => matchMedia("(max-width: 40rem)").matches ? 340 : 560;
 
 /** Return a step of 1, 2 or 5 that divides a span into about n parts. */
 function step(span, n) {
@@ -17,6 +19,8 @@ function step(span, n) {
  * @param {{name: string, kind: string, points: ({value: number, lower: ?number, upper: ?number} | null)[]}[]} lines
  */
 export function lines(names, series, label) {
+  const WIDTH = width();
+  const labels = Math.floor(WIDTH / 70);
   const all = series.flatMap((one) => one.points).filter((point) => point && point.value !== null);
   if (!all.length) return null;
   const tops = all.map((point) => point.upper ?? point.value);
@@ -29,7 +33,7 @@ export function lines(names, series, label) {
   const y = (value) => TOP + ((high - value) / (high - low)) * (HEIGHT - TOP - BOTTOM);
   const grid = [];
   for (let value = low; value <= high + by / 2; value += by) grid.push(s("line", { class: "grid-line", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }), s("text", { class: "tick", x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, number(value, digits)));
-  const shown = names.length > 8 ? Math.ceil(names.length / 8) : 1;
+  const shown = Math.ceil(names.length / labels);
   const below = names.map((name, place) => place % shown ? null : s("text", { class: "tick", x: x(place), y: HEIGHT - 8, "text-anchor": "middle" }, name));
   const drawn = series.map(({ kind, points }) => s("g", { class: `series ${kind}` },
     s("polyline", { points: points.map((point, place) => point && point.value !== null ? `${x(place)},${y(point.value)}` : null).filter(Boolean).join(" ") }),

@@ -48,7 +48,7 @@ const people = (rows, title) => rows.length === 0 ? empty(t("person.nobody"), t(
 
 async function person(holder, { id, me, signal }) {
   const state = fresh();
-  const shown = { before: null, isCompared: false };
+  const shown = { before: null, isCompared: false, turn: 0 };
   const lists = h("div", { class: "lists", "aria-busy": "true" }, waiting());
   const about = h("div", { class: "about" });
   const side = h("aside", { "aria-label": t("person.history") });
@@ -57,11 +57,16 @@ async function person(holder, { id, me, signal }) {
     : call("recommend_videos", { user_id: id, limit: LIMIT, ...chosen(state) }, signal));
 
   async function draw() {
+    const turn = ++shown.turn;
     lists.setAttribute("aria-busy", "true");
     try {
-      if (shown.isCompared) put(lists, ...await compared({ user_id: id, limit: LIMIT, ...chosen(state) }, me, signal));
-      else {
+      if (shown.isCompared) {
+        const sides = await compared({ user_id: id, limit: LIMIT, ...chosen(state) }, signal);
+        if (turn !== shown.turn) return;  // somebody has chosen otherwise meanwhile
+        put(lists, ...sides);
+      } else {
         const videos = await recommend();
+        if (turn !== shown.turn) return;
         const places = new Map(videos.map((video) => [video.video_id, video.rank]));
         const holders = new Map(videos.map((video) => [video.video_id, h("div", { class: "below" })]));
         glide(lists, () => put(lists, videos.length ? list(videos, {
@@ -145,7 +150,7 @@ function neighbours(id, signal) {
 }
 
 /** Two releases side by side, and how far each video moved from the former one. */
-async function compared(args, me, signal) {
+async function compared(args, signal) {
   const { serving, previous } = await send("two_lists", args, signal);
   const places = (videos) => new Map(videos.map((video) => [video.video_id, video.rank]));
   const [now, before] = [places(serving.videos), places(previous.videos)];

@@ -13,6 +13,7 @@ export async function page(holder, { me, signal }) {
   const liked = new Map();
   const state = fresh();
   let before = null;
+  let turn = 0;
   let shelf = SHELVES[0];
   const grid = h("ul", { class: "grid pick-grid" });
   const answer = h("div", { class: "lists" }, empty(t("visitor.none"), t("visitor.none.what")));
@@ -20,6 +21,7 @@ export async function page(holder, { me, signal }) {
   const count = h("div", { class: "row note" });
 
   async function ask() {
+    const mine = ++turn;
     below.hidden = !liked.size;
     below.textContent = t("visitor.below", { n: number(liked.size) });
     put(count, liked.size ? [h("span", {}, t("visitor.count", { n: number(liked.size) })), h("button", { class: "quiet", onclick: clear }, t("visitor.clear"))] : null);
@@ -31,6 +33,7 @@ export async function page(holder, { me, signal }) {
     try {
       const { rotation: _, ...args } = chosen(state);
       const videos = await call("recommend_for_likes", { video_ids: [...liked.keys()], limit: 12, ...args }, signal);
+      if (mine !== turn) return;  // something else has been picked meanwhile
       const places = new Map(videos.map((video) => [video.video_id, video.rank]));
       glide(answer, () => put(answer, list(videos, { before })));
       say(t("visitor.changed", { n: number(videos.length) }));
