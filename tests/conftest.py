@@ -204,9 +204,12 @@ def released(
     return make_released(postgres_server, "explorer", tmp_path_factory.mktemp("explorer"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    """A headless browser; the test needs the mark `needs_browser`."""
+    """A headless browser; the test needs the mark `needs_browser`.
+
+    Not of the session: while Playwright runs, no other test of the process can run an event loop.
+    """
     from browser import running_browser
 
     with running_browser() as browser:
