@@ -56,11 +56,10 @@ def connect(settings: Settings) -> psycopg.Connection[dict[str, object]]:
 
 
 def popular(settings: Settings, count: int = 1) -> list[str]:
-    """The most popular videos."""
+    """The most popular videos, as an app is told them."""
     with connect(settings) as connection:
         rows = connection.execute(
-            "select video_id::text as id from two_tower.popularity"
-            " order by popularity_rank limit %s",
+            "select video_id::text as id from public.popular_videos(p_limit => %s) order by rank",
             (count,),
         ).fetchall()
     return [str(row["id"]) for row in rows]

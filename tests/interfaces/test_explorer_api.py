@@ -196,14 +196,15 @@ def test_the_map_has_every_video_where_its_vector_is(
 
 
 def test_the_map_keeps_its_sign_and_its_scale() -> None:
-    generator = np.random.default_rng(1)
-    vectors = generator.standard_normal((500, 128)) * np.r_[9, 5, np.ones(126)]
-    places, explained = project(vectors.astype(np.float32))
-    again, _ = project(vectors[::-1].astype(np.float32))
-
-    assert np.allclose(places, again[::-1], atol=2)
-    assert 9 / 5 * 0.85 < np.ptp(places[:, 0]) / np.ptp(places[:, 1]) < 9 / 5 * 1.2
-    assert 0.4 < explained < 0.6
+    scales = np.r_[9, 5, np.ones(126)]
+    for seed in range(8):
+        vectors = (np.random.default_rng(seed).standard_normal((500, 128)) * scales).astype("f4")
+        places, explained = project(vectors)
+        # The solver's sign is anybody's guess: what an axis is mostly made of grows along it.
+        for axis in (0, 1):
+            assert np.corrcoef(places[:, axis], vectors[:, axis])[0, 1] > 0.9
+        assert 9 / 5 * 0.8 < np.ptp(places[:, 0]) / np.ptp(places[:, 1]) < 9 / 5 * 1.25
+        assert 0.4 < explained < 0.6
     assert project(np.ones((3, 128), np.float32))[1] == 0
     assert project(np.zeros((0, 128), np.float32))[0].shape == (0, 2)
 
