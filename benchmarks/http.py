@@ -176,10 +176,6 @@ def measure(
                 / (seconds * sum(found["http"])),
             }
         )
-        print(
-            {k: v if isinstance(v, str) else round(float(str(v)), 2) for k, v in rows[-1].items()},
-            flush=True,
-        )
     return rows
 
 
