@@ -272,10 +272,21 @@ def http() -> str:
             f"{row['HTTP, requests/s']:,.0f}",
             f"{row['psycopg, calls/s']:,.0f}",
             f"{row['ratio']:.2f}",
+            f"{row['server, ms of processor']:.2f}",
         ]
         for row in read("http")["requests"]
     )
-    return table(["videos", "call", "HTTP, requests/s", "psycopg, calls/s", "ratio"], rows)
+    return table(
+        [
+            "videos",
+            "call",
+            "HTTP, requests/s",
+            "psycopg, calls/s",
+            "ratio",
+            "server, ms of processor",
+        ],
+        rows,
+    )
 
 
 def published() -> str:
@@ -321,8 +332,8 @@ def page() -> str:
     """Return the whole page."""
     return PROSE.read_text(encoding="utf-8").format(
         **{part.__name__: part() for part in (quality, ablation, index, last_mile, novelty)},
-        **{part.__name__: part() for part in (ceiling, published, people)},
-        **{part.__name__: part() for part in (serving_calls, http, growth)},
+        **{part.__name__: part() for part in (ceiling, published, people, serving_calls)},
+        **{part.__name__: part() for part in (http, growth)},
         **{name: speed(name) for name in ("stages", "serving", "scale")},
     )
 
