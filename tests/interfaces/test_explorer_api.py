@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from conftest import make_settings
 from interfaces.explorer_world import connect, popular, reader
 from interfaces.http_server import KEY, SECRET, bearer, serving, token
-from postgres_server import PostgresServer
+from postgres_server import PASSWORD, PostgresServer
 from two_tower.core.errors import InputError
 from two_tower.core.settings import Settings, read_settings
 from two_tower.data.sample_data.catalogue import THUMBNAILS
@@ -231,6 +231,21 @@ def test_what_is_not_built_yet_is_no_error(postgres_server: PostgresServer) -> N
         assert read(client, "figures/quality")["rows"] is None
         assert read(client, "figures/runs")["rows"] is None
         assert read(client, "me")["previous"] is None
+
+
+def test_a_role_without_the_tables_is_told_so_by_what_needs_them(
+    postgres_server: PostgresServer, released: Settings
+) -> None:
+    postgres_server.as_superuser(f"create role stranger login password '{PASSWORD}'")
+    dsn = postgres_server.dsn("explorer", "stranger")
+    with serving(make_settings("postgres", database_url=dsn)) as client:
+        me = read(client, "me")
+        assert (me["tier"], me["previous"]) == ("service", None)
+        assert client.get("/").status_code == 200
+        for path in ("people", "figures/quality", "map"):
+            answer = client.get(f"/explorer/api/{path}")
+            assert answer.status_code == 403, path
+            assert "permission denied" in answer.json()["message"]
 
 
 def test_the_verdict_is_that_of_status(client: httpx.Client) -> None:

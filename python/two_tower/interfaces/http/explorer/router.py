@@ -24,6 +24,7 @@ from two_tower.serving.versions import releases
 
 # Nothing of the kind has been built yet.
 UNBUILT = ("42P01", "3F000")
+NOT_GRANTED = "42501"  # a role that is not the owner serves: it has the functions alone
 DAY = {"Cache-Control": "public, max-age=86400"}
 sql = files.read_sql("queries")
 PRIVATE = {"Cache-Control": "private, no-store", **files.SHUT}
@@ -95,7 +96,7 @@ def _add_me(router: APIRouter, settings: Settings, database: Database) -> None:
         response.headers.update(PRIVATE)
         found: list[dict[str, Any]] = []
         if caller.tier == "service":
-            found = await _rows_if_built(database, sql["releases"]) or []
+            found = await _rows_if(database, sql["releases"], (*UNBUILT, NOT_GRANTED)) or []
         return {
             "tier": caller.tier,
             "needs_key": settings.has_keys,
@@ -227,10 +228,17 @@ def _check_origin(request: Request) -> None:
 
 async def _rows_if_built(database: Database, statement: str) -> list[dict[str, Any]] | None:
     """Return the rows of a query; None where a table of it is not there yet."""
+    return await _rows_if(database, statement, UNBUILT)
+
+
+async def _rows_if(
+    database: Database, statement: str, unless: tuple[str, ...]
+) -> list[dict[str, Any]] | None:
+    """Return the rows of a query; None if it is refused with one of some SQLSTATEs."""
     try:
         return await database.rows(statement)
     except RefusalError as refusal:
-        if refusal.code in UNBUILT:
+        if refusal.code in unless:
             return None
         raise
 
