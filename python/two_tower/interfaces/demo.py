@@ -69,12 +69,15 @@ def _next(user_id: str) -> None:
     terminal.stdout.print("[bold]Try next[/bold]")
     page = f"http://127.0.0.1:8000/#/person/{quote(user_id)}"
     for command in (
-        f".venv/bin/two-tower serve        # then look at {page}",
         f".venv/bin/two-tower recommend {user_id} -k 10",
         ".venv/bin/two-tower status",
         ".venv/bin/dbt docs generate && .venv/bin/dbt docs serve --host 127.0.0.1",
     ):
         terminal.stdout.print(f"  {escape(command)}", highlight=False, soft_wrap=True)
+    terminal.stdout.print(
+        "[bold]Look at it[/bold]: .venv/bin/two-tower serve, then", highlight=False
+    )
+    terminal.stdout.print(f"  {escape(page)}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
