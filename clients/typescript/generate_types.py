@@ -100,7 +100,7 @@ def _function(
     fields = list(zip(names, modes, types, strict=True))
     given = [(field, kind) for field, mode, kind in fields if mode == "i"]
     arguments = "".join(
-        f"          {field}{'' if place < required else '?'}: {_type(name, field, kind)};\n"
+        f"          {field}{'' if place < required else '?'}: {_argument(name, field, kind)};\n"
         for place, (field, kind) in enumerate(given)
     )
     columns = "".join(
@@ -124,6 +124,11 @@ def _table(name: str, columns: Any) -> str:
         f"      {name}: {{\n        Row: {{\n{fields}        }};\n"
         "        Insert: never;\n        Update: never;\n        Relationships: [];\n      };\n"
     )
+
+
+def _argument(function: str, field: str, kind: str) -> str:
+    # A vector may be sent as JSON too.
+    return "readonly number[]" if "halfvec" in kind else _type(function, field, kind)
 
 
 def _type(function: str, field: str, kind: str) -> str:

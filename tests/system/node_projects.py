@@ -50,6 +50,28 @@ def packages() -> Path:
     return folder
 
 
+@cache
+def packed() -> Path:
+    """The package as npm would publish it."""
+    folder = packages()
+    npm(folder / "clients/typescript", "pack", "--pack-destination", str(folder))
+    (archive,) = folder.glob("two-tower-*.tgz")
+    return archive
+
+
+def install_packed(folder: Path, *beside: str) -> Path:
+    """Install the packed package in a new project, with others beside it; return the project."""
+    (folder / "package.json").write_text('{"private": true, "type": "module"}')
+    npm(folder, "install", str(packed()), *beside)
+    return folder
+
+
+def deno(*arguments: str) -> list[str | Path]:
+    """The command line of the package's Deno."""
+    (binary,) = (packages() / "clients/typescript/node_modules/@deno").glob("*/deno*")
+    return [binary, *arguments]
+
+
 def npm(folder: Path, command: str, *arguments: str) -> str:
     """Run npm and return what it printed."""
     flags = FLAGS if command in ("ci", "install") else ()

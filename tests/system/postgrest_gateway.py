@@ -123,10 +123,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> str:
         length = int(self.headers.get("Content-Length") or 0)
         sent = self.rfile.read(length)
-        if self.path.startswith("/v1/"):  # stand-in
-            named = {f"p_{name}": value for name, value in json.loads(sent).items()}
-            claims = _claims(self.headers.get("Authorization", "").removeprefix("Bearer "))
-            return self._call(claims, self.path.removeprefix("/v1/"), named)
         if self.headers.get("apikey") not in (ANON_KEY, SERVICE_KEY):
             raise RefusalError(401, "", "Invalid API key")
         claims = _claims(self.headers.get("Authorization", "").removeprefix("Bearer "))

@@ -197,7 +197,7 @@ export type Database = {
       };
       recommend_for_vector: {
         Args: {
-          p_embedding: string;
+          p_embedding: readonly number[];
           p_limit?: number;
           p_exclude?: readonly string[];
           p_filter?: VideoFilter;

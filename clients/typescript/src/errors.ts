@@ -3,7 +3,8 @@ export class TwoTowerError extends Error {
   override readonly name = "TwoTowerError";
   /**
    * The database's SQLSTATE (`22023`: an argument is wrong; `42501`: the caller may not), the server's own code
-   * (`PGRST202`), or `network`, `http_502` … where neither answered, or `model` where a model's file is refused.
+   * (`PGRST202`, `HTTP429`), `HTTP502` … of a proxy, `network` where nothing answered, or `model` where a model's file
+   * is refused.
    */
   readonly code: string;
   /** What to do about it, where the database says so. */
@@ -30,7 +31,7 @@ const TRANSIENT = /^(08...|40001|40P01|53300|57P0.)$/;
 /** An answer that is no success, as an error, whatever sent it. */
 export function refusal(status: number, body: unknown): TwoTowerError {
   const said = (typeof body === "object" && body !== null ? body : {}) as Record<string, unknown>;
-  return new TwoTowerError(text(said.code) ?? `http_${status}`, text(said.message) ?? `the server answered ${status}`, {
+  return new TwoTowerError(text(said.code) ?? `HTTP${status}`, text(said.message) ?? `the server answered ${status}`, {
     hint: text(said.hint) ?? null,
     status,
   });

@@ -76,7 +76,7 @@ export class Recommender {
 
   /** The videos nearest to a vector of the model that serves, as `two-tower/onnx` makes one; a service may ask. */
   recommendForVector(embedding: ArrayLike<number>, options: VectorOptions = {}): Promise<Recommendation[]> {
-    return this.#read("recommend_for_vector", { embedding: JSON.stringify(Array.from(embedding)), ...options });
+    return this.#read("recommend_for_vector", { embedding: Array.from(embedding), ...options });
   }
 
   /** The videos most similar to one. */

@@ -53,7 +53,7 @@ test("a refusal has the database's code, message and hint", async () => {
 test("what a proxy says is no answer of the service", async () => {
   await besideService([{ status: 413, body: "<html>too large</html>" }, { body: "<html>Hello</html>" }, { body: "<html>" }], async (url) => {
     const client = createClient({ url });
-    await assert.rejects(client.popular(), { code: "http_413", message: "the server answered 413" });
+    await assert.rejects(client.popular(), { code: "HTTP413", message: "the server answered 413" });
     await assert.rejects(client.popular(), { code: "network" });
   });
 });

@@ -23,7 +23,7 @@ Deno.serve(async (request) => {
   const { video_ids } = await request.json().catch(() => ({}));
   if (!Array.isArray(video_ids)) return answer(400, { message: 'send {"video_ids": ["…"]}' });
   try {
-    return answer(200, await videos.rank(userId, video_ids, { signal: request.signal }));
+    return answer(200, await videos.rank(userId, video_ids));
   } catch (error) {
     if (!(error instanceof TwoTowerError)) throw error;
     console.error(`${error.code}: ${error.message}`);
