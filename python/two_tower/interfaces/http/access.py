@@ -15,12 +15,13 @@ import jwt
 from fastapi import Depends, Request
 
 from two_tower.core.errors import InputError
-from two_tower.core.serve_settings import ServeSettings
+from two_tower.core.settings import Settings
 from two_tower.interfaces.http.errors import forbidden, unauthorized, unavailable
 from two_tower.interfaces.http.functions import TIERS, Tier
 
 # Asymmetric alone: with an HMAC among them, a public key would be taken for a secret.
 PUBLIC_KEY_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA")
+URLS = ("https://", "http://")
 JWKS_SECONDS = 300
 LEEWAY_SECONDS = 10  # two clocks
 SIGN_IN = "send Authorization: Bearer with the token of a user, or with an API key"
@@ -71,7 +72,7 @@ class Access:
         InputError: the JWKS file cannot be read.
     """
 
-    def __init__(self, settings: ServeSettings) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.is_open = not settings.has_keys
         self._keys = [sha256(key.get_secret_value().encode()).digest() for key in settings.api_keys]
         self._find_keys: list[tuple[Callable[[str], Any], tuple[str, ...]]] = []
@@ -80,7 +81,10 @@ class Access:
             secret = settings.jwt_secret.get_secret_value()
             self._find_keys.append((lambda token: secret, ("HS256",)))
         if settings.jwt_jwks is not None:
-            self._find_keys.append((_jwks(settings.jwt_jwks), PUBLIC_KEY_ALGORITHMS))
+            place = settings.jwt_jwks
+            if not place.startswith(URLS):
+                place = str(settings.path(Path(place)))
+            self._find_keys.append((_jwks(place), PUBLIC_KEY_ALGORITHMS))
 
     async def caller(self, authorization: str | None, address: str) -> Caller:
         """Return who asks.
@@ -136,7 +140,7 @@ class Access:
 
 def _jwks(place: str) -> Callable[[str], Any]:
     """Return what finds the key of a token in a file or behind a URL."""
-    if place.startswith(("https://", "http://")):
+    if place.startswith(URLS):
         client = jwt.PyJWKClient(place, cache_jwk_set=True, lifespan=JWKS_SECONDS, timeout=5)
         return client.get_signing_key_from_jwt
     try:

@@ -15,12 +15,12 @@ from two_tower.core.errors import InputError
 from two_tower.core.settings import Settings
 from two_tower.database import warehouse
 from two_tower.interfaces.http import errors, models
-from two_tower.interfaces.http.access import WhoAsks
+from two_tower.interfaces.http.access import Access, WhoAsks
 from two_tower.interfaces.http.database import Database
 from two_tower.interfaces.http.functions import read_functions
 from two_tower.interfaces.http.guard import Guard
 from two_tower.interfaces.http.observe import Metrics, Observer
-from two_tower.interfaces.http.routes import make_router
+from two_tower.interfaces.http.routes import add_routes
 
 RELEASE = "select release_id from public.popular_videos('all', p_limit => 1)"
 
@@ -31,7 +31,8 @@ def create_app(settings: Settings) -> FastAPI:
     Its pool is open while it runs; ``app.state.database`` is it.
 
     Raises:
-        InputError: the target is DuckDB, or a setting does not fit the others.
+        InputError: the target is DuckDB, or a setting does not fit the others, or names a file
+            that cannot be read.
     """
     if settings.target == "duckdb":
         raise InputError("two-tower serve needs Postgres", "set TWO_TOWER_TARGET to embedded")
@@ -41,6 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
             "set TWO_TOWER_API_KEYS too, or name the origins",
         )
     database = Database(warehouse.dsn(settings), settings.serve_connections, settings.serve_timeout)
+    access = Access(settings)
     metrics = Metrics(database.pool.get_stats)
 
     @asynccontextmanager
@@ -60,10 +62,10 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.database = database
     errors.install(app)
-    app.include_router(make_router(read_functions(settings.project_dir), database))
+    add_routes(app, read_functions(settings.project_dir), database)
     _add_state(app, database, metrics)
     _describe(app)
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Guard, settings=settings, access=access)
     if settings.serve_origins:
         app.add_middleware(
             CORSMiddleware,

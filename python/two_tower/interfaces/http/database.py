@@ -11,12 +11,13 @@ from typing import Any
 import psycopg
 from psycopg import AsyncClientCursor
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
 from two_tower.database import sessions
 from two_tower.interfaces.http.access import Caller
 from two_tower.interfaces.http.errors import bad_argument, of_database
-from two_tower.interfaces.http.functions import Function
+from two_tower.interfaces.http.functions import Argument, Function
 from two_tower.serving.recommender import is_lost
 
 # With the call they are one message to the server, and so one transaction: what is set ends with
@@ -148,11 +149,17 @@ def _statement(
             # The pool's role may name anybody: the id is the database's own of the one who asks.
             given.append(f"p_{name} => two_tower.reviewer_of_request()")
         else:
-            values[name] = arguments[name]
-            # The type of a vector is in a schema of the database's choice: it is left to it.
-            cast = "" if "halfvec" in argument.type else f"::{argument.type}"
+            values[name] = _bound(argument, arguments[name])
+            cast = "" if argument.is_vector else f"::{argument.type}"
             given.append(f"p_{name} => %({name})s{cast}")
     called = f"public.{function.name}({', '.join(given)})"
     if not function.columns:
         return f"select {called}::text", values
     return f"select coalesce(json_agg(answer), '[]')::text from {called} as answer", values
+
+
+def _bound(argument: Argument, value: Any) -> Any:
+    """Return an argument as psycopg takes it."""
+    if argument.type == "jsonb":
+        return Jsonb(value)
+    return str(value) if argument.is_vector else value

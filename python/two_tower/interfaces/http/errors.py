@@ -16,6 +16,7 @@ import psycopg
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from two_tower.core.errors import InputError, NotEnoughDataError, TwoTowerError, UnavailableError
@@ -144,12 +145,11 @@ def _by_name(text: str) -> str:
     return re.sub(rf"\bp_({'|'.join(ABOUT)})\b", r"\1", text)
 
 
-def _of_arguments(error: RequestValidationError) -> RefusalError:
+def _of_arguments(error: RequestValidationError | ValidationError) -> RefusalError:
     said = []
     for problem in error.errors():
         place = [str(part) for part in problem["loc"] if part not in ("query", "body")]
-        name = ".".join(place) if problem["type"] != "json_invalid" else "the body"
-        said.append(f"{name or 'the body'}: {problem['msg']}")
+        said.append(f"{'.'.join(place) or 'the body'}: {problem['msg']}")
     return bad_argument("; ".join(said[:5]))
 
 
@@ -179,6 +179,7 @@ def install(app: FastAPI) -> None:
 
     app.add_exception_handler(RefusalError, refusal)
     app.add_exception_handler(RequestValidationError, arguments)
+    app.add_exception_handler(ValidationError, arguments)
     app.add_exception_handler(TwoTowerError, project)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, defect)

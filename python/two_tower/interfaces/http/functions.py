@@ -34,6 +34,16 @@ class Argument:
     type: str
     default: str | None
 
+    @property
+    def is_vector(self) -> bool:
+        """Whether it is a vector: its type is in a schema of the database's choice."""
+        return self.type.endswith("halfvec")
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it has several values."""
+        return self.type.endswith("[]") or self.is_vector
+
 
 @dataclass(frozen=True)
 class Function:

@@ -26,9 +26,9 @@ class Guard:
     machine alone: a page of another origin is refused, and a name that was rebound to this machine.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, access: Access) -> None:
         self._app = app
-        self._access = Access(settings)
+        self._access = access
         self._origins = settings.serve_origins
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
         # On this machine, without keys, everybody is the same one.

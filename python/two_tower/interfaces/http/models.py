@@ -148,6 +148,41 @@ def _field(function: Function, argument: Argument, kind: Any, of_query: bool) ->
     )
 
 
+def parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return the arguments of a query string as OpenAPI has them."""
+    schema = model.model_json_schema()
+    found = []
+    for name, field in schema["properties"].items():
+        described: dict[str, Any] = {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", ()),
+            "description": field.pop("description"),
+        }
+        (example,) = field.pop("examples")
+        field.pop("title")
+        if field.get("default", 0) is None:
+            field.pop("default")
+        if field.get("contentMediaType"):
+            described["content"] = {
+                "application/json": {"schema": {"type": "object"}, "example": example}
+            }
+        else:
+            described |= {"schema": field, "example": example}
+        found.append(described)
+    return found
+
+
+def request_body(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the arguments of a JSON object as OpenAPI has them."""
+    schema = model.model_json_schema()
+    example = {name: field["examples"][0] for name, field in schema["properties"].items()}
+    return {
+        "required": True,
+        "content": {"application/json": {"schema": schema, "example": example}},
+    }
+
+
 def answer(function: Function) -> dict[str, Any]:
     """Return the JSON schema of what a function answers."""
     if not function.columns:

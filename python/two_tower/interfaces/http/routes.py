@@ -1,19 +1,24 @@
-"""``/v1/…``: a route for each function, made from its declaration."""
+"""``/v1/…``: a route for each function, made from its declaration.
 
-# Not `from __future__ import annotations`: FastAPI reads the types of what is made here.
+FastAPI's own reading of arguments costs as much as the rest of a request; the models that describe
+them in OpenAPI read them here.
+"""
+
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Awaitable
 from hashlib import blake2b
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Query, Request, Response
-from psycopg.types.json import Jsonb
+from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 
 from two_tower.interfaces.http import models
-from two_tower.interfaces.http.access import Caller, WhoAsks
+from two_tower.interfaces.http.access import Caller
 from two_tower.interfaces.http.database import Database
-from two_tower.interfaces.http.errors import RefusalError, forbidden, unauthorized
+from two_tower.interfaces.http.errors import RefusalError, bad_argument, forbidden, unauthorized
 from two_tower.interfaces.http.functions import Function
 
 T = TypeVar("T")
@@ -25,6 +30,7 @@ REFUSALS = {
     401: "no key, or one that is not valid",
     403: "the key's tier may not ask this",
     413: "the body is too large",
+    415: "the body is not application/json",
     422: "an argument is wrong; the message names it",
     429: "too many requests; Retry-After says when to come again",
     503: "the database is away, or has no release yet; Retry-After says when to come again",
@@ -32,28 +38,29 @@ REFUSALS = {
 }
 
 
-def make_router(functions: list[Function], database: Database) -> APIRouter:
-    """Return the routes: POST for each function, GET too where it only reads."""
-    router = APIRouter(prefix="/v1")
+def add_routes(app: FastAPI, functions: list[Function], database: Database) -> None:
+    """Add POST for each function, and GET too where it only reads."""
     for function in functions:
-        _add(router, function, database)
-    return router
+        _add(app, function, database)
 
 
-def _add(router: APIRouter, function: Function, database: Database) -> None:
+def _add(app: FastAPI, function: Function, database: Database) -> None:
     in_query = models.arguments(function, of_query=True)
     in_body = models.arguments(function, of_query=False)
+    lists = {argument.name for argument in function.arguments if argument.is_list}
 
-    async def get(
-        request: Request,
-        caller: WhoAsks,
-        arguments: Annotated[in_query, Query()],  # type: ignore[valid-type]
-    ) -> Response:
-        body, is_personal = await _answer(request, function, database, caller, arguments)
-        return _cacheable(request, body) if not is_personal else _private(body)
+    async def get(request: Request) -> Response:
+        arguments = in_query.model_validate(_query(request, lists))
+        body, is_personal = await _answer(request, function, database, arguments)
+        return _private(body) if is_personal else _cacheable(request, body)
 
-    async def post(request: Request, caller: WhoAsks, arguments: in_body) -> Response:  # type: ignore[valid-type]
-        body, _ = await _answer(request, function, database, caller, arguments)
+    async def post(request: Request) -> Response:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        # A form's type: a page of another site could send it unasked.
+        if kind != "application/json":
+            raise RefusalError(415, "the body is not application/json", "send a JSON object")
+        arguments = in_body.model_validate_json(await request.body())
+        body, _ = await _answer(request, function, database, arguments)
         return _private(body)
 
     options: dict[str, Any] = {
@@ -63,38 +70,51 @@ def _add(router: APIRouter, function: Function, database: Database) -> None:
         "response_class": Response,
         "responses": _responses(function),
     }
-    path = f"/{function.name}"
+    path, name = f"/v1/{function.name}", function.name
     if not function.writes:
-        router.get(path, operation_id=function.name, **options)(get)
-        router.post(path, operation_id=f"{function.name}_post", **options)(post)
-    else:
-        router.post(path, operation_id=function.name, **options)(post)
+        of_query = {"parameters": models.parameters(in_query)}
+        app.get(path, operation_id=name, openapi_extra=of_query, **options)(get)
+        name += "_post"
+    of_body = {"requestBody": models.request_body(in_body)}
+    app.post(path, operation_id=name, openapi_extra=of_body, **options)(post)
+
+
+def _query(request: Request, lists: set[str]) -> dict[str, Any]:
+    """Return the arguments of a query string; a key that is repeated is a list."""
+    found: dict[str, Any] = {}
+    try:
+        text = request.scope["query_string"].decode("ascii")
+        for name, value in parse_qsl(text, keep_blank_values=True, errors="strict"):
+            if name in lists:
+                found.setdefault(name, []).append(value)
+            elif name in found:
+                raise bad_argument(f"{name} is given twice")
+            else:
+                found[name] = value
+    except UnicodeDecodeError:
+        raise bad_argument("the query string is not percent-encoded UTF-8") from None
+    return found
 
 
 async def _answer(
-    request: Request, function: Function, database: Database, caller: Caller, sent: BaseModel
+    request: Request, function: Function, database: Database, sent: BaseModel
 ) -> tuple[bytes, bool]:
     """Return what the database answers, and whether it is about a person."""
+    caller: Caller = request.state.caller
     caller.require(function.tier)
     arguments = {
-        name: _value(value)
-        for name in sent.model_fields_set
-        if (value := getattr(sent, name)) is not None
+        name: value for name in sent.model_fields_set if (value := getattr(sent, name)) is not None
     }
     _check_person(arguments, caller)
     call = database.call(function, arguments, caller)
     # What somebody did is recorded though they close the page at once.
     body = await (call if function.writes else _while_they_wait(request, call))
-    is_personal = function.tier != "visitor" or "user_id" in arguments or function.name in PERSONAL
-    return body, is_personal
+    return body, not _is_public(function) or "user_id" in arguments
 
 
-def _value(value: Any) -> Any:
-    """Return an argument as psycopg takes it."""
-    if isinstance(value, dict):
-        return Jsonb(value)
-    is_vector = isinstance(value, list) and value and isinstance(value[0], float)
-    return str(value) if is_vector else value
+def _is_public(function: Function) -> bool:
+    """Return whether everybody gets the same answer."""
+    return function.tier == "visitor" and function.name not in PERSONAL
 
 
 def _check_person(arguments: dict[str, Any], caller: Caller) -> None:
@@ -114,23 +134,24 @@ def _check_person(arguments: dict[str, Any], caller: Caller) -> None:
 
 async def _while_they_wait(request: Request, call: Awaitable[T]) -> T:
     """Return what a call answers; cancel it, in the database too, if the client goes away."""
-    work = asyncio.ensure_future(call)
-    gone = asyncio.ensure_future(_gone(request))
+    mine = asyncio.current_task()
+    assert mine is not None
+    watch = asyncio.ensure_future(_cancel_when_gone(request, mine))
     try:
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            raise RefusalError(GONE, "the client has gone away")
-        return work.result()
+        return await call
+    except asyncio.CancelledError:
+        if not watch.done():
+            raise
+        mine.uncancel()
+        raise RefusalError(GONE, "the client has gone away") from None
     finally:
-        gone.cancel()
-        if not work.done():
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+        watch.cancel()
 
 
-async def _gone(request: Request) -> None:
+async def _cancel_when_gone(request: Request, task: asyncio.Task[Any]) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+    task.cancel()
 
 
 def _private(body: bytes) -> Response:
@@ -146,10 +167,8 @@ def _cacheable(request: Request, body: bytes) -> Response:
     """
     tag = f'"{blake2b(body, digest_size=16).hexdigest()}"'
     headers = {"Cache-Control": "no-cache", "ETag": tag}
-    known = request.headers.get("if-none-match", "")
-    if known.strip() == "*" or tag in [
-        part.strip().removeprefix("W/") for part in known.split(",")
-    ]:
+    known = [part.strip() for part in request.headers.get("if-none-match", "").split(",")]
+    if "*" in known or tag in [part.removeprefix("W/") for part in known]:
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")
 
@@ -166,4 +185,6 @@ def _responses(function: Function) -> dict[int | str, dict[str, Any]]:
         "description": "the rows, in their order" if function.columns else "the number",
         "content": {"application/json": {"schema": models.answer(function)}},
     }
+    if _is_public(function):
+        refused[304] = {"description": "the answer is that of the tag in If-None-Match"}
     return {200: found, **refused}
