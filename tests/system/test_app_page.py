@@ -14,13 +14,12 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
-from pydantic import SecretStr
 
 from conftest import PROJECT_DIR
+from interfaces.http_server import serving, with_keys
 from postgres_server import PASSWORD, PostgresServer
 from serving.app_world import make_app, video
 from system import node_projects
-from system.http_service import service
 from system.postgrest_gateway import ANON_KEY, SECRET, SERVICE_KEY, gateway, token
 from two_tower.recommend import Recommender
 
@@ -92,9 +91,9 @@ def supabase_url(dsn: str, postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def http_url(dsn: str, postgres_server: PostgresServer) -> Iterator[str]:
-    keys = {"api_keys": (SecretStr(SERVICE_KEY),), "jwt_secret": SecretStr(SECRET.decode())}
-    with service(postgres_server.dsn("app_page", "app_server"), **keys) as url:
-        yield url
+    app_server = postgres_server.dsn("app_page", "app_server")
+    with serving(with_keys(app_server, api_keys=SERVICE_KEY, jwt_secret=SECRET.decode())) as http:
+        yield str(http.base_url)
 
 
 @pytest.fixture(params=["supabase", "http"])
@@ -108,11 +107,13 @@ def typescript() -> Path:
     """The TypeScript example with its locked packages, and the page's lines in a file each."""
     folder = node_projects.packages() / "examples/typescript"
     by_supabase, by_http = blocks("TypeScript", "ts")
-    arguments = "const [door, url, key, token] = process.argv.slice(2) as [string, string, string, string?];\n"
+    arguments = "const [url, key, token] = process.argv.slice(2) as [string, string, string?];\n"
     signed_in = "(url, key, token ? { accessToken: async () => token } : {})"
     opened = {
         "supabase": re.sub(r"\(process\.env\.SUPABASE_URL!.*\)", signed_in, by_supabase),
-        "http": re.sub(r"\{ url: .* \}", "{ url, ...(token ? { token } : key ? { key } : {}) }", by_http),
+        "http": re.sub(
+            r"\{ url: .* \}", "{ url, ...(token ? { token } : key ? { key } : {}) }", by_http
+        ),
     }
     lines = {
         name: f"const data: unknown = {section['ts'].strip().removesuffix(';')};\n"
@@ -161,9 +162,7 @@ def run(folder: Path, name: str, door: tuple[str, str], tier: str) -> Any:
     way, url = door
     key = SERVICE_KEY if tier == "service" else ANON_KEY if way == "supabase" else ""
     signed_in = [token("authenticated", ACCOUNT)] if tier == "user" else []
-    done = node_projects.run(
-        node_projects.NEWEST, folder, f"{name}_{way}.ts", way, url, key, *signed_in
-    )
+    done = node_projects.run(node_projects.NEWEST, folder, f"{name}_{way}.ts", url, key, *signed_in)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -122,7 +122,9 @@ def test_the_vector_of_a_visitor_is_that_of_python(
     # Twice, one that came after the model, one of no vocabulary.
     likes.append([*likes[0], *likes[0], ids[99], "nobody's"])
 
-    status, found = encode(project, settings, [*likes, [], ["nobody's"]], node=node, runtime=runtime)
+    status, found = encode(
+        project, settings, [*likes, [], ["nobody's"]], node=node, runtime=runtime
+    )
 
     assert status == 0, found
     assert found["version"] == Registry(settings).fetch().version
@@ -166,4 +168,3 @@ def test_a_model_of_another_width_is_refused(
     status, said = encode(project, full_model, [], folder=folder)
     assert status != 0
     assert "model_meta.json has dim 64; the database stores 128" in said
-

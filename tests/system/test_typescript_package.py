@@ -8,20 +8,22 @@ import re
 import shutil
 import subprocess
 import tarfile
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from pydantic import SecretStr
 
 from conftest import PROJECT_DIR
+from interfaces.http_server import KEY, serving, with_keys
 from postgres_server import PostgresServer
 from serving.app_world import make_app, video
 from system import node_projects
-from system.http_service import service
 from system.postgrest_gateway import ANON_KEY, SERVICE_KEY, gateway
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("examples")]
@@ -30,17 +32,18 @@ PACKAGE = json.loads((PROJECT_DIR / "clients/typescript/package.json").read_text
 # The oldest supabase-js that the package takes, and the newest.
 OLDEST = PACKAGE["peerDependencies"]["@supabase/supabase-js"].removeprefix("^")
 NEWEST = PACKAGE["devDependencies"]["@supabase/supabase-js"]
-KEY = "the key of a server of the app"
 ASK = """
 import { TwoTowerError, type Recommendation, type Recommender, type VideoFilter } from "two-tower";
 
 export async function ask(videos: Recommender, vector: number[]) {
   const filter: VideoFilter = { maker: ["maker 1", "maker 2"], price_max: 1000 };
-  const list: Recommendation[] = await videos.recommend("user_1", { limit: 5, filter, signal: AbortSignal.timeout(9000) });
-  const near = await videos.recommendForVector(Float32Array.from(vector), { limit: 5, exclude: [list[0]!.video_id] });
+  const signal = AbortSignal.timeout(60_000);
+  const list: Recommendation[] = await videos.recommend("user_1", { limit: 5, filter, signal });
+  const exclude = [list[0]!.video_id];
+  const near = await videos.recommendForVector(Float32Array.from(vector), { limit: 5, exclude });
   const refused = await videos.newVideos({ limit: -1 }).catch((error: unknown) => {
-    if (error instanceof TwoTowerError) return [error.code, error.message.replace("p_", ""), error.status];
-    throw error;
+    if (!(error instanceof TwoTowerError)) throw error;
+    return [error.code, error.message.replace("p_", ""), error.status];
   });
   return { list, near, refused };
 }
@@ -103,7 +106,7 @@ PAGE = """
 <script type="importmap">{ "imports": { "two-tower": "./two-tower/index.js" } }</script>
 <script type="module">
   import { createClient } from "two-tower";
-  const list = await createClient({ url: location.origin }).popular("all", { limit: 5 });
+  const list = await createClient({ url: location.hash.slice(1) }).popular("all", { limit: 5 });
   document.body.append(JSON.stringify(list));
 </script>
 """
@@ -161,8 +164,8 @@ def doors(dsn: str) -> Iterator[dict[str, tuple[str, str]]]:
     """The URL of each door and a service's key to it."""
     with ExitStack() as stack:
         supabase = stack.enter_context(gateway(dsn))
-        http = stack.enter_context(service(dsn, api_keys=(SecretStr(KEY),)))
-        yield {"supabase": (supabase, SERVICE_KEY), "http": (http, KEY)}
+        http = stack.enter_context(serving(with_keys(dsn)))
+        yield {"supabase": (supabase, SERVICE_KEY), "http": (str(http.base_url), KEY)}
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +173,20 @@ def vector(dsn: str) -> str:
     with psycopg.connect(dsn) as owner:
         query = "select embedding::text from public.user_embeddings where user_id = 'user_1'"
         return str(owner.execute(query).fetchall()[0][0])
+
+
+@contextmanager
+def files(folder: Path) -> Iterator[str]:
+    """Serve a folder inside the block; yields the origin."""
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def check(dsn: str, vector: str, printed: str) -> None:
@@ -275,14 +292,19 @@ def test_deno_gets_it_too(
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium")
-def test_a_browser_gets_it_too(newest: Path, dsn: str, tmp_path: Path) -> None:
+def test_a_page_of_an_origin_that_is_named_gets_it_too(
+    newest: Path, dsn: str, tmp_path: Path
+) -> None:
     (tmp_path / "index.html").write_text(PAGE)
     shutil.copytree(newest / "node_modules/two-tower/dist", tmp_path / "two-tower")
     browser = ("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom")
     profile = f"--user-data-dir={tmp_path / 'profile'}"
-    with service(dsn, page=tmp_path) as url:
+    with (
+        files(tmp_path) as page,
+        serving(with_keys(dsn, serve_origins=page)) as http,
+    ):
         done = subprocess.run(
-            [*browser, "--virtual-time-budget=10000", profile, f"{url}/page/"],
+            [*browser, "--virtual-time-budget=10000", profile, f"{page}/#{http.base_url}"],
             capture_output=True,
             text=True,
             timeout=60,
@@ -299,9 +321,7 @@ def test_the_anon_key_asks_for_nobody_by_name(
     newest: Path, doors: dict[str, tuple[str, str]], vector: str
 ) -> None:
     url, _ = doors["supabase"]
-    done = node_projects.run(
-        node_projects.NEWEST, newest, "out/supabase.js", url, ANON_KEY, vector
-    )
+    done = node_projects.run(node_projects.NEWEST, newest, "out/supabase.js", url, ANON_KEY, vector)
     assert done.returncode == 1
     assert "TwoTowerError: permission denied for function recommend_videos" in done.stderr
     assert "code: '42501'" in done.stderr
