@@ -4,7 +4,7 @@
  * {@link createClient} opens a {@link Recommender}, over supabase-js or over HTTP; both have the same calls.
  */
 
-export { createClient, Recommender } from "./recommender.js";
+export { createClient, Recommender } from "./recommender.ts";
 export type {
   Because,
   BatchOptions,
@@ -22,7 +22,7 @@ export type {
   SimilarUser,
   SimilarUsersOptions,
   VectorOptions,
-} from "./recommender.js";
-export { TwoTowerError } from "./errors.js";
-export type { HttpTarget, SupabaseLike, SupabaseTarget, Target } from "./transports.js";
-export type { Database, EventKind, Json, PopularityWindow, Source, VideoFilter } from "./database.js";
+} from "./recommender.ts";
+export { TwoTowerError } from "./errors.ts";
+export type { HttpTarget, SupabaseLike, SupabaseTarget, Target } from "./transports.ts";
+export type { Database, EventKind, Json, PopularityWindow, Source, VideoFilter } from "./database.ts";

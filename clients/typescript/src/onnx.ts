@@ -4,9 +4,9 @@
  * `onnxruntime-web` or `onnxruntime-node` is given by the caller: a page bundles the one, a server installs the other.
  */
 
-import { TwoTowerError } from "./errors.js";
+import { TwoTowerError } from "./errors.ts";
 
-export { TwoTowerError } from "./errors.js";
+export { TwoTowerError } from "./errors.ts";
 
 /** Numbers of a vector: the width of `halfvec(128)`. */
 export const DIM = 128;

@@ -1,6 +1,6 @@
-import type { Database, EventKind, PopularityWindow } from "./database.js";
-import { TwoTowerError } from "./errors.js";
-import { transportTo, type Target, type Transport } from "./transports.js";
+import type { Database, EventKind, PopularityWindow } from "./database.ts";
+import { TwoTowerError } from "./errors.ts";
+import { transportTo, type Target, type Transport } from "./transports.ts";
 
 type Functions = Database["public"]["Functions"];
 type Row<Name extends keyof Functions> = Functions[Name]["Returns"] extends (infer R)[] ? R : never;

@@ -1,4 +1,4 @@
-import { refusal, unreachable } from "./errors.js";
+import { refusal, unreachable } from "./errors.ts";
 
 /** Calls a function of the database by its name and its arguments, without their `p_`, and returns its rows. */
 export type Transport = (name: string, named: Record<string, unknown>, signal?: AbortSignal) => Promise<unknown>;

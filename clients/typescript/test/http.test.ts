@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createClient, TwoTowerError } from "two-tower";
-import { besideService } from "./service.js";
+import { besideService } from "./service.ts";
 
 const VIDEO = "738a8344-047b-57a7-9ddc-b4fb57351bf8";
 const ROW = {
