@@ -187,7 +187,7 @@ def _refusal(connection: Connection, call: str, values: list[Any] | None = None)
     """Return the message and the hint with which a call is refused."""
     try:
         with connection.transaction(force_rollback=True):
-            connection.execute(call, values)  # type: ignore[call-overload]
+            connection.execute(call, values)
     except psycopg.errors.InvalidParameterValue as refused:
         return refused.diag.message_primary or "", refused.diag.message_hint or ""
     raise SystemExit(f"{call} is not refused")

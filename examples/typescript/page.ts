@@ -31,7 +31,8 @@ async function page(likes: string[], signal: AbortSignal): Promise<string> {
   li { flex: 0 0 11rem; }
   a { color: inherit; display: block; text-decoration: none; }
   a:hover span, a:focus-visible span { text-decoration: underline; }
-  img { aspect-ratio: 4 / 3; background: #8884; border-radius: .5rem; display: block; object-fit: cover; width: 100%; }
+  div { aspect-ratio: 4 / 3; background: #8884; border-radius: .5rem; overflow: hidden; }
+  img { height: 100%; object-fit: cover; width: 100%; }
 </style>
 </head>
 <body>
@@ -44,9 +45,9 @@ ${rows}</body>
 function row(heading: string, list: Recommendation[], likes: string[]): string {
   if (list.length === 0) return "";
   const cards = list.map(({ video_id, title, thumbnail_url }) => {
-    const picture = thumbnail_url ? `<img src="${escaped(thumbnail_url)}" alt="" loading="lazy">` : `<img alt="">`;
+    const picture = thumbnail_url ? `<img src="${escaped(thumbnail_url)}" alt="" loading="lazy">` : "";
     const liked = [...new Set([...likes, video_id])].join(",");
-    return `<li><a href="/?likes=${encodeURIComponent(liked)}">${picture}<span>${escaped(title ?? "Untitled")}</span></a></li>\n`;
+    return `<li><a href="/?likes=${encodeURIComponent(liked)}"><div>${picture}</div><span>${escaped(title ?? "Untitled")}</span></a></li>\n`;
   });
   return `<section aria-label="${heading}">\n<h2>${heading}</h2>\n<ul>\n${cards.join("")}</ul>\n</section>\n`;
 }

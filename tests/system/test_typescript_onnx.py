@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
 import torch
 
 import planted
 from conftest import PROJECT_DIR, folders, make_settings
+from interfaces.http_server import KEY, serving, with_keys
+from postgres_server import PostgresServer
+from serving.app_world import make_app, video
 from system import node_projects
 from two_tower.artifacts.export import describe, export
 from two_tower.artifacts.onnx_encoder import Encoder
@@ -51,6 +55,15 @@ console.log(JSON.stringify({ version: tower.version, vectors: vectors.map((v) =>
 """
 
 
+SEARCH = """
+import { createClient } from "two-tower";
+const [url, key, vector, exclude] = process.argv.slice(2);
+const options = { limit: 10, exclude: JSON.parse(exclude) };
+const list = await createClient({ url, key }).recommendForVector(JSON.parse(vector), options);
+console.log(JSON.stringify(list.map((video) => video.video_id)));
+"""
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("device")
@@ -79,6 +92,12 @@ def full_model(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     rows = [{**row, "tower": "user", "position": place} for place, row in enumerate(ROWS)]
     towers = Towers(Layout.from_rows([*rows, {**ITEM, "tower": "item", "position": 0}], "h", 3))
     torch.nn.init.normal_(towers.towers["user"].bias, generator=torch.Generator().manual_seed(1))
+    publish(settings, folder, towers)
+    return settings
+
+
+def publish(settings: Settings, folder: Path, towers: Towers) -> None:
+    """Publish towers as the latest model."""
     version = "20260101_000000"
     meta = describe(version, towers.eval())
     files = {"onnx": folder / "model.onnx", "pkl": folder / "model.pkl"}
@@ -87,7 +106,22 @@ def full_model(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     of_latest = {key: meta[key] for key in ("dim", "input_schema_version", "layout_hash")}
     described = {"trained_at": "2026-01-01T00:00:00Z", "loss": "none", "metrics": {}}
     Registry(settings).publish(version, files, described | of_latest | {"model_meta": meta})
-    return settings
+
+
+def publish_slots(dsn: str, settings: Settings) -> None:
+    """Publish the model of which a database has the slots."""
+    with psycopg.connect(dsn) as owner:
+        slots = owner.execute(
+            "select feature_id, embedding::text from two_tower.slot_vectors order by 1, index"
+        ).fetchall()
+    (base, *weights) = [json.loads(vector) for _, vector in slots]
+    likes = {**ROWS[1], "tower": "user", "position": 0, "width": len(weights)}
+    layout = Layout.from_rows([likes, {**ITEM, "tower": "item", "position": 0}], "hash", 1)
+    towers = Towers(layout, shrinkage=0)
+    state = towers.state_dict()
+    state["towers.user.weight"].copy_(torch.tensor(weights))
+    state["towers.user.bias"].copy_(torch.tensor(base))
+    publish(settings, Path(settings.registry_url).parent, towers)
 
 
 def encode(
@@ -134,6 +168,28 @@ def test_the_vector_of_a_visitor_is_that_of_python(
         assert np.abs(np.array(vector) - expected).max() <= TOLERANCE
     assert nothing is None
     assert unknown is None
+
+
+def test_a_list_by_the_vector_is_that_of_the_likes(
+    project: Path, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    dsn = make_app(postgres_server, "typescript_device", slots=True)
+    settings = make_settings("duckdb", **folders(tmp_path))
+    publish_slots(dsn, settings)
+    likes = [str(video(number)) for number in (9, 40, 41)]
+    with psycopg.connect(dsn) as owner:
+        query = "select json_object_agg(token, index) from two_tower.vocab_video"
+        (project / "videos.json").write_text(json.dumps(owner.execute(query).fetchall()[0][0]))
+        query = "select video_id::text from recommend_for_likes(%s::uuid[], 10) order by rank"
+        expected = [row[0] for row in owner.execute(query, (likes,)).fetchall()]
+    status, found = encode(project, settings, [likes], version=1)
+    assert status == 0, found
+    (project / "search.mjs").write_text(SEARCH)
+    with serving(with_keys(dsn)) as http:
+        given = (str(http.base_url), KEY, json.dumps(found["vectors"][0]), json.dumps(likes))
+        done = node_projects.run(node_projects.NEWEST, project, "search.mjs", *given)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == expected
 
 
 def test_a_model_of_another_input_schema_is_refused(project: Path, full_model: Settings) -> None:
