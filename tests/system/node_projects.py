@@ -31,7 +31,9 @@ def machine_node() -> Path | None:
 
 
 NODES = {
-    path: subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+    path: subprocess.run(
+        [path, "--version"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     for path in (NEWEST, machine_node())
     if path is not None
 }

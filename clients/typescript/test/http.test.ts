@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createClient, TwoTowerError } from "two-tower";
+import { createClient, Recommender, TwoTowerError } from "two-tower";
 import { besideService } from "./service.ts";
 
 const VIDEO = "738a8344-047b-57a7-9ddc-b4fb57351bf8";
@@ -23,6 +23,39 @@ test("a call is a function of the database, its options are the arguments", asyn
       },
     }]);
   });
+});
+
+test("each call asks its own function", async () => {
+  const ids = [VIDEO];
+  const calls: [(client: Recommender) => Promise<unknown>, string, object][] = [
+    [(c) => c.recommend("u", { rotation: 0.5 }), "recommend_videos", { user_id: "u", rotation: 0.5 }],
+    [(c) => c.recommendForMe({ offset: 10 }), "recommend_for_me", { offset: 10 }],
+    [(c) => c.recommendForLikes(ids, { limit: 1 }), "recommend_for_likes", { video_ids: ids, limit: 1 }],
+    [(c) => c.recommendForVector(new Float32Array([0.5, 0]), { exclude: ids }), "recommend_for_vector", { embedding: [0.5, 0], exclude: ids }],
+    [(c) => c.similar(VIDEO, { userId: "u" }), "similar_videos", { video_id: VIDEO, user_id: "u" }],
+    [(c) => c.becauseYouWatched({ rows: 2, perRow: 5 }), "because_you_watched", { rows: 2, per_row: 5 }],
+    [(c) => c.rank("u", ids), "rank_videos", { user_id: "u", video_ids: ids }],
+    [(c) => c.popular(), "popular_videos", { window: "month" }],
+    [(c) => c.newVideos({ limit: 2 }), "new_videos", { limit: 2 }],
+    [(c) => c.trending({ limit: 3 }), "trending_videos", { limit: 3 }],
+    [(c) => c.explain(VIDEO), "explain_recommendation", { user_id: null, video_id: VIDEO }],
+    [(c) => c.similarUsers("u", { limit: 4 }), "similar_users", { user_id: "u", limit: 4 }],
+    [(c) => c.recommendBatch(["u"], { limit: 5 }), "recommend_batch", { user_ids: ["u"], limit: 5 }],
+    [(c) => c.record(VIDEO, "view", { weight: 0.5 }), "record_event", { video_id: VIDEO, kind: "view", weight: 0.5 }],
+    [
+      (c) => c.recordImpressions(ids, { releaseId: 7, source: "model" }),
+      "record_impressions", { video_ids: ids, release_id: 7, source: "model" },
+    ],
+  ];
+  await besideService(calls.map(() => ({ body: [] })), async (url, asked) => {
+    for (const [call] of calls) await call(createClient({ url }));
+    assert.deepEqual(
+      asked.map(({ path, named }) => [path, named]),
+      calls.map(([, name, named]) => [`/v1/${name}`, named]),
+    );
+  });
+  const methods = Object.getOwnPropertyNames(Recommender.prototype).filter((name) => name !== "constructor");
+  assert.equal(calls.length, methods.length);
 });
 
 test("a token is asked for before each call", async () => {
