@@ -156,6 +156,7 @@ def measure(dsn: str, port: int, world: World, seconds: float) -> list[dict[str,
         http_rate = statistics.median(found["http"][1:])
         rows.append(
             {
+                "videos": world.videos,
                 "call": case.name,
                 "HTTP, requests/s": http_rate,
                 "psycopg, calls/s": straight_rate,
@@ -184,8 +185,7 @@ def run(world: World, folder: Path, seconds: float) -> None:
             rates = measure(dsn, port, world, seconds)
     finally:
         embedded.stop(settings)
-    title = f"{CLIENTS} clients, {world.videos:,} videos"
-    report("http", [], **{title: rates})
+    report("http", [], requests=rates)
 
 
 def main() -> None:

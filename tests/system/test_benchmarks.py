@@ -38,6 +38,7 @@ COMMANDS = {
     "ceiling": "--reviews 1000 --sweeps 5 --samples 1",
     "novelty": "--dataset small --values 0.1",
     "growth": "--reviews 1000 --runs 1",
+    "http": "--videos 1500 --users 1500 --seconds 0.1",
     "last_mile": "--sizes 200",
     "quality": "--datasets small --protocols random --seeds 1 --peers",
     "quality.published": "--gowalla baskets --beauty baskets/train.txt",
@@ -45,7 +46,7 @@ COMMANDS = {
     "scale": "--users 500 --videos 300",
     "stages": "--sizes 1000",
 }
-PROCESSES = {"serving", "scale"}
+PROCESSES = {"http", "serving", "scale"}
 NO_COMMANDS = {"__init__", "harness", "posterior", "results_page"}
 
 

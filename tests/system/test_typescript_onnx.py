@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,27 @@ const [url, key, vector, exclude] = process.argv.slice(2);
 const options = { limit: 10, exclude: JSON.parse(exclude) };
 const list = await createClient({ url, key }).recommendForVector(JSON.parse(vector), options);
 console.log(JSON.stringify(list.map((video) => video.video_id)));
+"""
+
+
+PAGE = """
+<!doctype html>
+<script type="importmap">
+  { "imports": { "two-tower/onnx": "./node_modules/two-tower/dist/onnx.js",
+                 "onnxruntime-web": "./node_modules/onnxruntime-web/dist/ort.wasm.min.mjs" } }
+</script>
+<script type="module">
+  import * as runtime from "onnxruntime-web";
+  import { openUserTower } from "two-tower/onnx";
+  const videos = { a: 0, b: 7 };
+  const read = async (name) => (await fetch(`models/${name}`)).arrayBuffer();
+  try {
+    const tower = await openUserTower(runtime, { read, videos, inputSchemaVersion: 3 });
+    document.body.append(JSON.stringify([...(await tower.encode(["a", "b"]))]));
+  } catch (error) {
+    document.body.append(`${error} ${error.hint}`);
+  }
+</script>
 """
 
 
@@ -168,6 +190,19 @@ def test_the_vector_of_a_visitor_is_that_of_python(
         assert np.abs(np.array(vector) - expected).max() <= TOLERANCE
     assert nothing is None
     assert unknown is None
+
+
+@node_projects.NEEDS_CHROMIUM
+def test_a_browser_makes_the_same_vector(
+    project: Path, full_model: Settings, tmp_path: Path
+) -> None:
+    shutil.copytree(Path(full_model.registry_url) / "models", project / "models")
+    (project / "index.html").write_text(PAGE)
+    with node_projects.files(project) as page:
+        shown = node_projects.browse(page, tmp_path)
+    (printed,) = re.findall(r"\[-?[\d.,e-]+\]", shown) or [shown]
+    difference = np.array(json.loads(printed)) - by_python(full_model, [0, 7])
+    assert np.abs(difference).max() <= TOLERANCE
 
 
 def test_a_list_by_the_vector_is_that_of_the_likes(

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import shutil
 import subprocess
 import tarfile
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -175,20 +171,6 @@ def vector(dsn: str) -> str:
         return str(owner.execute(query).fetchall()[0][0])
 
 
-@contextmanager
-def files(folder: Path) -> Iterator[str]:
-    """Serve a folder inside the block; yields the origin."""
-    handler = partial(SimpleHTTPRequestHandler, directory=folder)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def check(dsn: str, vector: str, printed: str) -> None:
     """Compare what a script printed with what the database says."""
     found: dict[str, Any] = json.loads(printed)
@@ -291,26 +273,18 @@ def test_deno_gets_it_too(
     check(dsn, vector, done.stdout)
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium")
+@node_projects.NEEDS_CHROMIUM
 def test_a_page_of_an_origin_that_is_named_gets_it_too(
     newest: Path, dsn: str, tmp_path: Path
 ) -> None:
     (tmp_path / "index.html").write_text(PAGE)
     shutil.copytree(newest / "node_modules/two-tower/dist", tmp_path / "two-tower")
-    browser = ("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom")
-    profile = f"--user-data-dir={tmp_path / 'profile'}"
     with (
-        files(tmp_path) as page,
+        node_projects.files(tmp_path) as page,
         serving(with_keys(dsn, serve_origins=page)) as http,
     ):
-        done = subprocess.run(
-            [*browser, "--virtual-time-budget=10000", profile, f"{page}/#{http.base_url}"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    (printed,) = re.findall(r"\[\{.*?\}\]", html.unescape(done.stdout))
+        shown = node_projects.browse(f"{page}/#{http.base_url}", tmp_path / "profile")
+    (printed,) = re.findall(r"\[\{.*?\}\]", shown)
     with psycopg.connect(dsn) as owner:
         query = "select video_id::text from popular_videos('all', 5) order by rank"
         expected = [row[0] for row in owner.execute(query).fetchall()]

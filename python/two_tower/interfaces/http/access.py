@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -15,12 +15,14 @@ import jwt
 from fastapi import Depends, Request
 
 from two_tower.core.errors import InputError
+from two_tower.core.loopback import is_loopback
 from two_tower.core.settings import Settings
 from two_tower.interfaces.http.errors import forbidden, unauthorized, unavailable
 from two_tower.interfaces.http.functions import TIERS, Tier
 
 # Asymmetric alone: with an HMAC among them, a public key would be taken for a secret.
 PUBLIC_KEY_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA")
+FindKey = Callable[[str], Awaitable[Any]]  # of a token
 URLS = ("https://", "http://")
 JWKS_SECONDS = 300
 LEEWAY_SECONDS = 10  # two clocks
@@ -75,11 +77,10 @@ class Access:
     def __init__(self, settings: Settings) -> None:
         self.is_open = not settings.has_keys
         self._keys = [sha256(key.get_secret_value().encode()).digest() for key in settings.api_keys]
-        self._find_keys: list[tuple[Callable[[str], Any], tuple[str, ...]]] = []
+        self._find_keys: list[tuple[FindKey, tuple[str, ...]]] = []
         self._audience = settings.jwt_audience
         if settings.jwt_secret is not None:
-            secret = settings.jwt_secret.get_secret_value()
-            self._find_keys.append((lambda token: secret, ("HS256",)))
+            self._find_keys.append((_secret(settings.jwt_secret.get_secret_value()), ("HS256",)))
         if settings.jwt_jwks is not None:
             place = settings.jwt_jwks
             if not place.startswith(URLS):
@@ -115,7 +116,7 @@ class Access:
             try:
                 if jwt.get_unverified_header(token).get("alg") not in algorithms:
                     continue
-                key = await asyncio.to_thread(find_key, token)
+                key = await find_key(token)
                 return jwt.decode(
                     token,
                     key,
@@ -138,11 +139,26 @@ class Access:
         raise unauthorized(said, SIGN_IN)
 
 
-def _jwks(place: str) -> Callable[[str], Any]:
+def _secret(secret: str) -> FindKey:
+    async def find(token: str) -> Any:
+        return secret
+
+    return find
+
+
+def _jwks(place: str) -> FindKey:
     """Return what finds the key of a token in a file or behind a URL."""
     if place.startswith(URLS):
-        client = jwt.PyJWKClient(place, cache_jwk_set=True, lifespan=JWKS_SECONDS, timeout=5)
-        return client.get_signing_key_from_jwt
+        if not place.startswith("https://") and not is_loopback(place):
+            raise InputError(
+                f"TWO_TOWER_JWT_JWKS: {place} is not https", "keys that anybody may change are none"
+            )
+        client = jwt.PyJWKClient(place, lifespan=JWKS_SECONDS, timeout=5)
+
+        async def fetch(token: str) -> Any:
+            return await asyncio.to_thread(client.get_signing_key_from_jwt, token)
+
+        return fetch
     try:
         known = jwt.PyJWKSet.from_dict(json.loads(Path(place).read_text(encoding="utf-8")))
     except (OSError, ValueError, AttributeError, jwt.PyJWTError) as error:
@@ -150,7 +166,7 @@ def _jwks(place: str) -> Callable[[str], Any]:
             f"TWO_TOWER_JWT_JWKS: {place}: {error}", 'it is a file with {"keys": […]}, or a URL'
         ) from None
 
-    def find(token: str) -> Any:
+    async def find(token: str) -> Any:
         wanted = jwt.get_unverified_header(token).get("kid")
         for key in known.keys:
             if key.key_id == wanted:

@@ -27,6 +27,10 @@ _SETTINGS = (
     " set_config('transaction_read_only', %(_read_only)s, true),"
     " set_config('request.jwt.claims', %(_claims)s, true); "
 )
+# A call that begins before a release and reads after it would tell vectors of the new one by the
+# number of the old one: its snapshot is older than the tables that it finds. With the tables held
+# first, the snapshot is of the release that they are of.
+_HELD = "lock table public.user_embeddings, public.video_embeddings in access share mode; "
 
 
 class Database:
@@ -71,7 +75,8 @@ class Database:
             RefusalError: the database refuses, does not answer, or takes too long.
         """
         statement, values = _statement(function, arguments, caller)
-        cursor = await self._run(statement, values, caller, function.writes)
+        held = "" if function.writes else _HELD
+        cursor = await self._run(held + statement, values, caller, function.writes)
         answer = cursor.pgresult.get_value(0, 0) if cursor.pgresult else None
         return answer or b"null"
 
@@ -131,7 +136,8 @@ class Database:
                 await connection.execute(b"")
             cursor = AsyncClientCursor(connection)
             await cursor.execute(query.encode(), values)
-            cursor.nextset()
+            while cursor.nextset():
+                pass
             return cursor
 
 

@@ -23,6 +23,8 @@ from two_tower.core.train_config import DIM
 from two_tower.interfaces.http.functions import Argument, Function
 from two_tower.serving.arguments import MAX_IDS, MAX_LIMIT, MAX_OFFSET
 
+# uvicorn reads a URL of 64 KiB: two lists of ids fit.
+QUERY_IDS = 500
 VIDEO = "738a8344-047b-57a7-9ddc-b4fb57351bf8"
 USER = "r00364274"
 # What an argument does, its bounds (the database has the last word), and an example.
@@ -130,10 +132,12 @@ def arguments(function: Function, *, of_query: bool) -> type[BaseModel]:
 def _field(function: Function, argument: Argument, kind: Any, of_query: bool) -> Any:
     about, bounds, example = ABOUT[argument.name]
     bounds = dict(bounds)
+    if of_query and bounds.get("max_length", 0) > QUERY_IDS:
+        bounds["max_length"] = QUERY_IDS
     if argument.name == "limit" and function.name == "recommend_batch":
         bounds["le"] = 100
     if argument.name == "video_ids" and function.name == "rank_videos":
-        bounds["max_length"] = MAX_LIMIT
+        bounds["max_length"] = QUERY_IDS if of_query else MAX_LIMIT
     if argument.type == "double precision":
         bounds["allow_inf_nan"] = False
     default = (argument.default or "null").strip("'")

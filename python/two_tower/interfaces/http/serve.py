@@ -14,6 +14,8 @@ from two_tower.core.settings import Settings
 from two_tower.database import sessions, warehouse
 from two_tower.interfaces.http.app import create_app
 
+logger = logging.getLogger("two_tower.http")
+
 
 def serve(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C; requests in flight are answered.
@@ -27,7 +29,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
             f"{host} is reached from other machines, and without a key whoever asks is a service",
             "set TWO_TOWER_API_KEYS (openssl rand -hex 32), or leave --host out",
         )
-    if port and not is_free(host, port):
+    if not is_free(host, port):
         raise InputError(f"port {port} of {host} is taken", "name another one: --port 8001")
     app = create_app(settings)
     dsn = warehouse.dsn(settings)
@@ -35,7 +37,9 @@ def serve(settings: Settings, host: str, port: int) -> None:
         sessions.connect(dsn, for_app=True).close()
     except psycopg.OperationalError as error:
         raise sessions.unreachable(dsn, error) from error
-    logging.getLogger("two_tower.http").setLevel(logging.INFO)
+    logger.setLevel(logging.INFO)
+    shown = f"[{host}]" if ":" in host else host
+    logger.info("http://%s:%d answers; Ctrl-C ends it", shown, port)
     # uvicorn raises the signal anew once it has stopped: an end that was asked for is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: None)
