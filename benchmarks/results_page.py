@@ -295,6 +295,20 @@ def published() -> str:
     return table(["data", "model", "recall", "NDCG", "train s", "source"], rows)
 
 
+def people() -> str:
+    """Return a row a size of the site."""
+    rows = []
+    for site in read("people")["sizes"]:
+        sizes = [f"{site[name]:,}" for name in ("people", "videos", "reviews")]
+        quality = [share(site["ndcg@100"]), percent(site["of the oracle"], 1)]
+        times = [f"{site['steps'][name]['seconds']:,.0f}" for name in ("load", "build", "train")]
+        rest = sum(site["steps"][name]["seconds"] for name in ("export", "embed", "release"))
+        memory = f"{max(step['peak_mib'] for step in site['steps'].values()):,.0f}"
+        rows.append([*sizes, *quality, *times, f"{rest:,.0f}", memory])
+    columns = ["people", "videos", "reviews", "NDCG@100", "of the oracle's", "load s", "build s"]
+    return table([*columns, "train s", "export to release s", "peak MiB"], rows)
+
+
 def growth() -> str:
     """Return what each run adds."""
     found = read("growth")["bytes_a_run"]
@@ -307,7 +321,8 @@ def page() -> str:
     """Return the whole page."""
     return PROSE.read_text(encoding="utf-8").format(
         **{part.__name__: part() for part in (quality, ablation, index, last_mile, novelty)},
-        **{part.__name__: part() for part in (ceiling, published, serving_calls, http, growth)},
+        **{part.__name__: part() for part in (ceiling, published, people, serving_calls)},
+        **{part.__name__: part() for part in (http, growth)},
         **{name: speed(name) for name in ("stages", "serving", "scale")},
     )
 

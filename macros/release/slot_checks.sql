@@ -21,7 +21,7 @@ select
         when not exists (
             select 1 from {{ source('landing', 'slot_blocks') }} as blocks
             where blocks.version = (select landed.version from {{ landed_version() }} as landed)
-        ) then 'this version has no slots: a hidden layer, say'
+        ) then 'this version has no slots: two-tower embed writes them'
         when not exists (
             select 1 from {{ source('landing', 'embedded_as_of') }} as embedded
             inner join {{ ref('int_moment') }} as moment on moment.as_of = embedded.as_of

@@ -1,5 +1,5 @@
 -- The vector of a visitor who likes these videos and of whom nothing else is known, as Recommender computes it by ONNX.
--- Null where the serving version knows none of them or has a hidden layer, and before the first release.
+-- Null where the serving version knows none of them, and before the first release.
 create or replace function two_tower.visitor_vector(p_video_ids uuid[]) returns extensions.halfvec
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp

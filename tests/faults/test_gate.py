@@ -128,7 +128,8 @@ def test_collapsed_vectors(world: World, postgres_dsn: str, before: Served) -> N
     videos = clustered(world.videos, 5) * 0.05
     videos[:, 0] += 1
     world.land("20260102_000004", videos=videos / np.linalg.norm(videos, axis=1, keepdims=True))
-    assert_stopped(world, postgres_dsn, before, "mean_cosine:videos")
+    said = assert_stopped(world, postgres_dsn, before, "mean_cosine:videos")
+    assert "TWO_TOWER_TRAIN__STEPS" in said  # what to change
 
 
 @pytest.mark.parametrize("kind", ["truncated", "bit flipped", "emptied", "an HTML page", "gone"])

@@ -29,7 +29,7 @@ from two_tower.model.towers import Towers, save_towers
 from two_tower.serving.embed import embed
 from two_tower.serving.refresh import refresh
 
-FIRST, SECOND, DEEP = "20260101_000001", "20260101_000002", "20260101_000003"
+FIRST, SECOND, THIRD = "20260101_000001", "20260101_000002", "20260101_000003"
 VIDEOS, TOKENS, KNOWN = 90, 80, 70  # of the catalogue, of the vocabulary, of the model
 USERS = 40
 HALF = 2e-3  # what half precision keeps of a component
@@ -96,12 +96,10 @@ def layout(layout_hash: str = "hash") -> Layout:
     return Layout.from_rows(rows, layout_hash, 1)
 
 
-def publish(
-    settings: Settings, version: str, folder: Path, hidden: int = 0, frozen: Layout | None = None
-) -> None:
+def publish(settings: Settings, version: str, folder: Path, frozen: Layout | None = None) -> None:
     """Publish towers with weights of their own and a bias that counts."""
     frozen = frozen or layout()
-    towers = Towers(frozen, hidden=hidden, seed=int(version[-1]))
+    towers = Towers(frozen, seed=int(version[-1]))
     for name, tower in towers.towers.items():
         torch.nn.init.normal_(tower.bias, std=0.1, generator=torch.Generator().manual_seed(1))
         for block in frozen.blocks(name):  # type: ignore[arg-type]
@@ -238,12 +236,12 @@ def own(postgres_server: PostgresServer, tmp_path: Path) -> tuple[Settings, str]
 
 
 def prepare(dsn: str, folder: Path) -> Settings:
-    """One version that serves, another that served before, and a third with a hidden layer."""
+    """One version that serves, another that served before, and a third."""
     settings = make_settings("postgres", database_url=dsn, **folders(folder))
     with open_warehouse(settings) as warehouse:
         make_world(warehouse)
-        for version in (FIRST, SECOND, DEEP):
-            publish(settings, version, folder, hidden=16 if version == DEEP else 0)
+        for version in (FIRST, SECOND, THIRD):
+            publish(settings, version, folder)
         for version in (FIRST, SECOND):
             embed(settings, version)
             serve(warehouse, version)
@@ -729,10 +727,10 @@ def test_slots_are_written_once_and_go_with_their_version(own: tuple[Settings, s
         )
         assert kept.fetchone() == (2,)
         connection.execute("delete from two_tower.model_releases where version = %s", [FIRST])
-        embed(settings, DEEP)
+        embed(settings, THIRD)
         assert set(slot_rows(connection)) == {SECOND}
         moments = connection.execute("select version from two_tower.embedded_as_of order by 1")
-        assert moments.fetchall() == [(SECOND,), (DEEP,)]
+        assert moments.fetchall() == [(SECOND,), (THIRD,)]
 
 
 def test_a_refresh_moves_the_moment_and_embedding_alone_does_not(own: tuple[Settings, str]) -> None:
@@ -747,12 +745,14 @@ def test_a_refresh_moves_the_moment_and_embedding_alone_does_not(own: tuple[Sett
         assert connection.execute(moment, [SECOND]).fetchone() == (later,)
 
 
-def test_a_model_with_a_hidden_layer_has_no_slots(own: tuple[Settings, str]) -> None:
+def test_without_slots_a_user_keeps_the_released_vector(own: tuple[Settings, str]) -> None:
     """Visitors are then asked what is popular."""
     settings, dsn = own
-    embed(settings, DEEP)
+    embed(settings, THIRD)
     with open_warehouse(settings) as warehouse:
-        serve(warehouse, DEEP)
+        warehouse.execute(f"delete from two_tower.slot_vectors where version = '{THIRD}'")
+        warehouse.execute(f"delete from two_tower.slot_blocks where version = '{THIRD}'")
+        serve(warehouse, THIRD)
     with psycopg.connect(dsn) as connection:
         assert visitor(connection, [video_id(3)]) is None
         released = user(connection, "u1")

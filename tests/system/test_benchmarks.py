@@ -42,6 +42,7 @@ COMMANDS = {
     "last_mile": "--sizes 200",
     "quality": "--datasets small --protocols random --seeds 1 --peers",
     "quality.published": "--gowalla baskets --beauty baskets/train.txt",
+    "people": "--people 100 --videos 150",
     "serving": "--videos 1500 --users 1500 --seconds 0.1",
     "scale": "--users 500 --videos 300",
     "stages": "--sizes 1000",

@@ -50,10 +50,6 @@ def test_vectors_have_128_dimensions_in_training_and_in_the_database() -> None:
     assert TrainConfig().dim == DIM == 128
 
 
-def test_the_towers_are_linear_unless_told_otherwise() -> None:
-    assert TrainConfig().hidden == 0
-
-
 def test_the_model_api_takes_features_by_name_and_by_place() -> None:
     for encode in (Model.encode_user, Model.encode_item):
         assert list(inspect.signature(encode).parameters) == ["self", "features"]

@@ -424,11 +424,6 @@ def test_the_closed_form_adds_to_towers_that_were_trained_too_little(settings: S
     assert both.valid_metric > alone.valid_metric
 
 
-def test_a_hidden_layer_cannot_be_joined() -> None:
-    with pytest.raises(ValueError, match="start=random"):
-        TrainConfig(hidden=16)
-
-
 @pytest.mark.parametrize(
     ("statement", "message"),
     [

@@ -85,7 +85,6 @@ class TrainConfig(BaseModel):
         default=2_500, ge=1, description="most users ranked when a model is chosen"
     )
     dim: int = Field(default=DIM, ge=1, description="width of embeddings; the database takes 128")
-    hidden: int = Field(default=0, ge=0, description="width of a hidden layer; 0: linear towers")
     seed: int = Field(default=0, ge=0, description="of all random numbers; same seed, same model")
 
     @model_validator(mode="before")
@@ -95,12 +94,6 @@ class TrainConfig(BaseModel):
             rest = {name: value for name, value in values.items() if name != "freshness"}
             return {**rest, "new_item_budget": values["freshness"]}
         return values
-
-    @model_validator(mode="after")
-    def _linear(self) -> "TrainConfig":
-        if self.hidden and self.start == "closed_form":
-            raise ValueError("a hidden layer cannot be joined with the closed form: start=random")
-        return self
 
     def changed(self, **given: object) -> "TrainConfig":
         """Return these settings with some others.

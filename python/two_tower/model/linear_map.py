@@ -73,7 +73,7 @@ def of_towers(towers: Towers, items: Floats, layout: Layout) -> LinearMap:
     """Return linear towers as a map; a user's vector is not divided by its length.
 
     Args:
-        towers: towers without a hidden layer.
+        towers: trained towers.
         items: the vectors of their videos, ``[items, dim]``.
         layout: of the map; slots that the towers do not know count nothing.
     """

@@ -8,14 +8,12 @@ little is known says less, and what is true of everybody more: its norm is that 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from two_tower.core.errors import InputError
 from two_tower.core.train_config import DIM
@@ -27,29 +25,21 @@ FORMAT = 1
 
 
 class SparseTower(nn.Module):
-    """One tower over slots: an embedding bag, a bias, and with ``hidden`` a second layer."""
+    """One tower over slots: an embedding bag and a bias."""
 
-    def __init__(
-        self, layout: Layout, tower: Tower, dim: int, hidden: int, shrinkage: float, seed: int
-    ) -> None:
+    def __init__(self, layout: Layout, tower: Tower, dim: int, shrinkage: float, seed: int) -> None:
         super().__init__()
-        width = hidden or dim
         rng = torch.Generator().manual_seed(seed)
         rows = layout.feature_dim(tower)
-        self.weight = nn.Parameter(torch.empty(rows, width).normal_(std=0.1, generator=rng))
+        self.weight = nn.Parameter(torch.empty(rows, dim).normal_(std=0.1, generator=rng))
         # Never all zero: a row without any slot still has a direction.
-        self.bias = nn.Parameter(torch.empty(width).normal_(std=0.01, generator=rng))
-        self.output: nn.Module = nn.Identity()
-        if hidden:
-            self.output = nn.Linear(hidden, dim)
-            nn.init.xavier_uniform_(self.output.weight, generator=rng)
-            nn.init.zeros_(self.output.bias)
+        self.bias = nn.Parameter(torch.empty(dim).normal_(std=0.01, generator=rng))
         self.tower, self.layout, self.shrinkage = tower, layout, shrinkage
 
     def forward(self, bags: Bags) -> Tensor:
         """Return unit vectors, float32 ``[rows, dim]``."""
         summed = SlotSum.apply(self.weight, bags)
-        unit: Tensor = Unit.apply(finish(summed, self.bias, self.output))
+        unit: Tensor = Unit.apply(summed + self.bias)
         return unit
 
     def bags(self, slots: Slots) -> Bags:
@@ -72,7 +62,6 @@ class DenseTower(nn.Module):
             sparse.weight[b.offset : b.offset + b.width].detach().clone() for b, _ in self.blocks
         )
         self.bias = nn.Parameter(sparse.bias.detach().clone())
-        self.output = copy.deepcopy(sparse.output)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return unit vectors ``[batch, dim]`` of float32 ``[batch, feature_dim]``."""
@@ -84,7 +73,7 @@ class DenseTower(nn.Module):
                 squares = (part * part).sum(1, keepdim=True) + added
                 product = product / squares.sqrt().clamp_min(TINY)
             summed = summed + product
-        vectors = finish(summed, self.bias, self.output)
+        vectors = summed + self.bias
         return vectors / length(vectors)
 
 
@@ -107,7 +96,6 @@ class Towers(nn.Module):
     Args:
         layout: the frozen layout; kept as ``self.layout``.
         dim: width of the embeddings.
-        hidden: width of a hidden layer with ReLU; 0 (the default) for linear towers.
         seed: of the first weights; the global random state is left alone.
         shrinkage: reviews of which nothing is known that each history's norm has beside its own.
     """
@@ -116,7 +104,6 @@ class Towers(nn.Module):
         self,
         layout: Layout,
         dim: int = DIM,
-        hidden: int = 0,
         seed: int = 0,
         shrinkage: float = SHRINKAGE,
     ) -> None:
@@ -124,12 +111,9 @@ class Towers(nn.Module):
         self.shrinkage = shrinkage
         self.layout = layout
         self.dim = dim
-        self.hidden = hidden
         self.towers = nn.ModuleDict(
             {
-                tower: SparseTower(
-                    layout, tower, dim, hidden, shrinkage, seed * len(TOWERS) + number
-                )
+                tower: SparseTower(layout, tower, dim, shrinkage, seed * len(TOWERS) + number)
                 for number, tower in enumerate(TOWERS)
             }
         )
@@ -156,7 +140,6 @@ class Towers(nn.Module):
         return {
             "format": FORMAT,
             "dim": self.dim,
-            "hidden": self.hidden,
             "shrinkage": self.shrinkage,
             "layout": self.layout.to_dict(),
             "state": self.state_dict(),
@@ -167,8 +150,11 @@ class Towers(nn.Module):
         """Rebuild towers, in evaluation mode.
 
         Raises:
-            InputError: the payload is of another format.
+            InputError: the payload is of another format, or has a hidden layer, as models of
+                version 0.9 and before could.
         """
+        if payload.get("hidden"):
+            raise InputError("towers with a hidden layer are no longer read", "train a model anew")
         if payload.get("format") != FORMAT:
             raise InputError(
                 f"towers of format {payload.get('format')!r}, this program reads {FORMAT}",
@@ -176,18 +162,10 @@ class Towers(nn.Module):
             )
         layout = Layout.from_dict(payload["layout"])
         shrinkage = float(payload.get("shrinkage", 0.0))
-        towers = cls(layout, int(payload["dim"]), int(payload["hidden"]), shrinkage=shrinkage)
+        towers = cls(layout, int(payload["dim"]), shrinkage=shrinkage)
         towers.load_state_dict(payload["state"])
         towers.eval()
         return towers
-
-
-def finish(summed: Tensor, bias: Tensor, output: nn.Module) -> Tensor:
-    """Return ``summed`` with the bias, through the second layer if there is one."""
-    vectors = summed + bias
-    if not isinstance(output, nn.Identity):
-        vectors = output(functional.relu(vectors))
-    return vectors
 
 
 def save_towers(path: Path, towers: Towers) -> None:

@@ -25,6 +25,18 @@ from two_tower.database import ddl
 from two_tower.database.warehouse import Warehouse
 from two_tower.model.layout import TOWERS
 
+# What to change, by the beginning of a check's name; docs/runbook.md says more.
+ADVICE = {
+    "mean_cosine": "vectors are crowded, little was learned: more reviews a video help most, then"
+    " more passes (TWO_TOWER_TRAIN__STEPS)",
+    "popularity": "lists have to be better than popularity's: look at the reviews that came last"
+    " (two-tower status), or wait for more of them",
+    "serving": "the serving release has better lists: look at what changed in the data"
+    " (two-tower status), then two-tower train",
+    "missing_or_extra": "the catalogue or the people changed since: two-tower embed",
+    "registry": "two-tower run writes the files again",
+}
+
 # Rows that both files encode, and about how many slots each has. More than a power of two, so that
 # a batch is not a whole number of SIMD blocks.
 ROWS, SLOTS = 257, 20
@@ -110,6 +122,8 @@ def last_checks(warehouse: Warehouse) -> list[Check]:
 def refusal(version: str, failed: list[Check]) -> GateError:
     """Return the error that says which checks a version failed, and by how much."""
     lines = "\n".join(f"  {check}" for check in failed)
+    advice = {ADVICE.get(check.name.split(":")[0]): None for check in failed}
+    lines += "".join(f"\n  → {each}" for each in advice if each)
     return GateError(
         f"version {version} was not released: it failed {len(failed)} of the promotion checks,"
         f" the former version keeps serving\n{lines}",

@@ -36,7 +36,7 @@ def features_as_of(warehouse: Warehouse) -> datetime | None:
 def land(warehouse: Warehouse, registry: Registry, version: str, as_of: datetime | None) -> None:
     """Write the slots of a version that is landed, in the caller's transaction.
 
-    They never change: a version that has some keeps them. A version with a hidden layer has none.
+    They never change: a version that has some keeps them.
     Those that are neither landed nor served, nor were served before, go. DuckDB has no slots.
 
     Raises:
@@ -76,8 +76,6 @@ def _write(warehouse: PostgresWarehouse, registry: Registry, version: str) -> No
     from two_tower.model.towers import load_towers
 
     towers = load_towers(registry.fetch(version, "pkl").path)
-    if towers.hidden:
-        return
     layout, tower = towers.layout, towers.towers["user"]
     blocks: list[tuple[int, str, str, str | None, int, float | None]]
     blocks = [(BIAS_ID, BIAS, "bias", None, 1, None)]

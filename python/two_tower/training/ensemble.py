@@ -25,7 +25,7 @@ from two_tower.model.linear_map import (
     spread,
 )
 from two_tower.model.towers import Towers
-from two_tower.training import cold_start
+from two_tower.training import cold_start, crowding
 from two_tower.training.cold_start_search import ColdStartTrial
 from two_tower.training.data.batches import hide_all_but_past
 from two_tower.training.data.dataset import Data
@@ -63,6 +63,7 @@ class Ensemble:
         self.known = data.known
         self.users = self._sample()
         self.found: dict[tuple[float, ...], dict[str, float]] = {}
+        self.crowding: dict[str, float] = {}  # mean cosines of what was placed last, before the cut
         self.experts = [expert for expert, _ in parts]
         self.parts = {expert.name: self._scaled(part) for expert, part in parts}
 
@@ -160,8 +161,10 @@ class Ensemble:
         return replace(choice, penalty=found[0], boost=found[1]) if found else choice
 
     def placed(self, choice: Choice) -> LinearMap:
-        """Return the sum at the width of the embeddings, all videos on the sphere."""
+        """Return the sum at the width of the embeddings, all videos on the sphere, none crowded."""
         placed = on_the_sphere(self.reduced(choice), self.users, self.known)
+        self.crowding = crowding.measured(placed, self.users, self.known)
+        placed = crowding.uncrowded(placed, self.users, self.known)
         empty = self.config.dim - placed.rank
         # In front: the last column stays the one in which no user has anything.
         return LinearMap(

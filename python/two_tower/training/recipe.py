@@ -6,7 +6,8 @@
 2. Each is fitted without fold 0; its weight leaves the default only where it ranks fold 0 better
    than chance would. (The held-out split is never read here.)
 3. All are fitted again on all training reviews, scaled, added, reduced to rank 127.
-4. The sum is placed on the sphere, so that an index finds what the scores say.
+4. The sum is placed on the sphere, so that an index finds what the scores say, and vectors that
+   crowd there are spread.
 5. A ridge from content to vectors places videos that nobody has reviewed, as high as lists can
    bear.
 
@@ -65,6 +66,7 @@ class Fitted:
     history: list[dict[str, float]]  # a row an epoch of the search
     trained: list[Trained]  # the towers of each fit
     before: float  # seconds of training before the run was interrupted
+    crowding: dict[str, float]  # mean cosines of users and videos, before any were spread
 
 
 class Recipe:
@@ -103,12 +105,15 @@ class Recipe:
         last = self._train("final/towers", best, distilled, self.data)
         self._note_solving()
         choice, model = chosen.result(), last.towers
+        crowding: dict[str, float] = {}
         if self.is_joined:
-            model = self._ensemble(self.data, final, last).towers(choice)
+            ensemble = self._ensemble(self.data, final, last)
+            model, crowding = ensemble.towers(choice), ensemble.crowding
         found = [each.result()[1] for each in judged]
         value = found[self._best(judged)][METRIC] if found else None
         history = _history(trained, found)
-        return Fitted(model, choice, best, value, history, [*trained, last], self.before)
+        all_trained = [*trained, last]
+        return Fitted(model, choice, best, value, history, all_trained, self.before, crowding)
 
     def _penalty(self) -> tuple[Tried, bool]:
         """Choose EASE's penalty; return whether the towers are to be distilled from it as well."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Iterator
@@ -23,10 +24,13 @@ from two_tower.database.warehouse import open_warehouse
 from two_tower.model.feature_rows import read_layout
 from two_tower.model.layout import PAST_KINDS, Layout
 from two_tower.model.towers import save_towers
+from two_tower.training import crowding
 from two_tower.training.data.dataset import Data, read_data, spool
 from two_tower.training.experts import popularity, session_ease, towers, transitions
 from two_tower.training.recipe import Fitted, Recipe
 from two_tower.training.tasks import Tasks
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["TrainConfig", "TrainResult", "train"]
 
@@ -62,6 +66,7 @@ class TrainResult:
     reviews: int  # for training
     user_feature_dim: int
     item_feature_dim: int
+    crowding: dict[str, float]  # mean cosines of `users` and `videos`, before any were spread
 
 
 def train(
@@ -120,6 +125,7 @@ def train(
             cancel_all()
     files.write_json(run / "history.json", fitted.history)
     files.write_whole(run / "towers.pt", lambda path: save_towers(path, fitted.towers))
+    _warn_of_crowding(fitted.crowding)
     result = _result(run, config, data, fitted, time.perf_counter() - started)
     files.write_json(run / "result.json", asdict(result) | {"run_dir": str(run)})
     (run / "checkpoint.pt").unlink(missing_ok=True)
@@ -182,7 +188,20 @@ def _result(
         reviews=data.reviews,
         user_feature_dim=layout.feature_dim("user"),
         item_feature_dim=layout.feature_dim("item"),
+        crowding={name: round(value, 3) for name, value in fitted.crowding.items()},
     )
+
+
+def _warn_of_crowding(found: dict[str, float]) -> None:
+    """Say that vectors had to be spread, and what makes a better model."""
+    crowded = [f"{name} {value:.2f}" for name, value in found.items() if value > crowding.MOST]
+    if crowded:
+        logger.warning(
+            "Vectors were crowded (mean cosine of %s) and have been spread to %s: little was"
+            " learned. More reviews a video help most; then more passes (TWO_TOWER_TRAIN__STEPS).",
+            ", ".join(crowded),
+            crowding.MOST,
+        )
 
 
 @contextmanager

@@ -122,7 +122,7 @@ class Fit:
         first, self.steps = first_schedule(config, len(self.rows))
         self.batch = batch_size(config, len(self.rows))
         self.epochs = epochs or first
-        self.towers = Towers(data.layout, config.dim, config.hidden, config.seed)
+        self.towers = Towers(data.layout, config.dim, config.seed)
         self.adam = Adam(self.towers.parameters())
         self.loss = make_loss(config, data, distilled)
         self.bags: tuple[NDArray[np.int64], Bags] | None = None
