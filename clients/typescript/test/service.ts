@@ -7,7 +7,7 @@ export interface Asked {
   authorization: string | undefined;
   named: Record<string, unknown>;
 }
-export type Answer = { status?: number; body: unknown } | "never" | "hang up";
+export type Answer = { status?: number; body: unknown } | "never" | "hang up" | (() => "never");
 
 /** Runs a test beside a service that gives these answers, one a request. */
 export async function besideService(answers: Answer[], test: (url: string, asked: Asked[]) => Promise<void>): Promise<void> {
@@ -15,7 +15,8 @@ export async function besideService(answers: Answer[], test: (url: string, asked
   const server = createServer(async (request, response) => {
     const named = JSON.parse(await bodyOf(request)) as Record<string, unknown>;
     asked.push({ path: request.url!, authorization: request.headers.authorization, named });
-    const answer = answers.shift() ?? { status: 500, body: { code: "test", message: "one request too many" } };
+    const next = answers.shift() ?? { status: 500, body: { code: "test", message: "one request too many" } };
+    const answer = typeof next === "function" ? next() : next;
     if (answer === "never") return;
     if (answer === "hang up") return void request.socket.destroy();
     response.writeHead(answer.status ?? 200, { "content-type": "application/json" });
