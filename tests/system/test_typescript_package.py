@@ -77,14 +77,8 @@ const [url, key, vector] = process.argv.slice(2) as [string, string, string];
 const supabase = createSupabase<Database>(url, key);
 console.log(JSON.stringify(await ask(createClient({ supabase }), JSON.parse(vector))));
 """
-DEVICE = """
-import * as runtime from "onnxruntime-web";
-import { openUserTower, type UserTower } from "two-tower/onnx";
-
-export const tower: Promise<UserTower> = openUserTower(runtime, {
-  read: async (name) => (await fetch(name)).arrayBuffer(), videos: {}, inputSchemaVersion: 1,
-});
-"""
+README = (PROJECT_DIR / "clients/typescript/README.md").read_text(encoding="utf-8")
+BY_SUPABASE, ON_THE_DEVICE = re.findall(r"^```ts\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 STRICT = {
     "target": "es2022",
     "lib": ["es2022", "dom"],
@@ -112,7 +106,9 @@ def make_project(folder: Path, supabase: str) -> Path:
     """An app of its own with the packed package, compiled."""
     dev = [f"{name}@{PACKAGE['devDependencies'][name]}" for name in ("typescript", "@types/node")]
     node_projects.install_packed(folder, f"@supabase/supabase-js@{supabase}", *dev)
-    for name, text in {"ask": ASK, "http": HTTP, "supabase": SUPABASE}.items():
+    page = f"declare const url: string, key: string;\n{BY_SUPABASE}"
+    sources = {"ask": ASK, "http": HTTP, "supabase": SUPABASE, "page": page}
+    for name, text in sources.items():
         (folder / f"{name}.ts").write_text(text)
     for name, module in MODULES.items():
         # The types of supabase-js have errors of their own; ours are checked.
@@ -231,7 +227,7 @@ def test_an_app_with_a_model_on_the_device_compiles(tmp_path: Path, module: str)
     pinned = ("onnxruntime-web", "typescript", "@types/node")
     beside = (f"{name}@{PACKAGE['devDependencies'][name]}" for name in pinned)
     folder = node_projects.install_packed(tmp_path, *beside)
-    (folder / "device.ts").write_text(DEVICE)
+    (folder / "device.ts").write_text(ON_THE_DEVICE)
     (folder / "tsconfig.json").write_text(
         json.dumps({"compilerOptions": STRICT | MODULES[module] | {"skipLibCheck": True}})
     )
@@ -302,8 +298,7 @@ def test_the_anon_key_asks_for_nobody_by_name(
 
 
 def test_the_index_of_each_video_is_what_the_page_asks_for(dsn: str) -> None:
-    page = (PROJECT_DIR / "clients/typescript/README.md").read_text(encoding="utf-8")
-    (query,) = re.findall(r"```sql\n(.*?)\n```", page, re.DOTALL)
+    (query,) = re.findall(r"```sql\n(.*?)\n```", README, re.DOTALL)
     with psycopg.connect(dsn) as owner:
         [[found]] = owner.execute(query).fetchall()
     assert found[str(video(1))] == 0
