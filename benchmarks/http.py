@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
+import psutil
 import psycopg
 
 from benchmarks.harness import BIN, ROOT, report, scratch_environment, timed
@@ -69,8 +70,8 @@ def cases(world: World) -> Iterator[Case]:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[int]:
-    """Run `two-tower serve` in a block; yields its port."""
+def served(folder: Path) -> Iterator[tuple[int, psutil.Process]]:
+    """Run `two-tower serve` in a block; yields its port and the process."""
     port = free_port(8000)
     command = [str(BIN / "two-tower"), "serve", "--port", str(port)]
     with (folder / "serve.log").open("w") as log:
@@ -85,7 +86,7 @@ def served(folder: Path) -> Iterator[int]:
             if time.monotonic() > deadline or process.poll() is not None:
                 raise SystemExit(f"two-tower serve: {(folder / 'serve.log').read_text()}")
             time.sleep(0.2)
-        yield port
+        yield port, psutil.Process(process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
@@ -143,11 +144,20 @@ def rate(connect: Callable[[], object], seconds: float) -> float:
     return sum(done) / seconds
 
 
-def measure(dsn: str, port: int, world: World, seconds: float) -> list[dict[str, object]]:
+def processor(process: psutil.Process) -> float:
+    """Return the seconds of a processor that a process has used."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def measure(
+    dsn: str, port: int, server: psutil.Process, world: World, seconds: float
+) -> list[dict[str, object]]:
     """Return the rates of each call, and their ratio."""
     rows: list[dict[str, object]] = []
     for case in cases(world):
         found: dict[str, list[float]] = {"http": [], "straight": []}
+        used = processor(server)
         for _ in range(ROUNDS + 1):
             found["straight"].append(rate(lambda case=case: straight(dsn, case), seconds))  # type: ignore[misc]
             found["http"].append(rate(lambda case=case: over_http(port, case), seconds))  # type: ignore[misc]
@@ -161,11 +171,10 @@ def measure(dsn: str, port: int, world: World, seconds: float) -> list[dict[str,
                 "HTTP, requests/s": http_rate,
                 "psycopg, calls/s": straight_rate,
                 "ratio": http_rate / straight_rate,
+                "server, ms of processor": 1000
+                * (processor(server) - used)
+                / (seconds * sum(found["http"])),
             }
-        )
-        print(
-            {k: v if isinstance(v, str) else round(float(str(v)), 2) for k, v in rows[-1].items()},
-            flush=True,
         )
     return rows
 
@@ -181,8 +190,8 @@ def run(world: World, folder: Path, seconds: float) -> None:
         dbt = [str(BIN / "two-tower"), "dbt", "--"]
         command = [*dbt, "build", "--selector", "release", *NO_UNIT_TESTS]
         timed(command, scratch_environment(folder, "embedded"))
-        with served(folder) as port:
-            rates = measure(dsn, port, world, seconds)
+        with served(folder) as (port, server):
+            rates = measure(dsn, port, server, world, seconds)
     finally:
         embedded.stop(settings)
     report("http", [], requests=rates)

@@ -272,10 +272,21 @@ def http() -> str:
             f"{row['HTTP, requests/s']:,.0f}",
             f"{row['psycopg, calls/s']:,.0f}",
             f"{row['ratio']:.2f}",
+            f"{row['server, ms of processor']:.2f}",
         ]
         for row in read("http")["requests"]
     )
-    return table(["videos", "call", "HTTP, requests/s", "psycopg, calls/s", "ratio"], rows)
+    return table(
+        [
+            "videos",
+            "call",
+            "HTTP, requests/s",
+            "psycopg, calls/s",
+            "ratio",
+            "server, ms of processor",
+        ],
+        rows,
+    )
 
 
 def published() -> str:

@@ -121,7 +121,10 @@ def check_rate(client: httpx.Client, headers: dict[str, str], allowed: int) -> N
     assert refused.json()["code"] == "HTTP429"
 
 
-def test_postgres_ends_a_statement_that_takes_too_long(dsn: str) -> None:
+def test_postgres_ends_a_statement_that_takes_too_long(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "CONNECT_SECONDS", 1000)  # the server does not end it itself
     with serving(patient(dsn, serve_timeout=0.3, serve_connections=1)) as client:
         ended = client.get("/v1/new_videos", params={"offset": 1000})
         assert (ended.status_code, ended.json()["code"]) == (504, "57014")

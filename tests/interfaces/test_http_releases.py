@@ -1,4 +1,4 @@
-"""Five releases by a real dbt under clients that never stop; then requests of every shape."""
+"""Five releases by a real dbt under clients of HTTP that never stop."""
 
 from __future__ import annotations
 
@@ -9,18 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    negative_data_rejection,
-    response_schema_conformance,
-    status_code_conformance,
-    unsupported_method,
-)
 
 from conftest import make_settings
 from interfaces.http_server import serving
@@ -33,12 +22,6 @@ pytestmark = [pytest.mark.xdist_group("http_releases"), pytest.mark.slow]
 
 VERSIONS = [f"20260101_00000{number}" for number in range(1, 6)]
 CLIENTS = 4
-# What a project's dbt build makes, as far as the calls read it.
-REST = """
-create or replace view two_tower.stg_videos as select video_id from two_tower.videos;
-create table if not exists two_tower.stg_tags (tag_id text, name text);
-create table if not exists two_tower.stg_performers (performer_id text, name text);
-"""
 
 
 @dataclass
@@ -142,42 +125,3 @@ def test_each_release_has_tags_of_its_own(story: Story) -> None:
     assert len(set(story.tags)) == len(VERSIONS)
     assert story.client.get("/readyz").json()["release_id"] == len(VERSIONS)
     assert "two_tower_http_release 5.0" in story.client.get("/metrics").text
-
-
-def test_requests_of_every_shape_get_the_answers_of_the_schema(story: Story, world: World) -> None:
-    """Generated from /openapi.json: valid and invalid ones, and what lies at the bounds."""
-    url = world.settings.database_url
-    assert url is not None
-    with psycopg.connect(url.get_secret_value()) as connection:
-        connection.execute(REST)
-    schema = schemathesis.openapi.from_url(str(story.client.base_url.join("/openapi.json")))
-    checks = [
-        not_a_server_error,
-        status_code_conformance,
-        content_type_conformance,
-        response_schema_conformance,
-        negative_data_rejection,
-        unsupported_method,
-    ]
-    bounded = settings(
-        max_examples=12,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    tried = 0
-    for found in schema.get_all_operations():
-        operation = found.ok()
-        for mode in schemathesis.GenerationMode:
-
-            @bounded
-            @given(operation.as_strategy(generation_mode=mode))
-            def ask(case: Any) -> None:
-                nonlocal tried
-                tried += 1
-                case.call_and_validate(checks=checks)
-
-            ask()
-    assert tried > 400
