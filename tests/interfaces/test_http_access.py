@@ -135,6 +135,25 @@ def test_a_user_is_the_tokens_sub_as_the_database_maps_it(client: httpx.Client, 
     assert rows == [("user_6",)]
 
 
+def test_a_role_of_tier_service_is_enough_for_the_server(
+    postgres_server: PostgresServer, dsn: str
+) -> None:
+    role, password = "http_service", "a password"
+    postgres_server.as_superuser(f"create role {role} login password '{password}'")
+    with psycopg.connect(dsn) as connection:
+        connection.execute("select two_tower.sync_grants(%s)", [json.dumps({role: "service"})])
+    database = dsn.rpartition("/")[2]
+    settings = with_keys(postgres_server.dsn(database, role, password), serve_rate=0)
+    with serving(settings) as client:
+        assert client.get("/readyz").status_code == 200
+        for name, function in FUNCTIONS.items():
+            headers = bearer(token("user_1") if function.tier == "user" else KEY)
+            answer = ask(client, name, headers)
+            assert answer.status_code == 200, (name, answer.text)
+            if function.tier == "user" and name != "recommend_for_me":
+                assert ask(client, name, headers, user_id="user_1").status_code == 200, name
+
+
 def test_claims_do_not_stay_on_a_connection(dsn: str) -> None:
     """One connection answers a user, then a service, which is nobody."""
     with serving(with_keys(dsn, serve_connections=1)) as client:

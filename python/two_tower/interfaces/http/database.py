@@ -153,7 +153,8 @@ def _statement(
                 given.append(f"p_{name} => null")
         elif name == "user_id" and caller.tier != "service":
             # The pool's role may name anybody: the id is the database's own of the one who asks.
-            given.append(f"p_{name} => two_tower.reviewer_of_request()")
+            mine = "null" if function.tier == "user" else "two_tower.reviewer_of_request()"
+            given.append(f"p_{name} => {mine}")
         else:
             values[name] = _bound(argument, arguments[name])
             cast = "" if argument.is_vector else f"::{argument.type}"
