@@ -34,9 +34,15 @@ def _long_secret(secret: SecretStr | None) -> SecretStr | None:
 
 def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     for origin in origins:
-        if origin != "*" and not re.fullmatch(r"https?://[^/\s@?#]+", origin):
+        if origin != "*" and not re.fullmatch(r"https?://[^/\s@?#;,]+", origin):
             raise ValueError(f"{origin!r} is no origin, such as https://www.example.com")
     return origins
+
+
+def _hosts(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if "*" in origins:
+        raise ValueError("name the origins: a page may not load pictures from anywhere")
+    return _origins(origins)
 
 
 class ServeSettings(BaseModel):
@@ -59,6 +65,12 @@ class ServeSettings(BaseModel):
         tuple[str, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_origins)
     ] = Field(
         default=(), description="serve: origins whose pages may ask, with commas between them"
+    )
+    serve_images: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_hosts)
+    ] = Field(
+        default=(),
+        description="serve: origins whose thumbnails the explorer loads, with commas between them",
     )
     serve_rate: int = Field(
         default=100,

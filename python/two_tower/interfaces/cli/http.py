@@ -18,11 +18,12 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port.")] = 8000,
 ) -> None:
-    """Answer the app's calls over HTTP, until Ctrl-C.
+    """Answer the app's calls over HTTP, and show what the model does, until Ctrl-C.
 
     On this machine and without a key everybody may ask everything. With TWO_TOWER_API_KEYS a server
     of yours sends `Authorization: Bearer KEY`; with TWO_TOWER_JWT_SECRET or TWO_TOWER_JWT_JWKS
     users send their token, and ask for themselves. What is asked how: docs/http.md.
+    The page at `/`: docs/explorer.md.
 
     Example: `two-tower serve`, then `curl 'localhost:8000/v1/popular_videos?limit=3'`
     """

@@ -17,6 +17,7 @@ from two_tower.database import warehouse
 from two_tower.interfaces.http import errors, models
 from two_tower.interfaces.http.access import Access, WhoAsks
 from two_tower.interfaces.http.database import Database
+from two_tower.interfaces.http.explorer import make_router as explorer_router
 from two_tower.interfaces.http.functions import read_functions
 from two_tower.interfaces.http.guard import Guard
 from two_tower.interfaces.http.observe import Metrics, Observer
@@ -63,6 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.database = database
     errors.install(app)
     add_routes(app, read_functions(settings.project_dir), database)
+    app.include_router(explorer_router(settings, database))
     _add_state(app, database, metrics)
     _describe(app)
     app.add_middleware(Guard, settings=settings, access=access)
