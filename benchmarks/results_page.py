@@ -332,8 +332,8 @@ def page() -> str:
     """Return the whole page."""
     return PROSE.read_text(encoding="utf-8").format(
         **{part.__name__: part() for part in (quality, ablation, index, last_mile, novelty)},
-        **{part.__name__: part() for part in (ceiling, published, people, serving_calls)},
-        **{part.__name__: part() for part in (http, growth)},
+        **{part.__name__: part() for part in (ceiling, published, people)},
+        **{part.__name__: part() for part in (serving_calls, http, growth)},
         **{name: speed(name) for name in ("stages", "serving", "scale")},
     )
 
