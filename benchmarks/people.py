@@ -43,7 +43,7 @@ def measure(project: Scratch, people: int, videos: int | None) -> dict[str, Any]
     }
     metrics: Any = read_json(find_run(project.settings) / "metrics.json")
     best = data.oracle(project)[METRIC]
-    value = metrics["metrics"]["two_tower"]["all"][METRIC]
+    value = metrics["metrics"]["two_tower"]["overall"][METRIC]
     return {
         "people": people,
         "videos": found.videos,

@@ -263,6 +263,32 @@ def serving_calls() -> str:
     return table(["call", "rows", "recall@20", "by hand", *clients], rows)
 
 
+def http() -> str:
+    """Return requests a second over HTTP, beside calls a second of the database."""
+    rows = (
+        [
+            f"{row['videos']:,}",
+            f"`{row['call']}`",
+            f"{row['HTTP, requests/s']:,.0f}",
+            f"{row['psycopg, calls/s']:,.0f}",
+            f"{row['ratio']:.2f}",
+            f"{row['server, ms of processor']:.2f}",
+        ]
+        for row in read("http")["requests"]
+    )
+    return table(
+        [
+            "videos",
+            "call",
+            "HTTP, requests/s",
+            "psycopg, calls/s",
+            "ratio",
+            "server, ms of processor",
+        ],
+        rows,
+    )
+
+
 def published() -> str:
     """Return the published splits, the best recall first."""
     rows = (
@@ -306,7 +332,8 @@ def page() -> str:
     """Return the whole page."""
     return PROSE.read_text(encoding="utf-8").format(
         **{part.__name__: part() for part in (quality, ablation, index, last_mile, novelty)},
-        **{part.__name__: part() for part in (ceiling, published, people, serving_calls, growth)},
+        **{part.__name__: part() for part in (ceiling, published, people)},
+        **{part.__name__: part() for part in (serving_calls, http, growth)},
         **{name: speed(name) for name in ("stages", "serving", "scale")},
     )
 

@@ -20,7 +20,8 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "benchmarks/README.md": "benchmarks.md",
     "examples/README.md": "examples.md",
-    "examples/typescript/README.md": "typescript.md",
+    "clients/typescript/README.md": "typescript.md",
+    "examples/typescript/README.md": "typescript-examples.md",
     "models/features/README.md": "features.md",
     "benchmarks/results/novelty.svg": "pictures/novelty.svg",
 }

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,9 @@ from postgres_server import PostgresServer, running_postgres
 from two_tower.core.settings import Settings, Target
 from two_tower.database import dbt
 from two_tower.database.warehouse import PostgresWarehouse
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytest_plugins = ["faults.table"]
 
@@ -186,3 +189,28 @@ def both_engines(
     from both_engines import build_both
 
     return build_both(postgres_server, tmp_path_factory.mktemp("both"))
+
+
+@pytest.fixture(scope="session")
+def released(
+    postgres_server: PostgresServer, dbt_target: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Settings:
+    """Settings of a database with two releases of generated data.
+
+    Mark the test with `xdist_group("explorer")`: then it is built once.
+    """
+    from interfaces.explorer_world import make_released
+
+    return make_released(postgres_server, "explorer", tmp_path_factory.mktemp("explorer"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A headless browser; the test needs the mark `needs_browser`.
+
+    Not of the session: while Playwright runs, no other test of the process can run an event loop.
+    """
+    from browser import running_browser
+
+    with running_browser() as browser:
+        yield browser

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from two_tower.artifacts.load_model import load_model
+    from two_tower.interfaces.notebook import show
 
-__all__ = ["load_model"]
+__all__ = ["load_model", "show"]
 __version__ = "0.10.0.dev0"
 
 
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> Any:
         from two_tower.artifacts.load_model import load_model
 
         return load_model
+    if name == "show":
+        from two_tower.interfaces.notebook import show
+
+        return show
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

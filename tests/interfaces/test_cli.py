@@ -108,7 +108,7 @@ def test_the_commands_are_those_that_were_promised() -> None:
     assert set(NAMES) == {
         *("init", "sample-data", "import", "load", "train", "evaluate", "compare", "export"),
         *("embed", "release", "releases", "refresh", "rollback", "forget-user", "run"),
-        *("recommend", "similar", "status", "doctor", "grants", "alerts", "dbt"),
+        *("recommend", "similar", "serve", "status", "doctor", "grants", "alerts", "dbt"),
         *("db start", "db stop", "db url"),
     }
 

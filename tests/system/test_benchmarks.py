@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import browser
 from conftest import PROJECT_DIR
 from faults.world import copy_project
 from forked import Forks
@@ -37,7 +38,9 @@ COMMANDS = {
     "ablation": "--dataset small --epochs 1",
     "ceiling": "--reviews 1000 --sweeps 5 --samples 1",
     "novelty": "--dataset small --values 0.1",
+    "explorer": "--reviews 1000 --loads 1 --points 2000 --seconds 0.2",
     "growth": "--reviews 1000 --runs 1",
+    "http": "--videos 1500 --users 1500 --seconds 0.1",
     "last_mile": "--sizes 200",
     "quality": "--datasets small --protocols random --seeds 1 --peers",
     "quality.published": "--gowalla baskets --beauty baskets/train.txt",
@@ -46,7 +49,7 @@ COMMANDS = {
     "scale": "--users 500 --videos 300",
     "stages": "--sizes 1000",
 }
-PROCESSES = {"serving", "scale"}
+PROCESSES = {"http", "serving", "scale"}
 NO_COMMANDS = {"__init__", "harness", "posterior", "results_page"}
 
 
@@ -82,6 +85,8 @@ def test_each_benchmark_has_a_size_here() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_benchmark_runs_and_leaves_its_figures(project: Path, name: str, forks: Forks) -> None:
+    if name == "explorer" and browser.PROGRAM is None:
+        pytest.skip("chromium is not installed")
     outside = {k: v for k, v in os.environ.items() if not k.startswith("TWO_TOWER_")}
     command = [sys.executable, "-m", f"benchmarks.{name}", *COMMANDS[name].split()]
 

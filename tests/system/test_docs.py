@@ -24,6 +24,7 @@ PAGES = sorted(
         PROJECT_DIR / "benchmarks/README.md",
         *(PROJECT_DIR / "docs").rglob("*.md"),
         *(PROJECT_DIR / "examples").rglob("*.md"),
+        *(PROJECT_DIR / "clients").rglob("*.md"),
     ]
     if "node_modules" not in page.parts
 )

@@ -24,6 +24,7 @@ def texts() -> dict[str, str]:
     pages += (PROJECT_DIR / "docs").rglob("*.md")
     for ending in ("md", "py", "sql", "ts"):
         pages += (PROJECT_DIR / "examples").rglob(f"*.{ending}")
+        pages += (PROJECT_DIR / "clients").rglob(f"*.{ending}")
     found = {
         str(page.relative_to(PROJECT_DIR)): page.read_text(encoding="utf-8")
         for page in pages

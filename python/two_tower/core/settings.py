@@ -18,6 +18,7 @@ from pydantic_settings import (
 from two_tower.core import env_file
 from two_tower.core.errors import InputError
 from two_tower.core.logs import LogFormat
+from two_tower.core.serve_settings import ServeSettings
 from two_tower.core.targets import Target
 from two_tower.core.thresholds import Thresholds
 from two_tower.core.train_config import TrainConfig
@@ -58,7 +59,7 @@ def _env_file(project_dir: Path | None = None) -> Path | None:
         return None
 
 
-class Settings(BaseSettings):
+class Settings(ServeSettings, BaseSettings):
     """Everything that differs between machines.
 
     Each field is read from ``TWO_TOWER_<FIELD>`` (``DATABASE_URL`` for the database). Relative

@@ -1,4 +1,4 @@
-"""Entry points for people and schedulers: command line, Prefect, dbt's plugin, the demo.
+"""Entry points for people and schedulers: command line, HTTP, Prefect, dbt's plugin, demo.
 
 No other wing imports this one: what two entry points share belongs to the wing whose job it is.
 """

@@ -5,6 +5,8 @@ Run it alone with ``python -m two_tower.interfaces.demo``.
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from rich.markup import escape
 
 from two_tower.core.settings import Settings, read_settings
@@ -65,7 +67,9 @@ def _where(settings: Settings) -> None:
 
 def _next(user_id: str) -> None:
     terminal.stdout.print("[bold]Try next[/bold]")
+    page = f"http://127.0.0.1:8000/#/person/{quote(user_id)}"
     for command in (
+        f".venv/bin/two-tower serve        # then look at {page}",
         f".venv/bin/two-tower recommend {user_id} -k 10",
         ".venv/bin/two-tower status",
         ".venv/bin/dbt docs generate && .venv/bin/dbt docs serve --host 127.0.0.1",

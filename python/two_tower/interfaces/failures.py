@@ -121,6 +121,8 @@ def _secrets() -> Iterator[str]:
     for name, value in settings.registry_options.items():
         if any(part in name.lower() for part in SECRET_OPTIONS):
             yield str(value)
+    for secret in (*settings.api_keys, settings.jwt_secret):
+        yield secret.get_secret_value() if secret is not None else ""
     if settings.database_url is not None:
         from psycopg import ProgrammingError
         from psycopg.conninfo import conninfo_to_dict

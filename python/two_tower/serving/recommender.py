@@ -179,7 +179,7 @@ class Recommender:
             try:
                 return self._try(call)
             except psycopg.OperationalError as error:
-                if not _is_lost(error):
+                if not is_lost(error):
                     raise
             self._pool.check()  # the others are most likely lost too
             return self._try(call)
@@ -273,7 +273,7 @@ class AsyncRecommender:
             try:
                 return await self._try(call)
             except psycopg.OperationalError as error:
-                if not _is_lost(error):
+                if not is_lost(error):
                     raise
             await self._pool.check()
             return await self._try(call)
@@ -331,8 +331,8 @@ def _is_refusal(error: psycopg.Error) -> bool:
     return error.diag.source_function == "exec_stmt_raise"
 
 
-def _is_lost(error: psycopg.OperationalError) -> bool:
-    """Return whether the connection broke."""
+def is_lost(error: psycopg.OperationalError) -> bool:
+    """Return whether a connection broke, rather than that none was free."""
     if isinstance(error, PoolTimeout | PoolClosed):
         return False
     code = error.sqlstate or "08"
@@ -361,7 +361,7 @@ def _error(call: Call[Any], error: psycopg.Error) -> Exception:
         return NotEnoughDataError(
             f"{call.function}: {text}", "load a catalogue and reviews, then run dbt build"
         )
-    if call.writes and isinstance(error, psycopg.OperationalError) and _is_lost(error):
+    if call.writes and isinstance(error, psycopg.OperationalError) and is_lost(error):
         return UnavailableError(
             f"{call.function}: the connection broke, and whether it was stored is not known: {text}"
         )

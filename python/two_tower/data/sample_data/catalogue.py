@@ -1,6 +1,7 @@
 """The catalogue of the sample as Arrow tables: entity numbers of the world become names."""
 
 import uuid
+from urllib.parse import urlencode
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ from two_tower.data.sample_data.world import Ints, World
 SITE = "https://video.example.com"
 SOURCES = ["digital", "monthly", "rental", "live"]
 LETTERS = "abcdefghjkmnprstuvwx"
+THUMBNAILS = "/thumbnail.svg"  # `two-tower serve` draws them
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, SITE)
 
 
@@ -66,15 +68,20 @@ def maker_name(maker: int) -> str:
 def _videos(world: World, ids: np.ndarray, urls: list[str], rng: np.random.Generator) -> pa.Table:
     price = pa.array(world.price, pa.int64(), mask=rng.random(len(ids)) < 0.01)
     released = pa.array(world.released_at.astype("datetime64[s]").astype("datetime64[D]"))
-    thumbnails = [f"{SITE}/thumbnails/{url.rsplit('/', 1)[1]}.jpg" for url in urls]
+    titles = _titles(world, rng)
+    makers = [maker_name(maker) for maker in world.maker.tolist()]
+    thumbnails = [
+        f"{THUMBNAILS}?{urlencode({'maker': maker, 'title': title})}"
+        for maker, title in zip(makers, titles, strict=True)
+    ]
     return pa.table(
         {
             "id": ids,
-            "title": _titles(world, rng),
+            "title": titles,
             "thumbnail_url": thumbnails,
             "product_url": urls,
             "source": [SOURCES[source] for source in world.source.tolist()],
-            "maker": [maker_name(maker) for maker in world.maker.tolist()],
+            "maker": makers,
             "label": [_label(label) for label in world.label.tolist()],
             "series": [_series(world, series) for series in world.series.tolist()],
             "price": price,

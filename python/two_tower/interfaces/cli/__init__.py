@@ -16,7 +16,7 @@ import typer
 
 from two_tower import __version__
 from two_tower.core.targets import Target
-from two_tower.interfaces.cli import data, database, operations, serving, training
+from two_tower.interfaces.cli import data, database, http, operations, serving, training
 from two_tower.interfaces.failures import INTERRUPTED, guarded
 
 app = typer.Typer(
@@ -37,7 +37,7 @@ nothing, 8 a test of the data failed (nothing was trained), 9 and 10 a warning a
 --check`, 1 a defect in this program.
 """,
 )
-for group in (data, training, serving, operations, database):
+for group in (data, training, serving, http, operations, database):
     app.add_typer(group.commands)
 
 

@@ -1,0 +1,1 @@
+"""The calls of the database over HTTP, for back ends in any language: ``two-tower serve``."""

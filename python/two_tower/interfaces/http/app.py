@@ -1,0 +1,125 @@
+"""The app that ``two-tower serve`` runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.middleware.cors import CORSMiddleware
+
+from two_tower import __version__
+from two_tower.core.errors import InputError
+from two_tower.core.settings import Settings
+from two_tower.database import warehouse
+from two_tower.interfaces.http import errors, models
+from two_tower.interfaces.http.access import Access, WhoAsks
+from two_tower.interfaces.http.database import Database
+from two_tower.interfaces.http.explorer import make_router as explorer_router
+from two_tower.interfaces.http.functions import read_functions
+from two_tower.interfaces.http.guard import Guard
+from two_tower.interfaces.http.observe import Metrics, Observer
+from two_tower.interfaces.http.routes import add_routes
+
+RELEASE = "select release_id from public.popular_videos('all', p_limit => 1)"
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the app: ``/v1/…``, ``/healthz``, ``/readyz``, ``/metrics``, ``/openapi.json``.
+
+    Its pool is open while it runs; ``app.state.database`` is it.
+
+    Raises:
+        InputError: the target is DuckDB, or a setting does not fit the others, or names a file
+            that cannot be read.
+    """
+    if settings.target == "duckdb":
+        raise InputError("two-tower serve needs Postgres", "set TWO_TOWER_TARGET to embedded")
+    if "*" in settings.serve_origins and not settings.has_keys:
+        raise InputError(
+            "TWO_TOWER_SERVE_ORIGINS is *, and whoever asks is a service",
+            "set TWO_TOWER_API_KEYS too, or name the origins",
+        )
+    database = Database(warehouse.dsn(settings), settings.serve_connections, settings.serve_timeout)
+    access = Access(settings)
+    metrics = Metrics(database.pool.get_stats)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with database.opened():
+            yield
+
+    # Its pages of documentation need a CDN.
+    app = FastAPI(
+        title="two-tower",
+        version=__version__,
+        description="Video recommendations: each call of the database, over HTTP.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+    )
+    app.state.database = database
+    errors.install(app)
+    add_routes(app, read_functions(settings.project_dir), database)
+    app.include_router(explorer_router(settings, database))
+    _add_state(app, database, metrics)
+    _describe(app)
+    app.add_middleware(Guard, settings=settings, access=access)
+    if settings.serve_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.serve_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("Authorization", "Content-Type", "If-None-Match"),
+            expose_headers=("ETag", "Retry-After"),
+        )
+    app.add_middleware(Observer, metrics=metrics)
+    return app
+
+
+def _add_state(app: FastAPI, database: Database, metrics: Metrics) -> None:
+    """Add what a load balancer and Prometheus ask."""
+
+    async def release_id() -> int | None:
+        rows = await database.rows(RELEASE)
+        return rows[0]["release_id"] if rows else None
+
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> dict[str, Any]:
+        found = await release_id()
+        if found is None:
+            raise errors.unavailable("no release serves yet", "type two-tower run", "57P03")
+        return {"status": "ready", "release_id": found}
+
+    @app.get("/metrics", include_in_schema=False)
+    async def prometheus(caller: WhoAsks) -> Response:
+        caller.require("service")
+        try:
+            metrics.release_id = await release_id()
+        except errors.RefusalError:
+            metrics.release_id = None
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _describe(app: FastAPI) -> None:
+    """Add to /openapi.json what all routes share."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = made()
+        parts = schema.setdefault("components", {})
+        parts.setdefault("schemas", {})["Error"] = models.ERROR
+        parts["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer", "description": "an API key, or a JWT"}
+        }
+        schema["security"] = [{}, {"key": []}]
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
