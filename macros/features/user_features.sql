@@ -21,11 +21,13 @@ accounts as (
 ),
 
 video_tokens as (
-    select video_id, 'tag' as kind, tag_id as token from {{ ref('stg_video_tags') }}
+    select video_id, 'tag' as kind, tag_id as token, 1 as amount from {{ ref('stg_video_tags') }}
     union all
-    select video_id, 'maker', maker from {{ ref('stg_videos') }}
+    select video_id, 'maker', maker, 1 from {{ ref('stg_videos') }}
     union all
-    select video_id, 'release_year', {{ release_year('released_on') }} from {{ ref('stg_videos') }}
+    select video_id, 'release_year', {{ release_year('released_on') }}, 1 from {{ ref('stg_videos') }}
+    union all
+    select video_id, 'title_token', token, rarity from {{ ref('int_title_tokens') }}
 ),
 
 past_events as (
@@ -56,7 +58,7 @@ activity as (
 ),
 
 token_likes as (
-    select past_events.user_id, video_tokens.kind, video_tokens.token, count(*) as like_count
+    select past_events.user_id, video_tokens.kind, video_tokens.token, sum(video_tokens.amount) as amount
     from past_events
     inner join video_tokens on video_tokens.video_id = past_events.video_id
     where past_events.label = 1 and video_tokens.token is not null
@@ -67,7 +69,7 @@ preferred as (
     select
         user_id
         {%- for kind, feature in preferred_features().items() %},
-        (array_agg(token order by like_count desc, {{ byte_order('token') }}) filter (where kind = '{{ kind }}'))[1:{{ most }}]
+        (array_agg(token order by amount desc, {{ byte_order('token') }}) filter (where kind = '{{ kind }}'))[1:{{ most }}]
             as {{ feature }}
         {%- endfor %}
     from token_likes
@@ -95,17 +97,19 @@ select
     coalesce(activity.reviewed_video_ids, cast(array[] as uuid[])) as reviewed_video_ids,
     coalesce(activity.review_relevances, cast(array[] as double precision[])) as review_relevances,
     coalesce(preferred.preferred_makers, cast(array[] as text[])) as preferred_makers,
-    coalesce(preferred.preferred_release_years, cast(array[] as text[])) as preferred_release_years
+    coalesce(preferred.preferred_release_years, cast(array[] as text[])) as preferred_release_years,
+    coalesce(preferred.preferred_title_tokens, cast(array[] as text[])) as preferred_title_tokens
 from accounts
 cross join {{ as_of }} as moment
 left join activity on activity.user_id = accounts.user_id
 left join preferred on preferred.user_id = accounts.user_id
 {% endmacro %}
 
-{# Vocabulary -> the user feature that holds its tokens that the user likes most. #}
+{# Vocabulary -> the user feature that holds its tokens that the user likes most; of title tokens those of most likes times rarity. #}
 {% macro preferred_features() %}
     {{ return({
         'tag': 'preferred_tag_ids', 'maker': 'preferred_makers', 'release_year': 'preferred_release_years',
+        'title_token': 'preferred_title_tokens',
     }) }}
 {% endmacro %}
 

@@ -2,16 +2,28 @@
 
 with videos as (
     select * from {{ ref('videos') }}
+),
+
+titles as (
+    select
+        video_id,
+        array_agg(token order by {{ byte_order('token') }}) as tokens,
+        array_agg(rarity / 1000.0::double precision order by {{ byte_order('token') }}) as rarities
+    from {{ ref('int_title_tokens') }}
+    group by video_id
 )
 
 select
-    video_id,
-    source,
-    maker,
-    label,
-    series,
-    tag_ids,
-    performer_ids,
-    price,
-    {{ release_year('released_on') }} as release_year
+    videos.video_id,
+    videos.source,
+    videos.maker,
+    videos.label,
+    videos.series,
+    videos.tag_ids,
+    videos.performer_ids,
+    videos.price,
+    {{ release_year('videos.released_on') }} as release_year,
+    coalesce(titles.tokens, cast(array[] as text[])) as title_tokens,
+    coalesce(titles.rarities, cast(array[] as double precision[])) as title_token_rarities
 from videos
+left join titles on titles.video_id = videos.video_id

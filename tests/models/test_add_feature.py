@@ -17,7 +17,7 @@ from two_tower.model.feature_rows import read_layout
 from two_tower.training.train import train
 
 PARTS = ["models", "macros", "sql", "tests/dbt", "dbt_project.yml", "selectors.yml"]
-NEW_FEATURE_ID = 110
+NEW_FEATURE_ID = 111
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ PROMISED_COLUMNS = {
         "review_relevances": "double precision[]",
         "preferred_makers": "text[]",
         "preferred_release_years": "text[]",
+        "preferred_title_tokens": "text[]",
     },
     "item_features": {
         "video_id": "uuid",
@@ -59,6 +60,8 @@ PROMISED_COLUMNS = {
         "performer_ids": "text[]",
         "price": "double precision",
         "release_year": "text",
+        "title_tokens": "text[]",
+        "title_token_rarities": "double precision[]",
     },
     "user_embeddings_next": {"user_id": "text", "embedding": "halfvec(128)"},
     "video_embeddings_next": {"video_id": "uuid", "embedding": "halfvec(128)"},

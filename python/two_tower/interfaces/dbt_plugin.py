@@ -4,6 +4,7 @@
 """
 
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class Plugin(BasePlugin):
         Raises:
             DbtRuntimeError: a file cannot be loaded; dbt shows the message and its hint alone.
         """
+        conn.create_function("nfkc", _nfkc, ["VARCHAR"], "VARCHAR")  # which DuckDB lacks
         warehouse = DuckDBWarehouse(conn)
         flags: Any = dbt.flags.get_flags()  # type: ignore[no-untyped-call]
         try:
@@ -46,6 +48,11 @@ class Plugin(BasePlugin):
                 ddl.ensure_all(warehouse)
         except TwoTowerError as error:
             raise DbtRuntimeError(f"{error}\n{error.hint}") from error
+
+
+def _nfkc(text: str) -> str:
+    """Return a text in the normal form in which compatible characters are one (Unicode annex 15)."""
+    return unicodedata.normalize("NFKC", text)
 
 
 def _settings(flags: Any) -> Settings:
