@@ -51,7 +51,7 @@ class Plugin(BasePlugin):
 
 
 def _nfkc(text: str) -> str:
-    """Return a text in the normal form in which compatible characters are one (Unicode annex 15)."""
+    """Return a text in normal form KC (Unicode Standard Annex 15)."""
     return unicodedata.normalize("NFKC", text)
 
 
