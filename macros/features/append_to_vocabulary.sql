@@ -6,7 +6,6 @@
     vocabulary_max_size, a token needs 2 occurrences and the vocabulary holds at most 5,000.
 #}
 {% macro append_to_vocabulary(vocabulary, tokens) %}
-    {%- set min_count = var('vocabulary_min_count').get(vocabulary, 2) -%}
     {%- set max_size = var('vocabulary_max_size').get(vocabulary, 5000) -%}
 as_of as (
     select as_of from {{ ref('int_as_of') }}
@@ -30,7 +29,7 @@ candidates as (
     -- Postgres cannot index much longer tokens. The loader refuses them in files; the app's own tables may have some.
     where length(token) <= 500
     group by token
-    having count(*) >= {{ min_count }}
+    having count(*) >= {{ least_count(vocabulary) }}
 ),
 
 additions as (
@@ -53,3 +52,8 @@ cross join size
 cross join as_of
 where size.token_count + additions.place <= {{ max_size }}
 {% endmacro %}
+
+{# From how many occurrences on a token enters a vocabulary. #}
+{% macro least_count(vocabulary) -%}
+    {{ var('vocabulary_min_count').get(vocabulary, 2) }}
+{%- endmacro %}

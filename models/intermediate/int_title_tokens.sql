@@ -43,7 +43,7 @@ frequencies as (
         count(*) as video_count
     from tokens
     group by token
-    having count(*) >= {{ var('vocabulary_min_count').get('title_token', 2) }}
+    having count(*) >= {{ least_count('title_token') }}
 ),
 
 size as (
