@@ -7,12 +7,31 @@ create or replace function two_tower.serving_release(
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    served text;
+    newest bigint;
+    is_unseen boolean := false;
 begin
-    if to_regclass('two_tower.model_releases') is not null then
-        select r.release_id, sqrt(320.0 / greatest(r.video_count, 320)) into release_id, exact_below
+    if to_regclass('two_tower.model_releases') is null then
+        return;
+    end if;
+    if to_regclass('public.video_embeddings') is not null then
+        -- A call that waits for a release finds the new tables by the snapshot of before it, and their row is not in it.
+        -- It has the next number. Both tables are locked as in served_version.
+        perform from public.user_embeddings limit 0;
+        perform from public.video_embeddings limit 0;
+        served := substring(obj_description('public.video_embeddings'::regclass, 'pg_class') from 'version (\S+)');
+        select r.release_id, r.version <> served into newest, is_unseen
         from two_tower.model_releases as r
         order by r.release_id desc
-        offset p_is_previous::integer
         limit 1;
+    end if;
+    select r.release_id, sqrt(320.0 / greatest(r.video_count, 320)) into release_id, exact_below
+    from two_tower.model_releases as r
+    order by r.release_id desc
+    offset (p_is_previous and is_unseen is not true)::integer
+    limit 1;
+    if is_unseen and not p_is_previous then
+        release_id := newest + 1;
     end if;
 end $$;
