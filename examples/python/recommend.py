@@ -5,6 +5,8 @@ import sys
 
 from two_tower.recommend import Recommender
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 user_id, limit = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 20
 # A server makes one and keeps it: it is a pool of connections, for all threads.
 with Recommender(database_url=os.environ["DATABASE_URL"]) as recommender:

@@ -206,6 +206,13 @@ def test_the_page_has_every_call_in_three_languages() -> None:
     assert set(WHO.values()) == set(TIERS)
 
 
+def test_any_driver_asks_by_sql(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", dsn)
+    found: dict[str, Any] = {}
+    exec(blocks("SQL", "python")[0], found)
+    assert len(found["rows"]) == 20
+
+
 @pytest.mark.parametrize("name", SECTIONS)
 def test_a_call_gives_the_same_in_each_language(
     dsn: str,
