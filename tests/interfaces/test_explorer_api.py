@@ -15,17 +15,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from conftest import make_settings
 from interfaces.explorer_world import connect, popular, reader
 from interfaces.http_server import KEY, SECRET, bearer, serving, token
 from postgres_server import PASSWORD, PostgresServer
-from two_tower.core.errors import InputError
+from two_tower.core.errors import InputError, NotOwnerError
 from two_tower.core.settings import Settings, read_settings
 from two_tower.data.sample_data.catalogue import THUMBNAILS
+from two_tower.database import dbt
 from two_tower.interfaces import pictures
 from two_tower.interfaces.http.explorer import files
 from two_tower.interfaces.http.explorer.catalogue_map import project
+from two_tower.operations.health import health
+from two_tower.operations.status import status
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("explorer")]
 
@@ -236,16 +240,49 @@ def test_what_is_not_built_yet_is_no_error(postgres_server: PostgresServer) -> N
 def test_a_role_without_the_tables_is_told_so_by_what_needs_them(
     postgres_server: PostgresServer, released: Settings
 ) -> None:
-    postgres_server.as_superuser(f"create role stranger login password '{PASSWORD}'")
-    dsn = postgres_server.dsn("explorer", "stranger")
-    with serving(make_settings("postgres", database_url=dsn)) as client:
+    """It has the functions, as a tier gives them."""
+    postgres_server.as_superuser(f"create role server login password '{PASSWORD}'")
+    roles = json.dumps({"serving_roles": {"server": "service"}})
+    dbt.run(released, "run-operation", "apply_serving_roles", "--vars", roles)
+    settings = released.model_copy(
+        update={"database_url": SecretStr(postgres_server.dsn("explorer", "server"))}
+    )
+    video = popular(released)[0]
+    with serving(settings) as client:
         me = read(client, "me")
         assert (me["tier"], me["previous"]) == ("service", None)
         assert client.get("/").status_code == 200
-        for path in ("people", "figures/quality", "map"):
-            answer = client.get(f"/explorer/api/{path}")
-            assert answer.status_code == 403, path
-            assert "permission denied" in answer.json()["message"]
+        assert len(client.get("/v1/recommend_videos?user_id=x&limit=3").json()) == 3
+        urls = {path: f"/explorer/api/{path.format(video=video)}" for path in SERVICES}
+        answers = {path: client.get(url) for path, url in urls.items()}
+    # The others need the tables alone that its tier may read.
+    refused = {path: answer for path, answer in answers.items() if answer.status_code != 200}
+    needed = {"people", "person?user_id=x", "health", "figures/quality", "releases"}
+    assert set(refused) >= needed
+    for path, answer in refused.items():
+        told = answer.json()
+        assert (answer.status_code, told["code"]) == (403, "42501"), path
+        assert "tables: permission denied" in told["message"]
+        assert told["hint"].startswith("name the role that owns them")
+    # Nor is a monitor told that nothing was released.
+    for asked in (health, status):
+        with pytest.raises(NotOwnerError, match="permission denied"):
+            asked(settings)
+
+
+def test_a_long_history_says_how_long_it_is(client: httpx.Client, released: Settings) -> None:
+    user = str(uuid.uuid4())
+    with connect(released) as connection:
+        connection.execute(
+            "insert into two_tower.events (user_id, video_id, kind, happened_at)"
+            " select %s, v.video_id, 'view', now() - n * interval '1 minute'"
+            " from generate_series(1, 2) as n,"
+            " (select video_id from two_tower.videos limit 130) as v",
+            (user,),
+        )
+    found = read(client, "person", user_id=user)
+    assert (len(found["history"]), found["history_count"]) == (120, 130)
+    assert len({row["video_id"] for row in found["history"]}) == 120
 
 
 def test_the_verdict_is_that_of_status(client: httpx.Client) -> None:

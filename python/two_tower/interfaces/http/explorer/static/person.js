@@ -102,7 +102,7 @@ async function person(holder, { id, me, signal }) {
     if (id === null) return;
     const found = await read("person", { user_id: id }, signal);
     put(about, facts(found));
-    put(side, history(found.history), neighbours(id, signal));
+    put(side, history(found.history, found.history_count), neighbours(id, signal));
   }
 
   const tabs = id !== null && me.previous ? h("div", { class: "tabs", role: "group", "aria-label": t("person.lists") },
@@ -126,12 +126,13 @@ const facts = (found) => [h("dl", { class: "figures" },
 found.has_vector ? null : h("p", { class: "note" }, t("person.new")),
 found.variant ? h("p", { class: "note" }, t("person.variant", found.variant)) : null];
 
-function history(rows) {
+function history(rows, count) {
   const shown = h("ul", { class: "grid small" });
-  const show = (count) => put(shown, rows.slice(0, count).map((row) => card(row, h("p", { class: "facts" }, opinion(row), h("span", { class: "when" }, day(row.at))))));
+  const show = (first) => put(shown, rows.slice(0, first).map((row) => card(row, h("p", { class: "facts" }, opinion(row), h("span", { class: "when" }, day(row.at))))));
   show(HISTORY);
   const more = rows.length > HISTORY && h("button", { class: "quiet", onclick: () => { show(rows.length); more.remove(); } }, t("more", { n: number(rows.length - HISTORY) }));
-  return h("section", { class: "box" }, h("h2", {}, t("person.history")), rows.length ? [shown, more] : empty(t("person.history.none"), t("person.history.none.what")));
+  const cut = count > rows.length && h("p", { class: "note" }, t("person.history.cut", { n: number(rows.length), of: number(count) }));
+  return h("section", { class: "box" }, h("h2", {}, t("person.history")), cut, rows.length ? [shown, more] : empty(t("person.history.none"), t("person.history.none.what")));
 }
 
 function opinion(row) {

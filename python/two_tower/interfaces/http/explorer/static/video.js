@@ -22,10 +22,17 @@ export async function page(holder, { id, me, signal }) {
   const side = h("aside", { "aria-label": t("video.people") });
   put(holder, isService && search(signal), about, h("div", { class: "columns" },
     h("section", { class: "box wide" }, h("h2", {}, t("video.near")), near), side), h("div", { class: "rest" }));
-  const [videos, found] = await Promise.all([
-    call("similar_videos", { video_id: id, limit: 12 }, signal),
-    isService ? read("video", { video_id: id }, signal) : Promise.resolve({ video_id: id }),
-  ]);
+  let videos, found;
+  try {
+    [videos, found] = await Promise.all([
+      call("similar_videos", { video_id: id, limit: 12 }, signal),
+      isService ? read("video", { video_id: id }, signal) : Promise.resolve({ video_id: id }),
+    ]);
+  } catch (error) {
+    if (![404, 422].includes(error.status)) throw error;  // 422: what is no id at all
+    put(holder, h("h1", {}, t("video.title")), isService && search(signal), empty(t("video.none"), id));
+    return;
+  }
   put(about, head(found, isService));
   put(near, videos.length ? list(videos) : empty(t("video.near.none")));
   if (!isService) { side.remove(); return; }
