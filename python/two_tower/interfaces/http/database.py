@@ -16,7 +16,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from two_tower.database import sessions
 from two_tower.interfaces.http.access import Caller
-from two_tower.interfaces.http.errors import bad_argument, of_database
+from two_tower.interfaces.http.errors import bad_argument, maybe_stored, of_database
 from two_tower.interfaces.http.functions import Argument, Function
 from two_tower.serving.recommender import is_lost
 
@@ -135,7 +135,12 @@ class Database:
                 # A connection that is lost already is found before anything is written.
                 await connection.execute(b"")
             cursor = AsyncClientCursor(connection)
-            await cursor.execute(query.encode(), values)
+            try:
+                await cursor.execute(query.encode(), values)
+            except psycopg.OperationalError as error:
+                if writes and is_lost(error):
+                    raise maybe_stored(error) from error
+                raise
             while cursor.nextset():
                 pass
             return cursor
