@@ -1,4 +1,4 @@
-"""What a call over HTTP does to the database: once, read-only, and without telling of its insides."""
+"""What a call over HTTP does to the database: once, read-only, and its insides stay untold."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
 
+from conftest import PROJECT_DIR, folders
 from interfaces.http_server import VIDEO, serving
 from interfaces.test_http_limits import patient, until
 from postgres_server import PostgresServer
@@ -156,3 +158,26 @@ def test_strangers_who_ask_about_readiness_hold_one_connection_together(
         holder.rollback()
         for thread in threads:
             thread.join()
+
+
+def test_a_rollback_that_was_done_already_is_a_conflict(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    dsn = make_app(postgres_server, "http_rollback")
+    with psycopg.connect(dsn) as connection:
+        connection.execute(
+            "alter table two_tower.model_releases"
+            " add released_at timestamp default now(), add is_rollback boolean default true;"
+            "insert into two_tower.model_releases values (8, 'put back', 2000, null);"
+            "create table public.video_embeddings_previous (like public.video_embeddings)"
+        )
+        function = PROJECT_DIR / "sql/functions/rollback_release.sql"
+        connection.execute(function.read_bytes())
+    with serving(patient(dsn, **folders(tmp_path))) as client:
+        refused = client.post(
+            "/explorer/api/rollback",
+            json={"serving_version": "put back"},
+            headers={"Origin": str(client.base_url).rstrip("/")},
+        )
+    assert "put back was already put back in place of" in refused.json()["message"]
+    assert refused.status_code == 409

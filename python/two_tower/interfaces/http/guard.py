@@ -78,7 +78,9 @@ class Guard:
         # A page may load a script or a picture of ours without naming its origin.
         is_foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
         is_link = path == PAGE and headers.get("sec-fetch-mode") == "navigate"
-        allowed = self._origins if is_foreign else (None, *own, *self._origins)
+        allowed: tuple[str | None, ...] = (
+            self._origins if is_foreign else (None, *own, *self._origins)
+        )
         if origin not in allowed and not is_link:
             raise RefusalError(
                 403, "a page of another origin may not ask", "name it in TWO_TOWER_SERVE_ORIGINS"
