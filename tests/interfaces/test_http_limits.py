@@ -21,6 +21,7 @@ from postgres_server import PostgresServer, running_postgres
 from serving.app_world import make_app
 from two_tower.core.settings import Settings
 from two_tower.database import sessions
+from two_tower.interfaces.http import app
 from two_tower.interfaces.http.database import Database
 from two_tower.interfaces.http.guard import BODY_BYTES
 
@@ -213,6 +214,7 @@ def test_a_database_without_a_release_is_503(postgres_server: PostgresServer) ->
 
 
 def test_a_database_that_goes_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "READY_SECONDS", 0)
     monkeypatch.setattr(sessions, "CONNECT_SECONDS", 2)
     with running_postgres() as server:
         dsn = make_app(server, "away")

@@ -178,6 +178,21 @@ def _secret(secret: str) -> FindKey:
     return find
 
 
+class _KeySet(jwt.PyJWKClient):
+    """Keys behind a URL. What answers without any is as little a forgery as what is away."""
+
+    def fetch_data(self) -> Any:
+        """Return the key set.
+
+        Raises:
+            PyJWKClientConnectionError: there is none.
+        """
+        try:
+            return super().fetch_data()
+        except (OSError, ValueError, jwt.PyJWTError) as error:
+            raise jwt.PyJWKClientConnectionError("no key set") from error
+
+
 def _jwks(place: str) -> FindKey:
     """Return what finds the key of a token in a file or behind a URL."""
     if place.startswith(URLS):
@@ -185,7 +200,7 @@ def _jwks(place: str) -> FindKey:
             raise InputError(
                 f"TWO_TOWER_JWT_JWKS: {place} is not https", "keys that anybody may change are none"
             )
-        client = jwt.PyJWKClient(place, lifespan=JWKS_SECONDS, timeout=5)
+        client = _KeySet(place, lifespan=JWKS_SECONDS, timeout=5)
 
         async def fetch(token: str) -> Any:
             return await asyncio.to_thread(client.get_signing_key_from_jwt, token)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -27,6 +28,7 @@ from two_tower.interfaces.http.routes import add_routes
 
 # A probe is asked again soon: it need not wait for a machine that is gone.
 RELEASE_SECONDS = 1.5
+READY_SECONDS = 1
 RELEASE = "select release_id from public.popular_videos('all', p_limit => 1)"
 
 
@@ -91,6 +93,36 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+class _Kept:
+    """The last answer about the release, for a second.
+
+    Strangers may ask as often as they like: they hold one connection together.
+    """
+
+    def __init__(self, ask: Callable[[], Awaitable[int | None]]) -> None:
+        self._ask = ask
+        self._lock = asyncio.Lock()
+        self._until = 0.0
+        self._found: int | errors.RefusalError | None = None
+
+    async def get(self) -> int | None:
+        """Return the release that serves.
+
+        Raises:
+            RefusalError: the database does not answer.
+        """
+        async with self._lock:
+            if time.monotonic() >= self._until:
+                try:
+                    self._found = await self._ask()
+                except errors.RefusalError as refusal:
+                    self._found = refusal
+                self._until = time.monotonic() + READY_SECONDS
+        if isinstance(self._found, errors.RefusalError):
+            raise self._found.with_traceback(None)
+        return self._found
+
+
 def _add_state(app: FastAPI, database: Database, metrics: Metrics) -> None:
     """Add what a load balancer and Prometheus ask."""
 
@@ -104,13 +136,15 @@ def _add_state(app: FastAPI, database: Database, metrics: Metrics) -> None:
         rows = asked.result()
         return rows[0]["release_id"] if rows else None
 
+    readiness = _Kept(release_id)
+
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> dict[str, Any]:
-        found = await release_id()
+        found = await readiness.get()
         if found is None:
             raise errors.unavailable("no release serves yet", "type two-tower run", "57P03")
         return {"status": "ready", "release_id": found}

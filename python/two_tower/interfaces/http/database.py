@@ -17,7 +17,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from two_tower.database import sessions
 from two_tower.interfaces.http.access import Caller
-from two_tower.interfaces.http.errors import away, bad_argument, of_database
+from two_tower.interfaces.http.errors import away, bad_argument, maybe_stored, of_database
 from two_tower.interfaces.http.functions import Argument, Function
 from two_tower.interfaces.http.reach import AWAY_SECONDS, Reach
 from two_tower.serving.recommender import is_lost
@@ -151,7 +151,12 @@ class Database:
                 # A connection that is lost already is found before anything is written.
                 await connection.execute(b"")
             cursor = AsyncClientCursor(connection)
-            await cursor.execute(query.encode(), values)
+            try:
+                await cursor.execute(query.encode(), values)
+            except psycopg.OperationalError as error:
+                if writes and is_lost(error):
+                    raise maybe_stored(error) from error
+                raise
             while cursor.nextset():
                 pass
             self._reach.answers()

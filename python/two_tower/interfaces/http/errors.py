@@ -92,6 +92,16 @@ def away() -> RefusalError:
     return unavailable("the database is away", "ask again; the server's log says why")
 
 
+def maybe_stored(error: psycopg.OperationalError) -> RefusalError:
+    """Return that the connection was lost under a call that writes."""
+    logger.warning("the connection was lost: %s", database_errors.first_line(error))
+    return unavailable(
+        "the connection to the database was lost; the event may have been stored or not",
+        "ask again where twice is better than never",
+        error.sqlstate or "08006",
+    )
+
+
 def too_long(seconds: float) -> RefusalError:
     """Return that the statement was ended."""
     return RefusalError(

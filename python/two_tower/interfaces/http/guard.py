@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from limits import RateLimitItemPerSecond
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from two_tower.core.loopback import HOSTS
@@ -16,6 +16,7 @@ from two_tower.interfaces.http.access import Access
 from two_tower.interfaces.http.errors import RefusalError
 
 BODY_BYTES = 1 << 20  # 10,000 ids of 100 characters
+PAGE = "/"
 PROBES = ("/healthz", "/readyz")  # a load balancer asks often, and has no key
 
 
@@ -40,17 +41,30 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers, shut = Headers(scope=scope), self._shut(send)
         try:
             if self._access.is_open:
-                self._check_place(headers)
+                self._check_place(scope["path"], headers)
             _check_length(headers)
             await self._identify(scope, headers)
-            await self._app(scope, _bounded(receive), send)
+            await self._app(scope, _bounded(receive), shut)
         except RefusalError as refusal:
-            await refusal.response()(scope, receive, send)
+            await refusal.response()(scope, receive, shut)
 
-    def _check_place(self, headers: Headers) -> None:
+    def _shut(self, send: Send) -> Send:
+        """Let no page load an answer as a script or a picture, but those of named origins."""
+        policy = "cross-origin" if self._origins else "same-origin"
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                headers.setdefault("Cross-Origin-Resource-Policy", policy)
+            await send(message)
+
+        return sent
+
+    def _check_place(self, path: str, headers: Headers) -> None:
         fix = "set TWO_TOWER_API_KEYS, or ask for http://127.0.0.1 or http://localhost"
         host = headers.get("host", "")
         try:
@@ -61,7 +75,13 @@ class Guard:
             raise RefusalError(403, "the header Host does not name this machine", fix)
         origin = headers.get("origin")
         own = (f"http://{host}", f"https://{host}")
-        if origin is not None and origin not in (*own, *self._origins):
+        # A page may load a script or a picture of ours without naming its origin.
+        is_foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        is_link = path == PAGE and headers.get("sec-fetch-mode") == "navigate"
+        allowed: tuple[str | None, ...] = (
+            self._origins if is_foreign else (None, *own, *self._origins)
+        )
+        if origin not in allowed and not is_link:
             raise RefusalError(
                 403, "a page of another origin may not ask", "name it in TWO_TOWER_SERVE_ORIGINS"
             )

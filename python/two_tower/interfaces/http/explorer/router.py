@@ -12,7 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, Field
 
-from two_tower.core.errors import BusyError, GateError, NotOwnerError
+from two_tower.core.errors import BusyError, GateError, NotEnoughDataError, NotOwnerError
 from two_tower.core.settings import Settings
 from two_tower.interfaces import pictures
 from two_tower.interfaces.http.access import WhoAsks
@@ -215,7 +215,7 @@ def _add_releases(router: APIRouter, settings: Settings, database: Database) -> 
             raise RefusalError(409, "another release serves by now", "load the page anew, and look")
         try:
             return await run_in_threadpool(pipeline.run_step, "rollback", settings)
-        except (BusyError, GateError) as error:
+        except (BusyError, GateError, NotEnoughDataError) as error:
             raise RefusalError(409, str(error), error.hint) from error
 
 
