@@ -164,7 +164,7 @@ def _add_videos(router: APIRouter, database: Database) -> None:
             refusal = of_database(error, database.seconds)
             raise _of_tables(refusal) if refusal else error from error
         headers = {"ETag": tag, **PRIVATE, "Cache-Control": "private, no-cache"}
-        if request.headers.get("if-none-match") == tag:
+        if tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         return Response(body, headers=headers, media_type="application/octet-stream")
 

@@ -56,6 +56,15 @@ export function debounced(call, milliseconds = 140) {
   return (...args) => { clearTimeout(timer); timer = setTimeout(() => call(...args), milliseconds); };
 }
 
+/** Return a function to call before each request; what it returns says whether no other has been made since. */
+export function turns() {
+  let latest = 0;
+  return () => {
+    const mine = ++latest;
+    return () => mine === latest;
+  };
+}
+
 /** Copy a text; returns whether that was possible. */
 export async function copy(text) {
   try {

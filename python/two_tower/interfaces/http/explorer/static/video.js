@@ -1,7 +1,7 @@
 // A video: what is like it, who likes it, and where it lies on the map of the catalogue.
 
 import { call, read } from "./api.js";
-import { day, debounced, h, number, put, say } from "./dom.js";
+import { day, debounced, h, number, put, say, turns } from "./dom.js";
 import { empty, trouble, waiting } from "./notices.js";
 import { t } from "./words.js";
 import { list, thumbnail, videoLink } from "./videos.js";
@@ -42,14 +42,17 @@ export async function page(holder, { id, me, signal }) {
 
 function search(signal) {
   const found = h("div", { class: "found" });
+  const turn = turns();
   const look = debounced(async (text) => {
+    const isLatest = turn();
     if (!text) { put(found); return; }
     try {
       const rows = await read("videos", { q: text }, signal);
+      if (!isLatest()) return;
       put(found, h("section", { class: "box" }, rows.length ? h("ul", { class: "grid small" }, rows.map((video) => h("li", { class: "card" }, thumbnail(video), h("div", { class: "what" }, videoLink(video, { class: "title" }))))) : empty(t("video.unknown", { text }))));
       say(t("video.found", { n: number(rows.length) }));
     } catch (error) {
-      if (!signal.aborted) put(found, trouble(error));
+      if (!signal.aborted && isLatest()) put(found, trouble(error));
     }
   });
   return [h("form", { class: "search", role: "search", onsubmit: (event) => event.preventDefault() }, h("label", { for: "what" }, t("video.search")),
