@@ -33,7 +33,7 @@ from benchmarks.harness import BIN, ROOT, Figure, report, scratch_environment, t
 from two_tower.core.settings import Settings
 from two_tower.core.train_config import DIM
 from two_tower.database import embedded
-from two_tower.database.warehouse import open_warehouse
+from two_tower.database.warehouse import add_nfkc, open_warehouse
 from two_tower.serving import landing
 
 PSQL = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / "psql"
@@ -177,6 +177,7 @@ def execute(place: str, statements: list[str]) -> float:
         connection = psycopg.connect(place, autocommit=True)
     else:
         connection = duckdb.connect(place)
+        add_nfkc(connection)
     with connection:
         connection.execute("create schema bare")
         started = time.perf_counter()

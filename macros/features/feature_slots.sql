@@ -50,6 +50,8 @@ left join packed on packed.{{ key }} = features.{{ key }}
         {%- set value = 'exp(-(tokens.place - 1) / ' ~ row.decay ~ '.0::double precision)' %}
     {%- elif row.graded_by %}
         {%- set value = 'tokens.value' %}
+    {%- elif row.by_rank %}
+        {%- set value = 'ln(2 + cast(vocabulary.index as double precision))' %}
     {%- endif %}
     {%- set token = 'cast(vocabulary.token as uuid)' if row.vocabulary == 'video' else 'vocabulary.token' %}
     select

@@ -7,8 +7,7 @@ with videos as (
 titles as (
     select
         video_id,
-        array_agg(token order by {{ byte_order('token') }}) as tokens,
-        array_agg(rarity / 1000.0::double precision order by {{ byte_order('token') }}) as rarities
+        array_agg(token order by {{ byte_order('token') }}) as tokens
     from {{ ref('int_title_tokens') }}
     group by video_id
 )
@@ -23,7 +22,6 @@ select
     videos.performer_ids,
     videos.price,
     {{ release_year('videos.released_on') }} as release_year,
-    coalesce(titles.tokens, cast(array[] as text[])) as title_tokens,
-    coalesce(titles.rarities, cast(array[] as double precision[])) as title_token_rarities
+    coalesce(titles.tokens, cast(array[] as text[])) as title_tokens
 from videos
 left join titles on titles.video_id = videos.video_id

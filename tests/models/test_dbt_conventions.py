@@ -61,7 +61,6 @@ PROMISED_COLUMNS = {
         "price": "double precision",
         "release_year": "text",
         "title_tokens": "text[]",
-        "title_token_rarities": "double precision[]",
     },
     "user_embeddings_next": {"user_id": "text", "embedding": "halfvec(128)"},
     "video_embeddings_next": {"video_id": "uuid", "embedding": "halfvec(128)"},

@@ -46,5 +46,7 @@ def test_the_upgrade_page_lists_the_versions_that_need_a_new_training() -> None:
 
     named = re.findall(r"\d+\.\d+\.\d+", row.split("|")[1])
 
-    needed = [name for name, text in parts().items() if "**Train anew.**" in text]
+    coming = two_tower.__version__.removesuffix(".dev0")
+    names = {name: coming if name == "Unreleased" else name for name in parts()}
+    needed = [names[name] for name, text in parts().items() if "**Train anew.**" in text]
     assert named == sorted(needed, key=number)

@@ -6,6 +6,7 @@ SQL is in the common subset of both engines, with ``?`` for each parameter.
 from __future__ import annotations
 
 import os
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -132,6 +133,15 @@ class PostgresWarehouse(Warehouse):
             (schema, name),
         )
         return bool(rows)
+
+
+def add_nfkc(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give a connection the function ``nfkc``, normal form KC of a text, which DuckDB lacks."""
+
+    def nfkc(text: str) -> str:
+        return unicodedata.normalize("NFKC", text)
+
+    connection.create_function("nfkc", nfkc, ["VARCHAR"], "VARCHAR")  # type: ignore[list-item]
 
 
 class DuckDBWarehouse(Warehouse):

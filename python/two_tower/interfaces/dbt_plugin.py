@@ -4,7 +4,6 @@
 """
 
 import os
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from two_tower.core.errors import TwoTowerError
 from two_tower.core.settings import Settings, read_settings
 from two_tower.data.load import load
 from two_tower.database import ddl
-from two_tower.database.warehouse import DuckDBWarehouse
+from two_tower.database.warehouse import DuckDBWarehouse, add_nfkc
 
 # Not `test`: it tests what was built, and newer raw rows would contradict that.
 LOADING_COMMANDS = ("build", "run", "retry")
@@ -38,7 +37,7 @@ class Plugin(BasePlugin):
         Raises:
             DbtRuntimeError: a file cannot be loaded; dbt shows the message and its hint alone.
         """
-        conn.create_function("nfkc", _nfkc, ["VARCHAR"], "VARCHAR")  # which DuckDB lacks
+        add_nfkc(conn)
         warehouse = DuckDBWarehouse(conn)
         flags: Any = dbt.flags.get_flags()  # type: ignore[no-untyped-call]
         try:
@@ -48,11 +47,6 @@ class Plugin(BasePlugin):
                 ddl.ensure_all(warehouse)
         except TwoTowerError as error:
             raise DbtRuntimeError(f"{error}\n{error.hint}") from error
-
-
-def _nfkc(text: str) -> str:
-    """Return a text in normal form KC (Unicode Standard Annex 15)."""
-    return unicodedata.normalize("NFKC", text)
 
 
 def _settings(flags: Any) -> Settings:
