@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -19,6 +20,9 @@ from conftest import make_settings
 from interfaces.http_server import serving
 from postgres_server import PostgresServer
 from serving.app_world import make_app
+
+# uvicorn refuses a URL of 64 KiB before the app sees it.
+LONGEST_URL = 60_000
 
 
 def test_requests_of_every_shape_get_the_answers_of_the_schema(
@@ -54,6 +58,9 @@ def test_requests_of_every_shape_get_the_answers_of_the_schema(
                 def ask(case: Any) -> None:
                     nonlocal tried
                     tried += 1
+                    query = case.as_transport_kwargs().get("params") or {}
+                    if len(urlencode(query, doseq=True)) > LONGEST_URL:
+                        return
                     case.call_and_validate(checks=checks)
 
                 ask()

@@ -141,7 +141,7 @@ def add_nfkc(connection: duckdb.DuckDBPyConnection) -> None:
     def nfkc(text: str) -> str:
         return unicodedata.normalize("NFKC", text)
 
-    connection.create_function("nfkc", nfkc, ["VARCHAR"], "VARCHAR")  # type: ignore[list-item]
+    connection.create_function("nfkc", nfkc, ["VARCHAR"], "VARCHAR")
 
 
 class DuckDBWarehouse(Warehouse):
