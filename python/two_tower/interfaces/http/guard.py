@@ -78,10 +78,8 @@ class Guard:
         # A page may load a script or a picture of ours without naming its origin.
         is_foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
         is_link = path == PAGE and headers.get("sec-fetch-mode") == "navigate"
-        allowed: tuple[str | None, ...] = (
-            self._origins if is_foreign else (None, *own, *self._origins)
-        )
-        if origin not in allowed and not is_link:
+        is_own = not is_foreign and origin in (None, *own)
+        if not (is_own or is_link or origin in self._origins):
             raise RefusalError(
                 403, "a page of another origin may not ask", "name it in TWO_TOWER_SERVE_ORIGINS"
             )
