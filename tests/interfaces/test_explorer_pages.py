@@ -297,6 +297,35 @@ def test_a_video_has_its_neighbours_its_people_and_its_place(
     assert marked == 13  # the video and its neighbours
 
 
+def test_an_address_of_nothing_says_so_or_is_corrected(opened: Watched) -> None:
+    page = opened.open("#/persons/r00000001")
+    expect(page.locator("h1")).to_have_text("Find a person")
+    assert page.evaluate("location.hash") == "#/person"
+    opened.open("#/person/%E0%A4")
+    expect(page.locator("h1")).to_have_text("%E0%A4")
+    for video in ("an-id", uuid.uuid4()):
+        opened.open(f"#/video/{video}")
+        expect(page.locator(".empty")).to_contain_text(f"No video has this id{video}")
+        expect(page.get_by_label("Title", exact=True)).to_be_visible()
+    told = [opened.complaints.pop() for _ in range(len(opened.complaints))]
+    assert all("status of 422" in text or "status of 404" in text for text in told), told
+
+
+def test_a_long_history_says_what_is_not_shown(opened: Watched, released: Settings) -> None:
+    person = str(uuid.uuid4())
+    with connect(released) as connection:
+        connection.execute(
+            "insert into two_tower.events (user_id, video_id, kind)"
+            " select %s, video_id, 'view' from two_tower.videos limit 130",
+            (person,),
+        )
+    page = opened.open(f"#/person/{person}")
+    history = page.get_by_label("History")
+    expect(history.get_by_text("The latest 120 of 130.")).to_be_visible()
+    history.get_by_role("button", name="Show 108 more").click()
+    expect(history.locator(".card")).to_have_count(120)
+
+
 def test_the_map_is_moved_by_keys_and_by_the_mouse(opened: Watched) -> None:
     page = opened.open("#/video")
     canvas = page.locator("canvas")
@@ -344,6 +373,8 @@ def test_each_figure_shows_what_was_found_and_hands_out_its_sql(
             connection.execute(page.evaluate("navigator.clipboard.readText()"))
     expect(page.locator("[data-figure=quality] .whisker")).to_have_count(4)
     expect(page.locator(".verdict li")).to_have_count(7)
+    drift = page.locator("[data-figure=drift] .scroll")
+    assert drift.evaluate("table => table.scrollWidth - table.clientWidth") == 0
 
 
 def test_who_has_no_key_sees_what_a_visitor_may(browser: Browser, released: Settings) -> None:
@@ -370,8 +401,14 @@ def test_who_has_no_key_sees_what_a_visitor_may(browser: Browser, released: Sett
         other = watched.context.new_page()
         other.goto(f"{url}/#/person")
         expect(other.locator("nav a")).to_have_text(["Visitor", "Video"])
+        # Enter takes the key that was typed, though one is kept that could be forgotten.
         page.get_by_role("button", name="As a service").click()
+        page.get_by_label("API key or JWT").fill(token(reader(released)))
+        page.keyboard.press("Enter")
+        expect(pages).to_have_text(["Person", "Visitor", "Video"])
+        page.get_by_role("button", name="As yourself").click()
         page.get_by_role("button", name="Forget it").click()
+        expect(page.get_by_role("dialog")).to_have_count(0)
         expect(pages).to_have_text(["Visitor", "Video"])
         assert page.evaluate("sessionStorage.length") == 0
         watched.close()

@@ -220,6 +220,28 @@ def test_a_forged_token_is_refused(client: httpx.Client, name: str) -> None:
     assert "expired" in refused.json()["message"] or name != "expired"
 
 
+SIGNED_BY_NOBODY = "the token is signed with no key that this server knows"
+WHY = {
+    "another secret": SIGNED_BY_NOBODY,
+    "no signature": SIGNED_BY_NOBODY,
+    "the algorithm none": "the token's algorithm is not allowed",
+    "another hash": "the token's algorithm is not allowed",
+    "expired": "the token has expired",
+    "without exp": "the token has no exp: it would be valid for ever",
+    "not yet valid": "the token is not valid yet",
+    "without sub": "the token has no sub, which is the user",
+    "sub as a number": "the token's sub is not a text",
+    "exp as a text": "the token is not valid",
+    "no token": "neither an API key that is known nor a JWT",
+    "a part of the key": "neither an API key that is known nor a JWT",
+}
+
+
+@pytest.mark.parametrize("name", WHY)
+def test_a_token_that_is_refused_is_told_why(client: httpx.Client, name: str) -> None:
+    assert ask(client, "popular_videos", bearer(FORGERIES[name])).json()["message"] == WHY[name]
+
+
 @pytest.mark.parametrize("sent", ["", "Bearer", "Basic YTpi", f"Basic {KEY}", KEY, "ß"])
 def test_another_header_is_refused(client: httpx.Client, sent: str) -> None:
     headers = {"Authorization": sent.encode("utf-8")}
@@ -234,7 +256,9 @@ def test_an_audience_that_is_set_has_to_be_named(dsn: str) -> None:
     with serving(with_keys(dsn, jwt_audience="videos")) as client:
         for audience, status in (("videos", 200), (["x", "videos"], 200), ("x", 401), (None, 401)):
             headers = bearer(token(aud=audience))
-            assert ask(client, "recommend_for_me", headers).status_code == status
+            answer = ask(client, "recommend_for_me", headers)
+            assert answer.status_code == status
+            assert "for another audience" in answer.text or status == 200
 
 
 def test_a_service_is_told_by_any_of_the_keys(dsn: str) -> None:
@@ -311,6 +335,16 @@ def test_a_public_key_is_no_secret(of_public_keys: httpx.Client) -> None:
         token(secret=RSA, algorithm="RS256"),
     ):
         assert ask(of_public_keys, "recommend_for_me", bearer(sent)).status_code == 401
+
+
+def test_a_key_that_is_unknown_is_told_as_a_signature_that_is_wrong(
+    of_public_keys: httpx.Client,
+) -> None:
+    other = rsa.generate_private_key(65537, 2048)
+    for secret, kid in ((other, "rsa"), (RSA, "unknown")):
+        sent = token(secret=secret, algorithm="RS256", headers={"kid": kid})
+        refused = ask(of_public_keys, "popular_videos", bearer(sent))
+        assert refused.json()["message"] == SIGNED_BY_NOBODY
 
 
 def test_key_sets_that_cannot_be_read_end_the_start(dsn: str, tmp_path: Path) -> None:
@@ -412,6 +446,13 @@ def test_what_tells_of_the_server_is_for_a_service(client: httpx.Client) -> None
         assert client.get(path).status_code == 404
 
 
+def test_an_audience_without_keys_of_tokens_is_refused(dsn: str) -> None:
+    settings = make_settings("postgres", database_url=dsn, api_keys=KEY, jwt_audience="videos")
+    with pytest.raises(InputError, match="TWO_TOWER_JWT_AUDIENCE") as refused:
+        create_app(settings)
+    assert "TWO_TOWER_JWT_SECRET or TWO_TOWER_JWT_JWKS" in refused.value.hint
+
+
 def test_a_host_of_others_needs_a_key(dsn: str) -> None:
     for host in ("0.0.0.0", "::", "192.0.2.1", "example.com"):
         with pytest.raises(InputError, match="whoever asks is a service") as refused:
@@ -423,6 +464,8 @@ def test_settings_that_would_open_the_door_are_refused(dsn: str) -> None:
     with pytest.raises(InputError, match="TWO_TOWER_SERVE_ORIGINS"):
         create_app(make_settings("postgres", database_url=dsn, serve_origins="*"))
     for field, value in (
+        ("api_keys", ","),
+        ("api_keys", "  "),
         ("api_keys", "short"),
         ("api_keys", f"{KEY},short"),
         ("jwt_secret", "a secret of 31 bytes, too short"),

@@ -177,6 +177,39 @@ def test_a_bad_argument_is_named(client: httpx.Client, path: str, named: str) ->
     assert "p_user_id" not in refused.text
 
 
+def test_the_arguments_of_a_call_are_named_to_one_who_has_another(client: httpx.Client) -> None:
+    own = ", ".join(argument.name for argument in FUNCTIONS["popular_videos"].arguments)
+    expected = {
+        "p_limit": f"its arguments are {own}; arguments have no p_ here",
+        "size": f"its arguments are {own}",
+    }
+    for name, said in expected.items():
+        for refused in (
+            client.get("/v1/popular_videos", params={name: 1}),
+            client.post("/v1/popular_videos", json={name: 1}),
+        ):
+            told = f"{name} is no argument of popular_videos; {said}"
+            assert (refused.status_code, refused.json()["message"]) == (422, told)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/healthz", "/readyz", "/v1/popular_videos?limit=3", "/v1/record_event", "/v1/nothing",
+     "/v1/recommend_videos?user_id=user_3", "/v1/popular_videos?limit=x"],
+)  # fmt: skip
+def test_head_is_get_without_a_body(client: httpx.Client, path: str) -> None:
+    got, head = client.get(path), client.head(path)
+    kept = ("content-type", "content-length", "etag", "cache-control", "allow")
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert [head.headers.get(name) for name in kept] == [got.headers.get(name) for name in kept]
+
+
+def test_a_slash_at_the_end_is_no_redirect(client: httpx.Client) -> None:
+    for path in ("/v1/popular_videos/", "/healthz/"):
+        refused = client.get(path)
+        assert (refused.status_code, refused.json()["code"]) == (404, "HTTP404")
+
+
 def test_json_that_is_too_deep_is_no_filter(client: httpx.Client) -> None:
     refused = client.get("/v1/popular_videos", params={"filter": "[" * 5000})
     assert (refused.status_code, refused.json()["message"][:6]) == (422, "filter")
@@ -214,7 +247,15 @@ def test_a_body_of_another_type_is_refused(client: httpx.Client) -> None:
 
 
 def test_what_is_no_route_is_said_in_json(client: httpx.Client) -> None:
-    assert client.get("/v1/nothing").json()["code"] == "HTTP404"
+    for path, named in (("/v1/nothing", "nothing"), ("/elsewhere", "/elsewhere")):
+        error = client.get(path).json()
+        assert error == {
+            "code": "HTTP404",
+            "message": f"no such call: {named}",
+            "hint": "the calls are in docs/http.md and /openapi.json",
+        }
+    twice = client.post("/v1/v1/popular_videos", json={}).json()
+    assert twice["hint"].startswith("the url must not end with /v1")
     assert client.put("/v1/popular_videos").json()["code"] == "HTTP405"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -105,6 +106,17 @@ def test_a_key_a_user_or_an_address_that_asks_too_often_is_told_when_to_come_aga
         for headers in ({}, bearer(KEY), bearer(token("a")), bearer(token("b"))):
             check_rate(client, headers, 200)
         assert {client.get("/readyz").status_code for _ in range(20)} == {200}
+
+
+def test_what_is_refused_for_its_number_is_told_by_route_and_tier(
+    dsn: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("two_tower"), "propagate", True)
+    with caplog.at_level("INFO", "two_tower.http"), serving(with_keys(dsn, serve_rate=1)) as client:
+        for _ in range(20):
+            client.get("/v1/popular_videos", headers=bearer(KEY))
+    told = {(r.route, r.tier) for r in caplog.records if getattr(r, "status", 0) == 429}  # type: ignore[attr-defined]
+    assert told == {("/v1/popular_videos", "service")}
 
 
 def test_who_tries_keys_is_counted_too(dsn: str) -> None:
@@ -221,6 +233,38 @@ def test_a_database_that_goes_and_comes_back(monkeypatch: pytest.MonkeyPatch) ->
             server.stop("immediate")
             server.start()
             assert {client.get("/v1/popular_videos").status_code for _ in range(5)} == {200}
+
+
+def test_a_database_that_is_away_is_told_once_and_nobody_waits_for_a_connection(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Who waited for a connection to be free would run into the client's own limit.
+    monkeypatch.setattr(sessions, "CONNECT_SECONDS", 90)
+    monkeypatch.setattr(logging.getLogger("two_tower"), "propagate", True)
+    with running_postgres() as server:
+        dsn = make_app(server, "away_at_once")
+        with serving(patient(dsn)) as client:
+            assert client.get("/readyz").status_code == 200
+            server.stop("immediate")
+            for path in ("/v1/popular_videos", "/readyz", "/v1/new_videos", "/v1/popular_videos"):
+                refused = client.get(path)
+                assert (refused.status_code, refused.json()["code"]) == (503, "08006")
+                assert refused.json()["message"] == "the database is away"
+            server.start()
+            until(lambda: client.get("/readyz").status_code == 200, "it is ready again")
+    told = [r.getMessage() for r in caplog.records if r.name == "two_tower.http"]
+    told = [line for line in told if r"error connecting" in line]
+    assert len(told) == 1
+    assert "\n" not in told[0]
+
+
+def test_a_probe_does_not_wait_for_a_database_that_does_not_answer(dsn: str) -> None:
+    with serving(patient(dsn)) as client, psycopg.connect(dsn) as holder:
+        holder.execute("lock table two_tower.popularity in access exclusive mode")
+        refused = client.get("/readyz")
+        assert (refused.status_code, refused.json()["code"]) == (503, "08006")
+        holder.rollback()
+        until(lambda: client.get("/readyz").status_code == 200, "it is ready")
 
 
 def test_a_connection_that_is_lost_under_a_call_is_no_error(dsn: str) -> None:

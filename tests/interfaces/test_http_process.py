@@ -172,6 +172,8 @@ def test_what_cannot_start_says_what_to_do(dsn: str) -> None:
             (("--port", port), {}, ExitCode.BAD_INPUT, "--port"),
             ((), {"TWO_TOWER_TARGET": "duckdb"}, ExitCode.BAD_INPUT, "Postgres"),
             ((), {"TWO_TOWER_API_KEYS": "short"}, ExitCode.BAD_INPUT, "TWO_TOWER_API_KEYS"),
+            ((), {"TWO_TOWER_API_KEYS": ","}, ExitCode.BAD_INPUT, "two-tower serve --help"),
+            ((), {"TWO_TOWER_JWT_AUDIENCE": "a"}, ExitCode.BAD_INPUT, "TWO_TOWER_JWT_SECRET or"),
             ((), {"TWO_TOWER_JWT_JWKS": "none.json"}, ExitCode.BAD_INPUT, "none.json"),
             ((), {"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, ExitCode.UNAVAILABLE, "running"),
         ]

@@ -13,6 +13,7 @@ from two_tower.core.metric_names import TITLES
 from two_tower.evaluation.compare_runs import Comparison, Difference
 from two_tower.evaluation.evaluate import EvaluationResult
 from two_tower.interfaces import terminal
+from two_tower.operations.grants import Grant
 from two_tower.serving.versions import Version
 
 DSN = "postgresql://postgres:@/postgres?host=/home/somebody/with/a/long/folder/data/postgres&port=5432"
@@ -67,3 +68,14 @@ def test_no_table_cuts_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None
     letters = "".join(shown.split())
     for whole in (DSN, "calibration", "[.111,.222]", "+0.1534]", "20260101_000000", "report.html"):
         assert whole in letters
+
+
+def test_grants_of_no_role_are_a_sentence_that_says_what_to_set(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    undo = "revoke all on table two_tower.videos from analyst;"
+    terminal.grants([Grant("analyst", None, "table", "two_tower.videos", True, False, undo)])
+    said, others = capsys.readouterr().out.splitlines()
+    assert said.startswith("The var serving_roles names no role")
+    assert "serving_roles: {anon: visitor" in said
+    assert others.endswith(undo)

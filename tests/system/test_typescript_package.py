@@ -195,7 +195,7 @@ def test_what_is_published_is_code_and_types_alone() -> None:
     kinds = ("js", "js.map", "d.ts", "d.ts.map")
     built = {f"dist/{module}.{kind}" for module in modules for kind in kinds}
     sources = {f"src/{module}.ts" for module in modules}
-    assert names == built | sources | {"package.json", "README.md"}
+    assert names == built | sources | {"package.json", "README.md", "LICENSE"}
     assert "dependencies" not in packed
     assert set(packed["peerDependencies"]) == {
         name for name, said in packed["peerDependenciesMeta"].items() if said["optional"]

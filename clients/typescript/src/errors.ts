@@ -3,13 +3,13 @@ export class TwoTowerError extends Error {
   override readonly name = "TwoTowerError";
   /**
    * The database's SQLSTATE (`22023`: an argument is wrong; `42501`: the caller may not), the server's own code
-   * (`PGRST202`, `HTTP429`), `HTTP502` … of a proxy, `network` where nothing answered, or `model` where a model's file
-   * is refused.
+   * (`PGRST202`, `HTTP429`), `HTTP502` … of a proxy, `network` where nothing answered, `option` where an option of
+   * `createClient` is wrong, or `model` where a model's file is refused.
    */
   readonly code: string;
   /** What to do about it, where the database says so. */
   readonly hint: string | null;
-  /** The HTTP status; 0 where nothing answered. */
+  /** The HTTP status; 0 where nothing answered, and for a redirect in a browser. */
   readonly status: number;
 
   constructor(code: string, message: string, details: { hint?: string | null; status?: number; cause?: unknown } = {}) {

@@ -1,4 +1,4 @@
-import { refusal, unreachable } from "./errors.ts";
+import { refusal, TwoTowerError, unreachable } from "./errors.ts";
 
 /** Calls a function of the database by its name and its arguments, without their `p_`, and returns its rows. */
 export type Transport = (name: string, named: Record<string, unknown>, signal?: AbortSignal) => Promise<unknown>;
@@ -25,7 +25,7 @@ export interface SupabaseTarget {
 
 /** An HTTP service, as `two-tower serve` runs one. */
 export interface HttpTarget {
-  /** Where it is, without `/v1`. */
+  /** Where it is, without `/v1`. Its final address: a redirect is an error. */
   url: string;
   /** A key of the app. */
   key?: string;
@@ -51,15 +51,16 @@ function overSupabase({ supabase }: SupabaseTarget): Transport {
   };
 }
 
-function overHttp({ url, key, token = key }: HttpTarget): Transport {
+function overHttp({ url, key, token }: HttpTarget): Transport {
   const base = url.replace(/\/+$/, "");
+  if (base.endsWith("/v1")) throw new TwoTowerError("option", "url ends in /v1", { hint: "give it without: each call adds /v1" });
   return async (name, named, signal) => {
-    const bearer = typeof token === "function" ? await token() : token;
-    const request = {
-      method: "POST",
-      headers: { "content-type": "application/json", ...(bearer ? { authorization: `Bearer ${bearer}` } : {}) },
-      body: JSON.stringify(named),
-      signal: signal ?? null,
+    const headers = new Headers({ "content-type": "application/json" });
+    if (token === undefined) authorize(headers, "key", key);
+    else authorize(headers, "token", typeof token === "function" ? await token() : token);
+    // A redirect of a POST may become a GET, which has no arguments. "error" would look like a lost connection in a browser.
+    const request: RequestInit = {
+      method: "POST", headers, body: JSON.stringify(named), signal: signal ?? null, redirect: "manual",
     };
     let response: Response;
     let body: string;
@@ -70,11 +71,31 @@ function overHttp({ url, key, token = key }: HttpTarget): Transport {
       signal?.throwIfAborted();
       throw unreachable(error, base);
     }
+    if (isRedirect(response)) {
+      const hint = "give createClient the final url, such as https:// in place of http://";
+      throw new TwoTowerError("option", `${base} redirects`, { hint, status: response.status });
+    }
     if (!response.ok) throw refusal(response.status, parsed(body));
     const answer = parsed(body);
     if (answer === undefined) throw unreachable(`it sent no JSON: ${body.slice(0, 80)}`, base);
     return answer;
   };
+}
+
+function authorize(headers: Headers, option: "key" | "token", secret = ""): void {
+  const bearer = secret.trim();
+  // fetch's own error would quote the secret.
+  if (/[^\t\x20-\x7e\x80-\xff]/.test(bearer)) {
+    throw new TwoTowerError("option", `the ${option} holds a character that no header may have`, {
+      hint: "is there a line break or a letter beyond Latin-1 in it?",
+    });
+  }
+  if (bearer) headers.set("authorization", `Bearer ${bearer}`);
+}
+
+/** Browsers hide a redirect's status, and give 0. */
+function isRedirect({ type, status }: Response): boolean {
+  return type === "opaqueredirect" || (status >= 300 && status < 400);
 }
 
 function parsed(body: string): unknown {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { inspect } from "node:util";
 import { createClient, Recommender, TwoTowerError } from "two-tower";
 import { besideService } from "./service.ts";
 
@@ -69,6 +70,60 @@ test("a token is asked for before each call", async () => {
   });
 });
 
+test("an empty key or token is not sent, nor the line break at the end of a file", async () => {
+  const options = [{ key: "" }, { token: "" }, { token: () => "\n" }, { key: "a key\n" }];
+  await besideService(options.map(() => ({ body: [] })), async (url, asked) => {
+    for (const option of options) await createClient({ url, ...option }).popular();
+    assert.deepEqual(asked.map(({ authorization }) => authorization), [undefined, undefined, undefined, "Bearer a key"]);
+  });
+});
+
+test("a key that no header may have is not sent, repeated or shown", async () => {
+  await besideService([], async (url, asked) => {
+    for (const secret of ["a secret\nof two lines", "a secret of 日本", "a secret\u0001"]) {
+      let tries = 0;
+      const token = () => {
+        tries += 1;
+        return secret;
+      };
+      for (const [by, option] of [["key", { key: secret }], ["token", { token }]] as const) {
+        await assert.rejects(createClient({ url, ...option }).popular(), (error) => {
+          assert(error instanceof TwoTowerError);
+          assert.equal(error.code, "option");
+          assert.equal(error.message, `the ${by} holds a character that no header may have`);
+          assert.doesNotMatch(inspect(error, { showHidden: true }), /a secret/);
+          return true;
+        });
+      }
+      assert.equal(tries, 1);
+    }
+    assert.equal(asked.length, 0);
+  });
+});
+
+test("a redirect is not followed, which would ask another call by GET", async () => {
+  for (const status of [301, 302, 303, 307, 308]) {
+    await besideService([{ status, location: "/v1/elsewhere", body: "" }, { body: [ROW] }], async (url, asked) => {
+      await assert.rejects(createClient({ url }).similar(VIDEO), {
+        code: "option", message: `${url} redirects`, hint: /final url/, status,
+      });
+      assert.equal(asked.length, 1);
+    });
+  }
+});
+
+test("a url may end in slashes, but not in /v1", async () => {
+  await besideService([{ body: [] }, { body: [] }], async (url, asked) => {
+    await createClient({ url: `${url}//` }).popular();
+    await createClient({ url: `${url}/app/` }).popular();
+    assert.deepEqual(asked.map(({ path }) => path), ["/v1/popular_videos", "/app/v1/popular_videos"]);
+    for (const end of ["/v1", "/v1/", "/app/v1"]) {
+      assert.throws(() => createClient({ url: url + end }), { name: "TwoTowerError", code: "option", message: /ends in \/v1/ });
+    }
+    assert.equal(createClient({ url: `${url}/app-v1` }) instanceof Recommender, true);
+  });
+});
+
 test("a refusal has the database's code, message and hint", async () => {
   const body = { code: "22023", message: "p_limit is -1", hint: "It is 0 to 1,000." };
   await besideService([{ status: 422, body }], async (url) => {
@@ -92,7 +147,10 @@ test("what a proxy says is no answer of the service", async () => {
 });
 
 test("a read is sent once more where it failed in passing", async () => {
-  for (const passing of [UNAVAILABLE, "hang up", { status: 502, body: "" }] as const) {
+  const failed = (code: string) => ({ status: 500, body: { code, message: "in passing", hint: null } });
+  const byStatus = [{ status: 502, body: "" }, { status: 503, body: "" }];
+  const byCode = ["08006", "40001", "40P01", "53300", "57P01"].map(failed);
+  for (const passing of ["hang up" as const, ...byStatus, ...byCode]) {
     await besideService([passing, { body: [ROW] }], async (url, asked) => {
       assert.deepEqual(await createClient({ url }).similar(VIDEO), [ROW]);
       assert.equal(asked.length, 2);

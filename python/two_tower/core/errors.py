@@ -35,6 +35,20 @@ class InputError(TwoTowerError):
     """A file, row, column or setting is not what it should be."""
 
 
+class NotOwnerError(InputError):
+    """The role in DATABASE_URL may not read the project's tables; it may have the functions.
+
+    Args:
+        said: what the database said.
+    """
+
+    def __init__(self, said: str) -> None:
+        super().__init__(
+            f"the role in DATABASE_URL may not read the project's tables: {said}",
+            "name the role that owns them there: serving_roles have the functions alone",
+        )
+
+
 class UnavailableError(TwoTowerError):
     """Something outside the process did not answer."""
 

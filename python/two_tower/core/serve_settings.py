@@ -20,6 +20,14 @@ def _listed(value: Any) -> Any:
     return value
 
 
+def _listed_keys(value: Any) -> Any:
+    """Return the parts of ``a, b``; one at least: without, the server is open."""
+    found = _listed(value)
+    if isinstance(value, str) and not found:
+        raise ValueError("it is set and holds no key: openssl rand -hex 32 makes one")
+    return found
+
+
 def _long_keys(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     if any(len(key.get_secret_value()) < KEY_CHARACTERS for key in keys):
         raise ValueError(f"a key has at least {KEY_CHARACTERS} characters: openssl rand -hex 32")
@@ -49,7 +57,7 @@ class ServeSettings(BaseModel):
     """Who may ask over HTTP, and how much."""
 
     api_keys: Annotated[
-        tuple[SecretStr, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_long_keys)
+        tuple[SecretStr, ...], NoDecode, BeforeValidator(_listed_keys), AfterValidator(_long_keys)
     ] = Field(default=(), description="serve: keys of your servers, with commas between them")
     jwt_secret: Annotated[SecretStr | None, AfterValidator(_long_secret)] = Field(
         default=None, description="serve: the secret that signs users' tokens (HS256)"

@@ -209,7 +209,6 @@ def unknown_names(project_dir: Path) -> list[str]:
 
 
 def _read(kind: type[Settings], project_dir: Path | None, values: dict[str, Any]) -> Settings:
-    hint = "see .env.example; two-tower train --help names those of training"
     path = _env_file(project_dir)
     if path is not None:
         env_file.names(path)  # raises where pydantic would fail with a traceback, or silently
@@ -218,12 +217,13 @@ def _read(kind: type[Settings], project_dir: Path | None, values: dict[str, Any]
     try:
         return kind(_env_file=path, **values)  # type: ignore[call-arg]
     except ValidationError as error:
-        problems = [_problem(problem) for problem in error.errors(include_input=False)]
-        raise InputError("\n".join(problems), hint) from None
+        found = error.errors(include_input=False)
+        hint = _hint({str(problem["loc"][0]) for problem in found if problem["loc"]})
+        raise InputError("\n".join(map(_problem, found)), hint) from None
     except SettingsError as error:
         field = re.search(r'field "(\w+)"', str(error))
-        name = field[1].upper() if field else "…"
-        raise InputError(f"setting TWO_TOWER_{name} is not JSON", hint) from None
+        name = field[1] if field else "…"
+        raise InputError(f"setting TWO_TOWER_{name.upper()} is not JSON", _hint({name})) from None
 
 
 class _LogFormat(BaseSettings):
@@ -237,6 +237,13 @@ def read_log_format() -> LogFormat:
         return _LogFormat().log_format
     except (ValueError, OSError):  # a .env that cannot be read among them
         return "text"
+
+
+def _hint(fields: set[str]) -> str:
+    """Return where the settings that are wrong are described."""
+    if fields & set(ServeSettings.model_fields):
+        return "see docs/http.md and two-tower serve --help"
+    return "see .env.example; two-tower train --help names those of training"
 
 
 def _problem(problem: Any) -> str:

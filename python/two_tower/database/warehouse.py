@@ -123,6 +123,16 @@ class PostgresWarehouse(Warehouse):
         """See :meth:`Warehouse.close`."""
         self.connection.close()
 
+    def relation_exists(self, schema: str, name: str) -> bool:
+        """See :meth:`Warehouse.relation_exists`."""
+        # information_schema hides what the role may not read, as if nothing had been built.
+        rows = self.fetch(
+            "select 1 as found from pg_class as c join pg_namespace as n on n.oid = c.relnamespace"
+            " where n.nspname = ? and c.relname = ? and c.relkind in ('r', 'p', 'v', 'm', 'f')",
+            (schema, name),
+        )
+        return bool(rows)
+
 
 class DuckDBWarehouse(Warehouse):
     """A DuckDB file, or an open connection of the caller's, which is not closed here."""

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from two_tower.serving.versions import Version
 
 stdout = Console()
+NO_ROLES = (
+    "The var serving_roles names no role: nobody but the owner may call. In dbt_project.yml set"
+    " serving_roles: {anon: visitor, authenticated: user, service_role: service}, with the names of"
+    " your app's roles, then type two-tower grants (docs/app.md)."
+)
 
 
 def heading(text: str) -> None:
@@ -150,9 +155,10 @@ def grants(rows: Sequence[Grant]) -> None:
             wrong = row is not None and row.is_allowed != row.is_wanted
             cells.append(f"[bold red]{said}[/] !" if wrong else said)
         table.add_row(escape(name), *cells)
-    stdout.print(table)
-    if not roles:
-        stdout.print("The var serving_roles names no role: nobody but the owner may call.")
+    if roles:
+        stdout.print(table)
+    else:
+        stdout.print(NO_ROLES, highlight=False, soft_wrap=True)
     for row in (row for row in rows if row.undo):
         text = f"{row.role} may use {row.object}, by no tier: {row.undo}"
         stdout.print(escape(text), highlight=False, soft_wrap=True)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
+
 from two_tower.artifacts.registry import Registry
-from two_tower.core.errors import NotEnoughDataError
+from two_tower.core.errors import NotEnoughDataError, NotOwnerError
 from two_tower.core.settings import Settings
-from two_tower.database import sessions
+from two_tower.database import database_errors, sessions
 from two_tower.database import warehouse as databases
 from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import Warehouse
@@ -93,7 +95,12 @@ def status(settings: Settings) -> Status:
 
 @contextmanager
 def opened_if_made(settings: Settings) -> Iterator[Warehouse | None]:
-    """Open the database; None if it does not exist yet, so that reading does not create it."""
+    """Open the database; None if it does not exist yet, so that reading does not create it.
+
+    Raises:
+        NotOwnerError: inside the block the role was refused a table.
+        UnavailableError: the database cannot be reached.
+    """
     made = {
         "duckdb": settings.path(settings.duckdb_path),
         "embedded": settings.path(settings.postgres_dir) / "PG_VERSION",
@@ -101,8 +108,11 @@ def opened_if_made(settings: Settings) -> Iterator[Warehouse | None]:
     if settings.target in made and not made[settings.target].exists():
         yield None
     else:
-        with databases.open_warehouse(settings) as warehouse:
-            yield warehouse
+        try:
+            with databases.open_warehouse(settings) as warehouse:
+                yield warehouse
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise NotOwnerError(database_errors.first_line(error)) from error
 
 
 def _name(settings: Settings) -> str:

@@ -26,6 +26,13 @@ FindKey = Callable[[str], Awaitable[Any]]  # of a token
 URLS = ("https://", "http://")
 JWKS_SECONDS = 300
 LEEWAY_SECONDS = 10  # two clocks
+OTHER_AUDIENCE = "the token is for another audience: its aud is not TWO_TOWER_JWT_AUDIENCE"
+WHY_MISSING = {
+    "exp": "the token has no exp: it would be valid for ever",
+    "sub": "the token has no sub, which is the user",
+    "aud": OTHER_AUDIENCE,
+}
+UNKNOWN = "the token is signed with no key that this server knows"
 SIGN_IN = "send Authorization: Bearer with the token of a user, or with an API key"
 
 
@@ -111,10 +118,12 @@ class Access:
         return Caller("user", f"user {claims['sub']}", claims)
 
     async def _claims(self, token: str) -> dict[str, Any]:
-        said = "the key is not known" if not self._find_keys else "the token is not valid"
+        if not self._find_keys:
+            raise unauthorized("the key is not known", SIGN_IN)
+        said = "the token's algorithm is not allowed"
         for find_key, algorithms in self._find_keys:
             try:
-                if jwt.get_unverified_header(token).get("alg") not in algorithms:
+                if _algorithm(token) not in algorithms:
                     continue
                 key = await find_key(token)
                 return jwt.decode(
@@ -132,11 +141,34 @@ class Access:
                 raise unavailable(
                     "the keys of TWO_TOWER_JWT_JWKS cannot be had", "ask again"
                 ) from None
-            except jwt.ExpiredSignatureError:
-                said = "the token has expired"
-            except (jwt.PyJWTError, ValueError):  # never its text, which may quote the token
-                said = "the token is not valid"
+            except (jwt.PyJWTError, ValueError) as error:
+                said = _why(error)
         raise unauthorized(said, SIGN_IN)
+
+
+class _NoTokenError(jwt.PyJWTError):
+    """What was sent is no JWT."""
+
+
+def _algorithm(token: str) -> Any:
+    try:
+        return jwt.get_unverified_header(token).get("alg")
+    except (jwt.PyJWTError, ValueError):
+        raise _NoTokenError from None
+
+
+def _why(error: Exception) -> str:
+    """Return why a token is refused: never the error's own text, which may quote the token.
+
+    Whether a key or a signature is wrong is not told apart. What a token claims is checked after
+    its signature, so that only who has a signed one reads of it.
+    """
+    if isinstance(error, jwt.MissingRequiredClaimError):
+        return WHY_MISSING.get(error.claim, "the token is not valid")
+    for kind, said in WHY.items():
+        if isinstance(error, kind):
+            return said
+    return "the token is not valid"
 
 
 def _secret(secret: str) -> FindKey:
@@ -189,6 +221,19 @@ def _jwks(place: str) -> FindKey:
         raise jwt.InvalidKeyError
 
     return find
+
+
+WHY: dict[type[Exception], str] = {
+    _NoTokenError: "neither an API key that is known nor a JWT",
+    jwt.ExpiredSignatureError: "the token has expired",
+    jwt.ImmatureSignatureError: "the token is not valid yet",
+    jwt.exceptions.InvalidSubjectError: "the token's sub is not a text",
+    jwt.InvalidAudienceError: OTHER_AUDIENCE,
+    jwt.InvalidAlgorithmError: "the token's algorithm is not allowed",
+    jwt.InvalidSignatureError: UNKNOWN,
+    jwt.InvalidKeyError: UNKNOWN,
+    jwt.PyJWKClientError: UNKNOWN,
+}
 
 
 async def who_asks(request: Request) -> Caller:

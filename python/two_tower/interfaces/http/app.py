@@ -22,9 +22,12 @@ from two_tower.interfaces.http.database import Database
 from two_tower.interfaces.http.explorer import make_router as explorer_router
 from two_tower.interfaces.http.functions import read_functions
 from two_tower.interfaces.http.guard import Guard
+from two_tower.interfaces.http.head import Head
 from two_tower.interfaces.http.observe import Metrics, Observer
 from two_tower.interfaces.http.routes import add_routes
 
+# A probe is asked again soon: it need not wait for a machine that is gone.
+RELEASE_SECONDS = 1.5
 READY_SECONDS = 1
 RELEASE = "select release_id from public.popular_videos('all', p_limit => 1)"
 
@@ -45,6 +48,11 @@ def create_app(settings: Settings) -> FastAPI:
             "TWO_TOWER_SERVE_ORIGINS is *, and whoever asks is a service",
             "set TWO_TOWER_API_KEYS too, or name the origins",
         )
+    if settings.jwt_audience and not (settings.jwt_secret or settings.jwt_jwks):
+        raise InputError(
+            "TWO_TOWER_JWT_AUDIENCE is set, and nothing that a token could be checked with",
+            "set TWO_TOWER_JWT_SECRET or TWO_TOWER_JWT_JWKS too, or leave it out",
+        )
     database = Database(warehouse.dsn(settings), settings.serve_connections, settings.serve_timeout)
     access = Access(settings)
     metrics = Metrics(database.pool.get_stats)
@@ -63,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,  # a redirect has no JSON, and a POST is lost on its way
     )
     app.state.database = database
     errors.install(app)
@@ -70,12 +79,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(explorer_router(settings, database))
     _add_state(app, database, metrics)
     _describe(app)
+    app.add_middleware(Head)
     app.add_middleware(Guard, settings=settings, access=access)
     if settings.serve_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.serve_origins,
-            allow_methods=("GET", "POST"),
+            allow_methods=("GET", "HEAD", "POST"),
             allow_headers=("Authorization", "Content-Type", "If-None-Match"),
             expose_headers=("ETag", "Retry-After"),
         )
@@ -117,7 +127,13 @@ def _add_state(app: FastAPI, database: Database, metrics: Metrics) -> None:
     """Add what a load balancer and Prometheus ask."""
 
     async def release_id() -> int | None:
-        rows = await database.rows(RELEASE)
+        asked = asyncio.ensure_future(database.rows(RELEASE))
+        asked.add_done_callback(lambda task: task.cancelled() or task.exception())
+        done, _ = await asyncio.wait({asked}, timeout=RELEASE_SECONDS)
+        if not done:
+            asked.cancel()  # not awaited: a cancel waits for the database, too
+            raise errors.away()
+        rows = asked.result()
         return rows[0]["release_id"] if rows else None
 
     readiness = _Kept(release_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,12 +13,13 @@ import psycopg
 from psycopg import AsyncClientCursor
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from two_tower.database import sessions
 from two_tower.interfaces.http.access import Caller
-from two_tower.interfaces.http.errors import bad_argument, maybe_stored, of_database
+from two_tower.interfaces.http.errors import away, bad_argument, maybe_stored, of_database
 from two_tower.interfaces.http.functions import Argument, Function
+from two_tower.interfaces.http.reach import AWAY_SECONDS, Reach
 from two_tower.serving.recommender import is_lost
 
 # With the call they are one message to the server, and so one transaction: what is set ends with
@@ -38,30 +40,37 @@ class Database:
 
     Args:
         dsn: Postgres.
-        connections: that may be open at once; a call waits 10 seconds for one to be free.
+        connections: that may be open at once; a call waits 10 seconds for one to be free, or one
+            second where the database is away.
         seconds: after which Postgres ends a statement.
     """
 
     def __init__(self, dsn: str, connections: int, seconds: float) -> None:
         self.seconds = seconds
+        self._reach = Reach()
         self.pool = AsyncConnectionPool[psycopg.AsyncConnection[Any]](
             dsn,
             kwargs={**sessions.APP, "cursor_factory": AsyncClientCursor},
             min_size=1,
             max_size=connections,
             timeout=sessions.CONNECT_SECONDS,
-            reconnect_timeout=sessions.CONNECT_SECONDS,
+            reconnect_timeout=AWAY_SECONDS,
+            configure=self._reach.made,
+            reconnect_failed=self._reach.failed,
             open=False,
         )
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Database]:
         """Hold the pool open inside a block. It does not wait for the database."""
+        pool_log = logging.getLogger("psycopg.pool")
+        pool_log.addHandler(self._reach)
         await self.pool.open()
         try:
             yield self
         finally:
             await self.pool.close()
+            pool_log.removeHandler(self._reach)
 
     async def call(self, function: Function, arguments: Mapping[str, Any], caller: Caller) -> bytes:
         """Return what a function answers, as JSON.
@@ -115,12 +124,18 @@ class Database:
                 try:
                     return await self._try(query, bound, writes)
                 except psycopg.OperationalError as error:
-                    if writes or not is_lost(error):
+                    if not is_lost(error):
+                        raise
+                    self._reach.is_away = True
+                    if writes:
                         raise
                 await self.pool.check()  # the others are most likely lost too
                 return await self._try(query, bound, writes)
         except UnicodeEncodeError as error:
             raise bad_argument("a text has a character that a database cannot hold") from error
+        except PoolTimeout as error:
+            told = away() if self._reach.is_away else of_database(error, self.seconds)
+            raise told or error from error
         except (psycopg.Error, TimeoutError) as error:
             told = of_database(error, self.seconds)
             if told is None:
@@ -130,7 +145,8 @@ class Database:
     async def _try(
         self, query: str, values: Mapping[str, Any], writes: bool
     ) -> AsyncClientCursor[Any]:
-        async with self.pool.connection() as connection:
+        patience = AWAY_SECONDS if self._reach.is_away else None
+        async with self.pool.connection(patience) as connection:
             if writes:
                 # A connection that is lost already is found before anything is written.
                 await connection.execute(b"")
@@ -143,6 +159,7 @@ class Database:
                 raise
             while cursor.nextset():
                 pass
+            self._reach.answers()
             return cursor
 
 

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 
 from two_tower.core.errors import InputError, NotEnoughDataError, TwoTowerError, UnavailableError
 from two_tower.database import database_errors
+from two_tower.interfaces.http.functions import Function
 from two_tower.interfaces.http.models import ABOUT
 
 logger = logging.getLogger("two_tower.http")
@@ -84,6 +85,11 @@ def unauthorized(message: str, hint: str) -> RefusalError:
 def unavailable(message: str, hint: str, code: str = "08006") -> RefusalError:
     """Return that nothing can answer now."""
     return RefusalError(503, message, hint, code)
+
+
+def away() -> RefusalError:
+    """Return that no connection can be made."""
+    return unavailable("the database is away", "ask again; the server's log says why")
 
 
 def maybe_stored(error: psycopg.OperationalError) -> RefusalError:
@@ -155,12 +161,31 @@ def _by_name(text: str) -> str:
     return re.sub(rf"\bp_({'|'.join(ABOUT)})\b", r"\1", text)
 
 
-def _of_arguments(error: RequestValidationError | ValidationError) -> RefusalError:
+def of_arguments(
+    error: RequestValidationError | ValidationError, function: Function | None = None
+) -> RefusalError:
+    """Return a refusal that names each argument that is wrong, of a function or another route."""
     said = []
     for problem in error.errors():
+        if function is not None and problem["type"] == "extra_forbidden":
+            said.append(_no_argument(str(problem["loc"][0]), function))
+            continue
         place = [str(part) for part in problem["loc"] if part not in ("query", "body")]
         said.append(f"{'.'.join(place) or 'the body'}: {problem['msg']}")
     return bad_argument("; ".join(said[:5]))
+
+
+def _no_argument(name: str, function: Function) -> str:
+    own = ", ".join(argument.name for argument in function.arguments)
+    told = f"{name} is no argument of {function.name}; its arguments are {own}"
+    return f"{told}; arguments have no p_ here" if name.startswith("p_") else told
+
+
+def _no_call(path: str) -> RefusalError:
+    hint = "the calls are in docs/http.md and /openapi.json"
+    if path.startswith("/v1/v1/"):
+        hint = f"the url must not end with /v1; {hint}"
+    return RefusalError(404, f"no such call: {path.removeprefix('/v1/')}", hint)
 
 
 def install(app: FastAPI) -> None:
@@ -171,12 +196,14 @@ def install(app: FastAPI) -> None:
         return answer
 
     async def arguments(request: Request, error: Any) -> Response:
-        return _of_arguments(error).response()
+        return of_arguments(error).response()
 
     async def project(request: Request, error: Any) -> Response:
         return of_project(error).response()
 
     async def http(request: Request, error: Any) -> Response:
+        if error.status_code == 404:
+            return _no_call(request.url.path).response()
         message = str(error.detail or HTTPStatus(error.status_code).phrase)
         status = 422 if error.status_code == 400 else error.status_code
         code = "22023" if status == 422 else ""

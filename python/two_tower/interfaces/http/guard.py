@@ -91,9 +91,9 @@ class Guard:
         except RefusalError:
             self._count(address)  # who tries keys
             raise
+        scope.setdefault("state", {})["caller"] = caller  # the log tells it of a refusal, too
         if scope["path"] not in PROBES:
             self._count(caller.name)
-        scope.setdefault("state", {})["caller"] = caller
 
     def _count(self, name: str) -> None:
         if self._rate is not None and not self._limiter.hit(self._rate, name):

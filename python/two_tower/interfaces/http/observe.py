@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger("two_tower.http")
 
+METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
@@ -81,9 +83,8 @@ class Observer:
             self._tell(scope, status, time.perf_counter() - began)
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
-        # A path that is no route is anybody's text.
-        route = getattr(scope.get("route"), "path", "other")
-        method = scope["method"] if scope["method"] in ("GET", "POST", "OPTIONS") else "other"
+        route = _route(scope)
+        method = scope["method"] if scope["method"] in METHODS else "other"
         caller = scope.get("state", {}).get("caller")
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)
@@ -95,3 +96,12 @@ class Observer:
             "tier": caller.tier if caller else "unknown",
         }
         logger.info("%s %s %s %.1f ms, %s", *told.values(), extra=told)
+
+
+def _route(scope: Scope) -> str:
+    """Return the path of the route; ``other`` where there is none: a path is anybody's text."""
+    route = scope.get("route")
+    if route is None:  # it was refused on its way
+        routes = scope["app"].routes
+        route = next((r for r in routes if r.matches(scope)[0] is not Match.NONE), None)
+    return getattr(route, "path", "other")

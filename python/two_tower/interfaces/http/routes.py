@@ -13,12 +13,18 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from two_tower.interfaces.http import models
 from two_tower.interfaces.http.access import Caller
 from two_tower.interfaces.http.database import Database
-from two_tower.interfaces.http.errors import RefusalError, bad_argument, forbidden, unauthorized
+from two_tower.interfaces.http.errors import (
+    RefusalError,
+    bad_argument,
+    forbidden,
+    of_arguments,
+    unauthorized,
+)
 from two_tower.interfaces.http.functions import Function
 
 T = TypeVar("T")
@@ -50,7 +56,10 @@ def _add(app: FastAPI, function: Function, database: Database) -> None:
     lists = {argument.name for argument in function.arguments if argument.is_list}
 
     async def get(request: Request) -> Response:
-        arguments = in_query.model_validate(_query(request, lists))
+        try:
+            arguments = in_query.model_validate(_query(request, lists))
+        except ValidationError as error:
+            raise of_arguments(error, function) from None
         body, is_personal = await _answer(request, function, database, arguments)
         return _private(body) if is_personal else _cacheable(request, body)
 
@@ -59,7 +68,10 @@ def _add(app: FastAPI, function: Function, database: Database) -> None:
         # A form's type: a page of another site could send it unasked.
         if kind != "application/json":
             raise RefusalError(415, "the body is not application/json", "send a JSON object")
-        arguments = in_body.model_validate_json(await request.body())
+        try:
+            arguments = in_body.model_validate_json(await request.body())
+        except ValidationError as error:
+            raise of_arguments(error, function) from None
         body, _ = await _answer(request, function, database, arguments)
         return _private(body)
 

@@ -1,13 +1,14 @@
 """The catalogue as a plane: the two directions in which the released vectors differ most.
 
-Computed by the first request after a release, and kept until the next: a release, for which the app
-waits, does not get slower by a picture that few look at.
+Computed by the first request after a release, a refresh or a build, and kept until the next: a
+release, for which the app waits, does not get slower by a picture that few look at.
 """
 
 from __future__ import annotations
 
 import json
 import threading
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,9 @@ class CatalogueMap:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
+        self._state = read_sql("queries")["map_state"].encode()
         self._lock = threading.Lock()
-        self._made: tuple[Any, bytes] | None = None
+        self._made: tuple[Any, str, bytes] | None = None
 
     def read(self) -> tuple[str, bytes]:
         """Return a tag of the map, and its bytes (see :func:`pack`).
@@ -49,13 +51,13 @@ class CatalogueMap:
             psycopg.Error: the database does not answer, or has no release.
         """
         with self._lock, sessions.connect(self._dsn, for_app=True) as connection:
-            key = connection.execute(
-                "select (select max(release_id) from two_tower.model_releases),"
-                " (select count(*) from public.video_embeddings)"
-            ).fetchone()
-            if self._made is None or self._made[0] != key:
-                self._made = key, _make(connection)
-            return f'"map-{"-".join(map(str, key or ()))}"', self._made[1]
+            state = connection.execute(self._state).fetchone()
+            if self._made is None or self._made[0] != state:
+                body = _make(connection)
+                # Of the bytes: the states of two databases may be alike.
+                tag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
+                self._made = state, tag, body
+            return self._made[1:]
 
 
 def _make(connection: psycopg.Connection[Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 # Not `from __future__ import annotations`: FastAPI reads the types of what is made here.
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, Field
 
-from two_tower.core.errors import BusyError, GateError, NotEnoughDataError
+from two_tower.core.errors import BusyError, GateError, NotEnoughDataError, NotOwnerError
 from two_tower.core.settings import Settings
 from two_tower.interfaces import pictures
 from two_tower.interfaces.http.access import WhoAsks
@@ -108,18 +109,20 @@ def _add_me(router: APIRouter, settings: Settings, database: Database) -> None:
 def _add_people(router: APIRouter, database: Database) -> None:
     @router.get("/people")
     async def people(q: Annotated[str, Query(max_length=500)] = "") -> list[dict[str, Any]]:
-        return await database.rows(sql["people"], {"q": q})
+        return await _rows(database, sql["people"], {"q": q})
 
     @router.get("/person")
     async def person(user_id: Annotated[str, Query(max_length=500)]) -> dict[str, Any]:
-        (found,) = await database.rows(sql["person"], {"user_id": user_id})
-        return {**found, "history": await database.rows(sql["history"], {"user_id": user_id})}
+        (found,) = await _rows(database, sql["person"], {"user_id": user_id})
+        history = await _rows(database, sql["history"], {"user_id": user_id})
+        count = history[0]["history_count"] if history else 0
+        return {**found, "history": history, "history_count": count}
 
     @router.post("/two_lists")
     async def two_lists(asked: Lists) -> dict[str, Any]:
         values = {**asked.model_dump(), "filter": Jsonb(asked.filter)}
-        rows = await database.rows(sql["two_lists"], values)
-        known = await database.rows(sql["releases"])
+        rows = await _rows(database, sql["two_lists"], values)
+        known = await _rows(database, sql["releases"])
         versions = {"serving": known[0]["version"], "previous": known[-1]["version"]}
         return {
             name: {
@@ -131,7 +134,7 @@ def _add_people(router: APIRouter, database: Database) -> None:
 
     @router.get("/choices")
     async def choices() -> dict[str, Any]:
-        rows = await database.rows(sql["choices"])
+        rows = await _rows(database, sql["choices"])
         return {f"{kind}s": [r for r in rows if r["kind"] == kind] for kind in ("maker", "tag")}
 
 
@@ -140,27 +143,28 @@ def _add_videos(router: APIRouter, database: Database) -> None:
 
     @router.get("/videos")
     async def videos(q: Annotated[str, Query(max_length=500)] = "") -> list[dict[str, Any]]:
-        return await database.rows(sql["videos"], {"q": q})
+        return await _rows(database, sql["videos"], {"q": q})
 
     @router.get("/video")
     async def video(video_id: UUID) -> dict[str, Any]:
-        rows = await database.rows(sql["video"], {"video_id": video_id})
+        rows = await _rows(database, sql["video"], {"video_id": video_id})
         if not rows:
             raise RefusalError(404, f"{video_id} is no video of the catalogue")
         return rows[0]
 
     @router.get("/likers")
     async def likers(video_id: UUID) -> list[dict[str, Any]]:
-        return await database.rows(sql["likers"], {"video_id": video_id})
+        return await _rows(database, sql["likers"], {"video_id": video_id})
 
     @router.get("/map")
     async def catalogue_map(request: Request) -> Response:
         try:
             tag, body = await run_in_threadpool(drawn.read)
         except psycopg.Error as error:
-            raise of_database(error, database.seconds) or error from error
+            refusal = of_database(error, database.seconds)
+            raise _of_tables(refusal) if refusal else error from error
         headers = {"ETag": tag, **PRIVATE, "Cache-Control": "private, no-cache"}
-        if request.headers.get("if-none-match") == tag:
+        if tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         return Response(body, headers=headers, media_type="application/octet-stream")
 
@@ -170,7 +174,10 @@ def _add_health(router: APIRouter, settings: Settings, database: Database) -> No
 
     @router.get("/health")
     async def verdict() -> dict[str, Any]:
-        found = await run_in_threadpool(health.health, settings)
+        try:
+            found = await run_in_threadpool(health.health, settings)
+        except NotOwnerError as error:
+            raise forbidden(str(error), error.hint) from error
         verdicts = monitor.verdicts(found, settings.monitor, monitor.utc_now())
         return {**monitor.summary(verdicts), "facts": found}
 
@@ -203,7 +210,7 @@ def _add_releases(router: APIRouter, settings: Settings, database: Database) -> 
     async def rollback(request: Request, asked: Rollback) -> pipeline.Summary:
         """Put the release before back, as ``two-tower rollback`` does."""
         _check_origin(request)
-        serving = await database.rows(sql["releases"])
+        serving = await _rows(database, sql["releases"])
         if not serving or serving[0]["version"] != asked.serving_version:
             raise RefusalError(409, "another release serves by now", "load the page anew, and look")
         try:
@@ -240,7 +247,25 @@ async def _rows_if(
     except RefusalError as refusal:
         if refusal.code in unless:
             return None
-        raise
+        raise _of_tables(refusal) from refusal
+
+
+async def _rows(
+    database: Database, statement: str, values: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Return the rows of a query of the owner's tables."""
+    try:
+        return await database.rows(statement, values)
+    except RefusalError as refusal:
+        raise _of_tables(refusal) from refusal
+
+
+def _of_tables(refusal: RefusalError) -> RefusalError:
+    """Return what a refused query of the owner's tables is: more than a grant is missing."""
+    if refusal.code != NOT_GRANTED:
+        return refusal
+    told = NotOwnerError(refusal.message)
+    return forbidden(str(told), told.hint)
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:

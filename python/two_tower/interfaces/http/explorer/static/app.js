@@ -23,7 +23,14 @@ const open = () => Object.keys(PAGES).filter((name) => PAGES[name].tiers.include
 
 function place() {
   const [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
-  return { name: open().includes(name) ? name : open()[0], asked: name, id: decodeURIComponent(rest.join("/")) };
+  if (open().includes(name)) return { name, id: decoded(rest.join("/")) };
+  // The address of a page that needs a key stays, for when there is one; any other is no page's.
+  if (name && !(name in PAGES)) history.replaceState(null, "", `#/${open()[0]}`);
+  return { name: open()[0], id: "" };
+}
+
+function decoded(text) {
+  try { return decodeURIComponent(text); } catch { return text; }
 }
 
 function theme() {
@@ -57,18 +64,16 @@ function top() {
 
 /** Ask who somebody is: an API key or a token of the app, for this tab. */
 function askKey() {
+  const use = (text) => { setKey(text); boot(); };
   const field = h("input", { type: "password", id: "key", autocomplete: "off", spellcheck: "false", value: key() });
   const dialog = h("dialog", { "aria-labelledby": "key-title", onclose: () => dialog.remove() },
-    h("form", { method: "dialog", onsubmit: (event) => {
-      setKey(event.submitter?.value === "forget" ? "" : field.value.trim());
-      boot();
-    } },
+    h("form", { method: "dialog", onsubmit: () => use(field.value.trim()) },
     h("h2", { id: "key-title" }, t("key.title")), h("p", {}, t("key.what")),
     h("label", { for: "key" }, t("key.label")), field,
     h("div", { class: "row end" },
-      key() && h("button", { class: "quiet", value: "forget" }, t("key.forget")),
+      key() && h("button", { type: "button", class: "quiet", onclick: () => { dialog.close(); use(""); } }, t("key.forget")),
       h("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, t("cancel")),
-      h("button", { class: "main", value: "use" }, t("key.use")))));
+      h("button", { class: "main" }, t("key.use")))));
   document.body.append(dialog);
   dialog.showModal();
 }

@@ -20,7 +20,7 @@ function step(span, n) {
  */
 export function lines(names, series, label) {
   const WIDTH = width();
-  const labels = Math.floor(WIDTH / 70);
+  const labels = Math.floor(WIDTH / 100);
   const all = series.flatMap((one) => one.points).filter((point) => point && point.value !== null);
   if (!all.length) return null;
   const tops = all.map((point) => point.upper ?? point.value);

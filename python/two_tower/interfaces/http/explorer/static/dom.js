@@ -43,7 +43,7 @@ export const signed = (value, digits = 3) =>
 // The database's moments are UTC without a zone.
 const moment = (text) => new Date(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T12:00:00` : /Z|[+-]\d\d:?\d\d$/.test(text) ? text : `${text}Z`);
 export const day = (text) => text ? new Intl.DateTimeFormat(locale, { dateStyle: "medium" }).format(moment(text)) : "–";
-export const time = (text) => text ? new Intl.DateTimeFormat(locale, { dateStyle: "short", timeStyle: "short" }).format(moment(text)) : "–";
+export const time = (text) => text ? new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" }).format(moment(text)) : "–";
 
 /** Tell a screen reader. */
 export function say(text) {
@@ -54,6 +54,15 @@ export function say(text) {
 export function debounced(call, milliseconds = 140) {
   let timer;
   return (...args) => { clearTimeout(timer); timer = setTimeout(() => call(...args), milliseconds); };
+}
+
+/** Return a function to call before each request; what it returns says whether no other has been made since. */
+export function turns() {
+  let latest = 0;
+  return () => {
+    const mine = ++latest;
+    return () => mine === latest;
+  };
 }
 
 /** Copy a text; returns whether that was possible. */

@@ -10,13 +10,13 @@ const col = (name, show) => [name, t(`col.${name}`), show];
 const ok = (value) => value ? h("span", { class: "state ok" }, t("passed")) : h("span", { class: "state critical" }, t("failed"));
 const known = (key, text) => t.has(key) ? t(key) : text;
 const interval = (row) => row.lower === null ? "" : `${number(row.lower, 3)} – ${number(row.upper, 3)}`;
-const version = (row) => `${row.version.slice(4, 6)}/${row.version.slice(6, 8)}`;
+const dayOf = (version) => day(`${version.slice(0, 4)}-${version.slice(4, 6)}-${version.slice(6, 8)}`);
 const group = (rows, name) => [...new Set(rows.map((row) => row[name]))];
 
 function overReleases(rows, metric) {
   const mine = rows.filter((row) => row.metric === metric);
   const points = (get) => mine.map(get);
-  return lines(mine.map((row) => `#${row.release_id} ${version(row)}`), [
+  return lines(mine.map((row) => `#${row.release_id} ${dayOf(row.version)}`), [
     { name: t("model"), kind: "main", points: points((row) => row) },
     { name: t("popularity"), kind: "base", points: points((row) => ({ value: row.popularity })) },
   ], t("chart.releases", { metric }));
@@ -34,9 +34,9 @@ const FIGURES = {
       passed.length < rows.length ? checks(rows.filter((row) => !row.passed)) : null,
       passed.length ? h("details", {}, h("summary", {}, t("gates.passed", { n: number(passed.length) })), checks(passed)) : null];
   },
-  drift: (rows) => table([col("tower", (v) => known(`tower.${v}`, v)), col("feature"), col("measure"), col("value", (v, row) => barred(v / row.threshold, number(v, 3))), col("threshold", (v) => number(v, 2)), col("is_exceeded", (v) => v ? h("span", { class: "state warning" }, t("exceeded")) : h("span", { class: "state ok" }, t("within")))], rows),
+  drift: (rows) => table([col("tower", (v) => known(`tower.${v}`, v)), col("feature", (v) => known(`feature.${v}`, v.replaceAll("_", " "))), col("measure"), col("value", (v, row) => barred(v / row.threshold, number(v, 3))), col("threshold", (v) => number(v, 2)), col("is_exceeded", (v) => v ? h("span", { class: "state warning" }, t("exceeded")) : h("span", { class: "state ok" }, t("within")))], rows),
   index: (rows) => table([col("release_id"), col("version"), col("index_recall", (v) => number(v, 3)), col("is_exact", (v, row) => v ? t("search.exact") : t("search.lists", { probes: number(row.probes), lists: number(row.lists) })), col("video_count", (v) => number(v)), col("user_count", (v) => number(v))], rows),
-  fallbacks: (rows) => [lines(rows.map((row) => row.day.slice(5)), [
+  fallbacks: (rows) => [lines(rows.map((row) => day(row.day)), [
     { name: t("col.click_through_rate"), kind: "main", points: rows.map((row) => ({ value: row.click_through_rate, lower: row.click_through_rate_lower, upper: row.click_through_rate_upper })) },
     { name: t("col.fallback_share"), kind: "base", points: rows.map((row) => ({ value: row.fallback_share })) }], t("figure.fallbacks")),
   h("details", {}, h("summary", {}, t("as.table")), table([col("day", day), col("list_count", (v) => number(v)), col("click_through_rate", (v) => percent(v, 1)), col("fallback_share", (v) => percent(v, 1)), col("coverage", (v) => percent(v, 1))], rows))],

@@ -4,7 +4,7 @@
 // paths of a canvas would take hundreds.
 
 import { read, readBytes } from "./api.js";
-import { debounced, h, number, percent, put, say } from "./dom.js";
+import { debounced, h, number, percent, put, say, turns } from "./dom.js";
 import { t } from "./words.js";
 import { thumbnail, videoLink } from "./videos.js";
 
@@ -171,8 +171,11 @@ export async function map(holder, video, signal) {
     if (!titles.has(id)) titles.set(id, await read("video", { video_id: id }, signal));
     return titles.get(id);
   };
+  const turn = turns();
   const listMiddle = debounced(async () => {
+    const isLatest = turn();
     const rows = await Promise.all(plane.nearest(canvas.width / 2, canvas.height / 2, NEAREST).map(about));
+    if (!isLatest()) return;
     put(middle, h("ol", { class: "plain" }, rows.map((row) => h("li", {}, videoLink(row), " ", h("small", {}, row.maker)))));
     say(t("map.middle.said", { title: rows[0]?.title ?? "" }));
   }, 350);

@@ -2,7 +2,7 @@
 
 import { call, read, send } from "./api.js";
 import { chosen, controls, fresh } from "./controls.js";
-import { day, debounced, h, number, percent, put, say } from "./dom.js";
+import { day, debounced, h, number, percent, put, say, turns } from "./dom.js";
 import { empty, trouble, waiting } from "./notices.js";
 import { t } from "./words.js";
 import { card, glide, list, moved, source, thumbnail, videoLink, whyButton } from "./videos.js";
@@ -22,14 +22,17 @@ export async function page(holder, { id, me, signal }) {
 
 function search(id, signal) {
   const found = h("div", { class: "found" });
+  const turn = turns();
   const look = debounced(async (text) => {
+    const isLatest = turn();
     if (!text) { put(found); return; }
     try {
       const rows = await read("people", { q: text }, signal);
+      if (!isLatest()) return;
       put(found, rows.length ? people(rows, t("person.found", { n: number(rows.length) })) : empty(t("person.unknown", { id: text }), t("person.unknown.what")));
       say(t("person.found", { n: number(rows.length) }));
     } catch (error) {
-      if (!signal.aborted) put(found, trouble(error));
+      if (!signal.aborted && isLatest()) put(found, trouble(error));
     }
   });
   const field = h("input", { type: "search", id: "who", name: "who", value: id ?? "", placeholder: "r00000000", autocomplete: "off", autocapitalize: "off", spellcheck: "false", enterkeyhint: "search",
@@ -48,7 +51,8 @@ const people = (rows, title) => rows.length === 0 ? empty(t("person.nobody"), t(
 
 async function person(holder, { id, me, signal }) {
   const state = fresh();
-  const shown = { before: null, isCompared: false, turn: 0 };
+  const shown = { before: null, isCompared: false };
+  const turn = turns();
   const lists = h("div", { class: "lists", "aria-busy": "true" }, waiting());
   const about = h("div", { class: "about" });
   const side = h("aside", { "aria-label": t("person.history") });
@@ -57,16 +61,16 @@ async function person(holder, { id, me, signal }) {
     : call("recommend_videos", { user_id: id, limit: LIMIT, ...chosen(state) }, signal));
 
   async function draw() {
-    const turn = ++shown.turn;
+    const isLatest = turn();
     lists.setAttribute("aria-busy", "true");
     try {
       if (shown.isCompared) {
         const sides = await compared({ user_id: id, limit: LIMIT, ...chosen(state) }, signal);
-        if (turn !== shown.turn) return;  // somebody has chosen otherwise meanwhile
+        if (!isLatest()) return;  // somebody has chosen otherwise meanwhile
         put(lists, ...sides);
       } else {
         const videos = await recommend();
-        if (turn !== shown.turn) return;
+        if (!isLatest()) return;
         const places = new Map(videos.map((video) => [video.video_id, video.rank]));
         const holders = new Map(videos.map((video) => [video.video_id, h("div", { class: "below" })]));
         glide(lists, () => put(lists, videos.length ? list(videos, {
@@ -78,7 +82,8 @@ async function person(holder, { id, me, signal }) {
         shown.before = places;
       }
     } catch (error) {
-      if (!signal.aborted) put(lists, trouble(error));
+      if (signal.aborted || !isLatest()) return;
+      put(lists, trouble(error));
     }
     lists.setAttribute("aria-busy", "false");
   }
@@ -102,7 +107,7 @@ async function person(holder, { id, me, signal }) {
     if (id === null) return;
     const found = await read("person", { user_id: id }, signal);
     put(about, facts(found));
-    put(side, history(found.history), neighbours(id, signal));
+    put(side, history(found.history, found.history_count), neighbours(id, signal));
   }
 
   const tabs = id !== null && me.previous ? h("div", { class: "tabs", role: "group", "aria-label": t("person.lists") },
@@ -126,12 +131,13 @@ const facts = (found) => [h("dl", { class: "figures" },
 found.has_vector ? null : h("p", { class: "note" }, t("person.new")),
 found.variant ? h("p", { class: "note" }, t("person.variant", found.variant)) : null];
 
-function history(rows) {
+function history(rows, count) {
   const shown = h("ul", { class: "grid small" });
-  const show = (count) => put(shown, rows.slice(0, count).map((row) => card(row, h("p", { class: "facts" }, opinion(row), h("span", { class: "when" }, day(row.at))))));
+  const show = (first) => put(shown, rows.slice(0, first).map((row) => card(row, h("p", { class: "facts" }, opinion(row), h("span", { class: "when" }, day(row.at))))));
   show(HISTORY);
   const more = rows.length > HISTORY && h("button", { class: "quiet", onclick: () => { show(rows.length); more.remove(); } }, t("more", { n: number(rows.length - HISTORY) }));
-  return h("section", { class: "box" }, h("h2", {}, t("person.history")), rows.length ? [shown, more] : empty(t("person.history.none"), t("person.history.none.what")));
+  const cut = count > rows.length && h("p", { class: "note" }, t("person.history.cut", { n: number(rows.length), of: number(count) }));
+  return h("section", { class: "box" }, h("h2", {}, t("person.history")), cut, rows.length ? [shown, more] : empty(t("person.history.none"), t("person.history.none.what")));
 }
 
 function opinion(row) {

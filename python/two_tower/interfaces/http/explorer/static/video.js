@@ -1,7 +1,7 @@
 // A video: what is like it, who likes it, and where it lies on the map of the catalogue.
 
 import { call, read } from "./api.js";
-import { day, debounced, h, number, put, say } from "./dom.js";
+import { day, debounced, h, number, put, say, turns } from "./dom.js";
 import { empty, trouble, waiting } from "./notices.js";
 import { t } from "./words.js";
 import { list, thumbnail, videoLink } from "./videos.js";
@@ -22,10 +22,17 @@ export async function page(holder, { id, me, signal }) {
   const side = h("aside", { "aria-label": t("video.people") });
   put(holder, isService && search(signal), about, h("div", { class: "columns" },
     h("section", { class: "box wide" }, h("h2", {}, t("video.near")), near), side), h("div", { class: "rest" }));
-  const [videos, found] = await Promise.all([
-    call("similar_videos", { video_id: id, limit: 12 }, signal),
-    isService ? read("video", { video_id: id }, signal) : Promise.resolve({ video_id: id }),
-  ]);
+  let videos, found;
+  try {
+    [videos, found] = await Promise.all([
+      call("similar_videos", { video_id: id, limit: 12 }, signal),
+      isService ? read("video", { video_id: id }, signal) : Promise.resolve({ video_id: id }),
+    ]);
+  } catch (error) {
+    if (![404, 422].includes(error.status)) throw error;  // 422: what is no id at all
+    put(holder, h("h1", {}, t("video.title")), isService && search(signal), empty(t("video.none"), id));
+    return;
+  }
   put(about, head(found, isService));
   put(near, videos.length ? list(videos) : empty(t("video.near.none")));
   if (!isService) { side.remove(); return; }
@@ -35,14 +42,17 @@ export async function page(holder, { id, me, signal }) {
 
 function search(signal) {
   const found = h("div", { class: "found" });
+  const turn = turns();
   const look = debounced(async (text) => {
+    const isLatest = turn();
     if (!text) { put(found); return; }
     try {
       const rows = await read("videos", { q: text }, signal);
+      if (!isLatest()) return;
       put(found, h("section", { class: "box" }, rows.length ? h("ul", { class: "grid small" }, rows.map((video) => h("li", { class: "card" }, thumbnail(video), h("div", { class: "what" }, videoLink(video, { class: "title" }))))) : empty(t("video.unknown", { text }))));
       say(t("video.found", { n: number(rows.length) }));
     } catch (error) {
-      if (!signal.aborted) put(found, trouble(error));
+      if (!signal.aborted && isLatest()) put(found, trouble(error));
     }
   });
   return [h("form", { class: "search", role: "search", onsubmit: (event) => event.preventDefault() }, h("label", { for: "what" }, t("video.search")),

@@ -1,7 +1,7 @@
 // A visitor whom nobody knows: a few likes, and the list that follows. Nothing is stored.
 
 import { call } from "./api.js";
-import { h, number, put, say } from "./dom.js";
+import { h, number, put, say, turns } from "./dom.js";
 import { chosen, controls, fresh } from "./controls.js";
 import { empty, trouble, waiting } from "./notices.js";
 import { t } from "./words.js";
@@ -13,7 +13,7 @@ export async function page(holder, { me, signal }) {
   const liked = new Map();
   const state = fresh();
   let before = null;
-  let turn = 0;
+  const [listTurn, shelfTurn] = [turns(), turns()];
   let shelf = SHELVES[0];
   const grid = h("ul", { class: "grid pick-grid" });
   const answer = h("div", { class: "lists" }, empty(t("visitor.none"), t("visitor.none.what")));
@@ -21,7 +21,7 @@ export async function page(holder, { me, signal }) {
   const count = h("div", { class: "row note" });
 
   async function ask() {
-    const mine = ++turn;
+    const isLatest = listTurn();
     below.hidden = !liked.size;
     below.textContent = t("visitor.below", { n: number(liked.size) });
     put(count, liked.size ? [h("span", {}, t("visitor.count", { n: number(liked.size) })), h("button", { class: "quiet", onclick: clear }, t("visitor.clear"))] : null);
@@ -33,13 +33,13 @@ export async function page(holder, { me, signal }) {
     try {
       const { rotation: _, ...args } = chosen(state);
       const videos = await call("recommend_for_likes", { video_ids: [...liked.keys()], limit: 12, ...args }, signal);
-      if (mine !== turn) return;  // something else has been picked meanwhile
+      if (!isLatest()) return;  // something else has been picked meanwhile
       const places = new Map(videos.map((video) => [video.video_id, video.rank]));
       glide(answer, () => put(answer, list(videos, { before })));
       say(t("visitor.changed", { n: number(videos.length) }));
       before = places;
     } catch (error) {
-      if (!signal.aborted) put(answer, trouble(error));
+      if (!signal.aborted && isLatest()) put(answer, trouble(error));
     }
   }
 
@@ -57,12 +57,14 @@ export async function page(holder, { me, signal }) {
   } }, thumbnail(video), h("span", { class: "heart", "aria-hidden": "true" }, "♥"), h("span", { class: "title" }, video.title ?? t("untitled"))));
 
   async function stock() {
+    const isLatest = shelfTurn();
     put(grid, waiting(3));
     try {
       const videos = await call(shelf, { limit: 24 }, signal);
+      if (!isLatest()) return;
       put(grid, videos.length ? videos.map(tile) : h("li", {}, empty(t("catalogue.none"), t("catalogue.none.what"))));
     } catch (error) {
-      if (!signal.aborted) put(grid, h("li", {}, trouble(error)));
+      if (!signal.aborted && isLatest()) put(grid, h("li", {}, trouble(error)));
     }
   }
 

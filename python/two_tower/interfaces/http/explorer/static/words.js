@@ -37,7 +37,7 @@ const FRAME = {
   "error.any": ["問題が発生しました", "Something went wrong"],
   "error.away": ["サーバーに接続できません", "The server does not answer"],
   "error.key": ["キーが必要です", "A key is needed"],
-  "error.forbidden": ["このキーでは閲覧できません", "This key may not see that"],
+  "error.forbidden": ["閲覧できません", "This may not be seen"],
   "error.busy": ["リクエストが多すぎます。少し待ってから再度お試しください", "Too many requests. Wait a moment"],
   "error.unready": ["まだ回答できません", "There is no answer yet"],
   "error.slow": ["時間内に回答がありませんでした", "The answer took too long"],
