@@ -238,6 +238,7 @@ def test_a_database_that_goes_and_comes_back(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_database_that_is_away_is_told_once_and_nobody_waits_for_a_connection(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(app, "READY_SECONDS", 0)
     # Who waited for a connection to be free would run into the client's own limit.
     monkeypatch.setattr(sessions, "CONNECT_SECONDS", 90)
     monkeypatch.setattr(logging.getLogger("two_tower"), "propagate", True)
