@@ -176,7 +176,7 @@ def main() -> None:
         project.two_tower("sample-data", "--reviews", str(given.reviews))
         project.two_tower("run")
         people = some_people(project, given.loads)
-        with served(project.folder) as port, chromium() as browser:
+        with served(project.folder) as (port, _), chromium() as browser:
             url = f"http://127.0.0.1:{port}"
             lists = [first_list(browser, url, people)]
             maps = frames(browser, url, given.points, given.seconds)
