@@ -12,7 +12,8 @@
 
 {% macro postgres__comparable_text(text) -%}
     {%- set collation = letter_case_collation() -%}
-    lower(normalize({{ text }}, NFKC){{ ' collate ' ~ collation if collation }})
+    {#- Back to the database's own, or the tokens could not be compared with those of other columns. -#}
+    lower(normalize({{ text }}, NFKC){{ ' collate ' ~ collation if collation }}) collate "default"
 {%- endmacro %}
 
 {# A collation that knows the case of all letters: a database of locale C knows that of ASCII. None where the server has none. #}

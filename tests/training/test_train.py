@@ -424,6 +424,12 @@ def test_the_closed_form_adds_to_towers_that_were_trained_too_little(settings: S
     assert both.valid_metric > alone.valid_metric
 
 
+def test_settings_of_runs_that_had_no_hidden_layer_are_read() -> None:
+    assert TrainConfig.model_validate_json('{"hidden": 0}') == TrainConfig()
+    with pytest.raises(ValueError, match="hidden"):
+        TrainConfig.model_validate_json('{"hidden": 16}')
+
+
 @pytest.mark.parametrize(
     ("statement", "message"),
     [

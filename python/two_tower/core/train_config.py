@@ -90,10 +90,15 @@ class TrainConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _former_names(cls, values: object) -> object:
-        if isinstance(values, dict) and "freshness" in values:
-            rest = {name: value for name, value in values.items() if name != "freshness"}
-            return {**rest, "new_item_budget": values["freshness"]}
-        return values
+        if not isinstance(values, dict):
+            return values
+        rest = dict(values)
+        if "freshness" in rest:
+            rest["new_item_budget"] = rest.pop("freshness")
+        # Runs of version 0.9 and before have it in their config.json: 0 by default.
+        if not rest.get("hidden", True):
+            del rest["hidden"]
+        return rest
 
     def changed(self, **given: object) -> "TrainConfig":
         """Return these settings with some others.
