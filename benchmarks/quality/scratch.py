@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,18 @@ class Scratch:
     def two_tower(self, *arguments: str) -> Timed:
         """Run one ``two-tower`` command to its end."""
         print(f"  two-tower {' '.join(arguments)}", flush=True)
-        return timed([str(BIN / "two-tower"), *arguments], self.env)
+        return self._timed(arguments)
 
     def dbt(self, *arguments: str, **variables: Any) -> Timed:
         """Run one dbt command with vars to its end."""
         print(f"  dbt {' '.join(arguments)} {variables}", flush=True)
-        given = ["--vars", json.dumps(variables)]
-        return timed([str(BIN / "two-tower"), "dbt", "--quiet", *arguments, *given], self.env)
+        return self._timed(["dbt", "--quiet", *arguments, "--vars", json.dumps(variables)])
+
+    def _timed(self, arguments: Sequence[str]) -> Timed:
+        """Say what a step took at once: hours of steps may end before the table is printed."""
+        step = timed([str(BIN / "two-tower"), *arguments], self.env)
+        print(f"    {step.seconds:,.0f} s, {step.peak_mib:,.0f} MiB", flush=True)
+        return step
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from postgres_server import PostgresServer, running_postgres
 from serving.app_world import make_app
 from two_tower.core.settings import Settings
 from two_tower.database import sessions
-from two_tower.interfaces.http import app
+from two_tower.interfaces.http import app, reach
 from two_tower.interfaces.http.database import Database
 from two_tower.interfaces.http.guard import BODY_BYTES
 
@@ -235,7 +235,7 @@ def test_a_database_that_goes_and_comes_back(monkeypatch: pytest.MonkeyPatch) ->
             assert {client.get("/v1/popular_videos").status_code for _ in range(5)} == {200}
 
 
-def test_a_database_that_is_away_is_told_once_and_nobody_waits_for_a_connection(
+def test_a_database_that_is_away_is_told_once_a_minute_and_nobody_waits_for_a_connection(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "READY_SECONDS", 0)
@@ -257,6 +257,19 @@ def test_a_database_that_is_away_is_told_once_and_nobody_waits_for_a_connection(
     told = [line for line in told if r"error connecting" in line]
     assert len(told) == 1
     assert "\n" not in told[0]
+
+
+def test_what_the_pool_repeats_is_told_again_after_a_while(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("two_tower"), "propagate", True)
+    told, record = reach.Reach(), logging.makeLogRecord({"msg": "away:\n%s", "args": ("x",)})
+    for _ in range(3):
+        told.handle(record)
+    assert [r.getMessage() for r in caplog.records] == ["away: x"]
+    monkeypatch.setattr(reach, "AGAIN_SECONDS", 0)
+    told.handle(record)
+    assert [r.getMessage() for r in caplog.records] == ["away: x", "away: x"]
 
 
 def test_a_probe_does_not_wait_for_a_database_that_does_not_answer(dsn: str) -> None:
