@@ -263,7 +263,8 @@ def test_what_the_pool_repeats_is_told_again_after_a_while(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("two_tower"), "propagate", True)
-    told, record = reach.Reach(), logging.makeLogRecord({"msg": "away:\n%s", "args": ("x",)})
+    said = {"msg": "away:\n%s", "args": ("x",), "levelno": logging.WARNING}
+    told, record = reach.Reach(), logging.makeLogRecord(said)
     for _ in range(3):
         told.handle(record)
     assert [r.getMessage() for r in caplog.records] == ["away: x"]
