@@ -5,19 +5,26 @@
     column as_of. Events after it do not count. The last 30 days are (as_of - 30 days, as_of]. A user without events has
     zeros and empty arrays. The sign-up is the app's, else the user's first event here: the first review in the
     marts may be held out.
-    people: the name of a CTE (user_id, signed_up_at), where the features are not those of all `users`.
+    people: the name of a CTE (user_id, person_id, signed_up_at), where the features are not those of all `users`: user_id names
+    the case, person_id whose profile it has.
 #}
 {% macro user_features(events, as_of, people=none) %}
     {%- set max_history = var('max_history_items') -%}
     {%- set most = var('max_preferred') -%}
 accounts as (
     {%- if people %}
-    select user_id, signed_up_at from {{ people }}
+    select user_id, person_id, signed_up_at from {{ people }}
     {%- else %}
-    select users.user_id, stg_users.signed_up_at
+    select users.user_id, users.user_id as person_id, stg_users.signed_up_at
     from {{ ref('users') }} as users
     left join {{ ref('stg_users') }} as stg_users on stg_users.user_id = users.user_id
     {%- endif %}
+),
+
+profiles as (
+    select user_id, array_agg(token order by {{ byte_order('token') }}) as user_categories
+    from {{ ref('stg_user_categories') }}
+    group by user_id
 ),
 
 video_tokens as (
@@ -98,9 +105,11 @@ select
     coalesce(activity.review_relevances, cast(array[] as double precision[])) as review_relevances,
     coalesce(preferred.preferred_makers, cast(array[] as text[])) as preferred_makers,
     coalesce(preferred.preferred_release_years, cast(array[] as text[])) as preferred_release_years,
-    coalesce(preferred.preferred_title_tokens, cast(array[] as text[])) as preferred_title_tokens
+    coalesce(preferred.preferred_title_tokens, cast(array[] as text[])) as preferred_title_tokens,
+    coalesce(profiles.user_categories, cast(array[] as text[])) as user_categories
 from accounts
 cross join {{ as_of }} as moment
+left join profiles on profiles.user_id = accounts.person_id
 left join activity on activity.user_id = accounts.user_id
 left join preferred on preferred.user_id = accounts.user_id
 {% endmacro %}

@@ -9,12 +9,10 @@ items as (
 shown as (
     select
         events.case_id,
-        events.user_id,
-        events.like_count,
         array_agg(items.item_number order by items.item_number) as item_numbers
     from {{ ref('int_cold_user_events') }} as events
     inner join items on items.video_id = events.video_id
-    group by events.case_id, events.user_id, events.like_count
+    group by events.case_id
 ),
 
 measured as (
@@ -22,12 +20,13 @@ measured as (
 )
 
 select
-    shown.user_id,
-    cast(shown.like_count as integer) as like_count,
+    cases.user_id,
+    cast(cases.like_count as integer) as like_count,
     slots.feature_ids,
     slots.indices,
     slots.values,
-    shown.item_numbers
-from shown
-inner join slots on slots.user_id = shown.case_id
-inner join measured on measured.user_id = shown.user_id
+    coalesce(shown.item_numbers, cast(array[] as integer[])) as item_numbers
+from {{ ref('int_cold_user_cases') }} as cases
+inner join slots on slots.user_id = cases.case_id
+inner join measured on measured.user_id = cases.user_id
+left join shown on shown.case_id = cases.case_id

@@ -1,24 +1,14 @@
 {{ config(materialized='view') }}
 
-with shown as (
-    select * from {{ ref('int_split_reviews') }}
-    where split = 'shown'
-),
-
-cases as (
-    {% for like_count in var('cold_user_likes') -%}
-    select {{ like_count }} as like_count
-    {{ 'union all' if not loop.last }}
-    {% endfor -%}
-)
-
 select
-    cases.like_count::text || ':' || shown.user_id as case_id,
-    shown.user_id,
+    cases.case_id,
+    cases.user_id,
     cases.like_count,
     shown.video_id,
     shown.label,
     shown.weight,
     shown.timestamp
-from shown
-inner join cases on shown.fold < cases.like_count
+from {{ ref('int_split_reviews') }} as shown
+inner join {{ ref('int_cold_user_cases') }} as cases
+    on cases.user_id = shown.user_id and shown.fold < cases.like_count
+where shown.split = 'shown'

@@ -20,11 +20,12 @@ events as (
 ),
 
 people as (
-    select distinct
-        likes.case_id as user_id,
+    select
+        cases.case_id as user_id,
+        cases.user_id as person_id,
         stg_users.signed_up_at
-    from likes
-    left join {{ ref('stg_users') }} as stg_users on stg_users.user_id = likes.user_id
+    from {{ ref('int_cold_user_cases') }} as cases
+    left join {{ ref('stg_users') }} as stg_users on stg_users.user_id = cases.user_id
 ),
 
 {{ user_features('events', 'as_of', 'people') }}

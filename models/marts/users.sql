@@ -17,12 +17,22 @@ reviewers as (
     group by user_id
 ),
 
+-- Of whom nothing but categories is known is a user too.
+accounts as (
+    select
+        coalesce(users.user_id, profiles.user_id) as user_id,
+        users.signed_up_at
+    from {{ ref('stg_users') }} as users
+    full outer join (select distinct user_id from {{ ref('stg_user_categories') }}) as profiles
+        on profiles.user_id = users.user_id
+),
+
 -- A user who signed up later than as_of does not exist yet.
 registered as (
     select
         users.user_id,
         users.signed_up_at
-    from {{ ref('stg_users') }} as users
+    from accounts as users
     cross join moment
     where users.signed_up_at is null or users.signed_up_at <= moment.as_of
 )

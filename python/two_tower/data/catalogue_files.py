@@ -24,6 +24,7 @@ from two_tower.database import bulk_insert
 from two_tower.database.warehouse import Warehouse
 
 MAX_FAULTS = 10
+MAX_CATEGORY = 300  # with its category's name it is a token, which an index can hold
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,12 @@ def _past(text: str) -> datetime | None:
     return at
 
 
+def _category(text: str) -> str:
+    if "=" in text:  # the token of a category is NAME=VALUE
+        raise ValueError(text)
+    return text
+
+
 TEXT = Column(str, pa.string(), "text")
 TOKEN = Column(str, pa.string(), "text", max_length=MAX_ID)
 URL = Column(str, pa.string(), "a URL", max_length=MAX_URL)
@@ -133,7 +140,20 @@ TABLES = {
         key=("id",),
         is_optional=True,
     ),
+    "user_categories": Table(
+        {
+            "user_id": ID,
+            "category": Column(
+                _category, pa.string(), "a name without '='", is_required=True, max_length=100
+            ),
+            "value": Column(str, pa.string(), "text", is_required=True, max_length=MAX_CATEGORY),
+        },
+        key=("user_id", "category", "value"),
+        is_optional=True,
+    ),
 }
+# The column of each table that holds a user's id.
+USER_COLUMNS = {"users": "id", "user_categories": "user_id"}
 
 
 def load(folder: Path, warehouse: Warehouse, warn: Callable[[str], None]) -> dict[str, int]:
@@ -207,10 +227,10 @@ def _replace(
             warehouse.execute(f"truncate raw.{name}")
             rows, respelled = 0, dict[str, str]()
             file = CsvFile(path, encoding, single_line=frozenset(TABLES[name].key))
-            for batch in _read(file, TABLES[name], ids, respelled, bar.advance):
+            for batch in _read(file, name, ids, respelled, bar.advance):
                 bulk_insert.append(warehouse, f"raw.{name}", batch)
                 rows += batch.num_rows
-            if name == "users":
+            if name in USER_COLUMNS:
                 suppression.recognise(warehouse, respelled)
             warehouse.execute(
                 "insert into raw.catalogue_files (file, sha256, rows_loaded, loaded_at, rules)"
@@ -224,7 +244,7 @@ def _replace(
 
 def _read(
     file: CsvFile,
-    table: Table,
+    table_name: str,
     ids: dict[str, set[str]],
     respelled: dict[str, str],
     advance: Callable[[int], None],
@@ -233,11 +253,13 @@ def _read(
 
     ``respelled`` is filled with the ids that normalising changed: as written -> as stored.
     """
+    table = TABLES[table_name]
     schema = pa.schema([pa.field(name, column.type) for name, column in table.columns.items()])
     file.require(tuple(table.columns))
     if not file.header:
         raise InputError(f"{file.path} is empty", f"its first line is {','.join(table.columns)}")
     places = {name: file.header.index(name) for name in table.columns}
+    user_column = USER_COLUMNS.get(table_name)
     first_lines: dict[tuple[Any, ...], int] = {}
     faults: list[str] = []
     for chunk in file.chunks(advance):
@@ -253,7 +275,7 @@ def _read(
                 written = fields[places[name]]
                 text = clean(written) if column is TEXT else value(written)
                 row[name], fault = _value(column, text, ids)
-                if name == "id" and row[name] != written.strip():
+                if name == user_column and row[name] != written.strip():
                     respelled[written.strip()] = row[name]
                 if fault:
                     faults.append(f"line {line}, column {name}: {fault}")

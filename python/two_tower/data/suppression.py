@@ -95,11 +95,12 @@ def withhold_reviews(warehouse: Warehouse, file: str | None = None) -> int:
 
 
 def withhold_users(warehouse: Warehouse) -> None:
-    """Remove forgotten people from ``raw.users``, in the caller's transaction."""
+    """Remove forgotten people from the catalogue's tables, in the caller's transaction."""
     salt = _salt(warehouse)
     if salt is not None:
-        mine = _is_forgotten(warehouse, salt, "raw.users.id")
-        warehouse.execute(f"delete from raw.users where {mine}")
+        for table, column in (("raw.users", "id"), ("raw.user_categories", "user_id")):
+            mine = _is_forgotten(warehouse, salt, f"{table}.{column}")
+            warehouse.execute(f"delete from {table} where {mine}")
 
 
 def _is_forgotten(warehouse: Warehouse, salt: str, user_id: str) -> str:

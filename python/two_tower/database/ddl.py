@@ -31,6 +31,9 @@ create table if not exists raw.video_performers (
     video_id uuid not null, performer_id text not null
 );
 create table if not exists raw.users (id text primary key, signed_up_at timestamp);
+create table if not exists raw.user_categories (
+    user_id text not null, category text not null, value text not null
+);
 create table if not exists raw.forgotten_users (
     user_hash text primary key, salt text not null, forgotten_at timestamp not null, removed text
 );

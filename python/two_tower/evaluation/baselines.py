@@ -1,4 +1,4 @@
-"""The baselines of the towers: popularity and item-kNN, on the same training likes."""
+"""The baselines of the towers, on the same training likes: popularity, by segment, item-kNN."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from two_tower.database.warehouse import Warehouse
-from two_tower.model.slots import Ragged, one_hot
+from two_tower.model import feature_rows
+from two_tower.model.layout import Layout
+from two_tower.model.slots import Ragged, Slots, one_hot
 
 NEIGHBOURS = 100
 # Similarities computed at once: 128 MB of float32.
@@ -48,6 +50,52 @@ class Popularity:
         count = len(order)
         self.scores = np.empty(count, dtype=np.float32)
         self.scores[order] = np.arange(count - 1, -1, -1, dtype=np.float32) / max(count, 1)
+
+
+def read_segments(warehouse: Warehouse, layout: Layout) -> sparse.csr_matrix:
+    """Return the categories of the training users, in the order of :func:`read_likes`.
+
+    Ones, ``[users, user_feature_dim]``; empty rows where none is known.
+    """
+    reader = warehouse.read_arrow(
+        f'select t.feature_ids, t.indices, t."values" from {warehouse.schema}.training_users t'
+    )
+    parts = [segments_of(layout, feature_rows.slots(layout, "user", batch)) for batch in reader]
+    none = sparse.csr_matrix((0, layout.feature_dim("user")))
+    return sparse.vstack([none, *parts], format="csr")
+
+
+def segments_of(layout: Layout, slots: Slots) -> sparse.csr_matrix:
+    """Return the categories that users have, ones ``[users, user_feature_dim]``."""
+    is_profile = np.repeat(
+        [block.kind == "profile" for block in layout.user], [block.width for block in layout.user]
+    )
+    kept = is_profile[slots.positions]
+    offsets = np.concatenate([[0], np.cumsum(kept)])[slots.offsets]
+    shape = (len(slots), layout.feature_dim("user"))
+    return sparse.csr_matrix((np.ones(int(kept.sum())), slots.positions[kept], offsets), shape)
+
+
+class SegmentPopularity:
+    """Ranks videos by how many of the people of a user's segments like them.
+
+    A segment is everybody of one category; a video's score is the mean over the user's segments of
+    the share of their people who like it. Popularity breaks ties, and is all that is known of
+    others.
+    """
+
+    def __init__(
+        self, likes: sparse.csr_matrix, segments: sparse.csr_matrix, popularity: Popularity
+    ) -> None:
+        people = np.maximum(np.asarray(segments.sum(axis=0)).ravel(), 1)
+        self.shares = (sparse.diags(1 / people) @ (segments.T @ likes)).tocsr()
+        self.tie_break = popularity.scores * np.float32(1e-6)
+
+    def scores(self, segments: sparse.csr_matrix) -> NDArray[np.float32]:
+        """Return float32 ``[users, items]`` for rows of :func:`segments_of`."""
+        count = np.maximum(np.asarray(segments.sum(axis=1)), 1)
+        found = (segments @ self.shares).toarray() / count + self.tie_break
+        return np.asarray(found, dtype=np.float32)
 
 
 class ItemKNN:

@@ -25,7 +25,14 @@ from two_tower.core.settings import Settings
 from two_tower.database import ddl
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.evaluation import results_tables
-from two_tower.evaluation.baselines import ItemKNN, Popularity, read_likes
+from two_tower.evaluation.baselines import (
+    ItemKNN,
+    Popularity,
+    SegmentPopularity,
+    read_likes,
+    read_segments,
+    segments_of,
+)
 from two_tower.evaluation.held_out import (
     MAX_USERS,
     HeldOutBatch,
@@ -45,6 +52,7 @@ from two_tower.model.towers import Towers, load_towers
 
 TWO_TOWER = "two_tower"
 POPULARITY = "popularity"
+SEGMENTS = "segment_popularity"
 # The ranking of cold videos among themselves.
 AMONG_COLD = "among_cold_items"
 
@@ -205,6 +213,11 @@ def _rank(
         POPULARITY: lambda batch: popular.repeat(len(batch.users.liked), 1),
         "item_knn": lambda batch: torch.from_numpy(knn.scores(batch.users.liked)),
     }
+    if any(block.kind == "profile" and block.width for block in towers.layout.user):
+        segments = SegmentPopularity(likes, read_segments(warehouse, towers.layout), popularity)
+        scorers[SEGMENTS] = lambda batch: torch.from_numpy(
+            segments.scores(segments_of(towers.layout, batch.slots))
+        )
     results = {name: Results({}, {}, {}) for name in scorers}
     kept = UserMetrics(items)
     comparisons: list[Paired] = []
@@ -245,7 +258,7 @@ def _shown(like_count: int | None) -> str:
     """Return the name of the slice of cold users who show so many likes, or of all users."""
     if like_count is None:
         return OVERALL
-    return f"{like_count}_like" + ("s" if like_count > 1 else "")
+    return f"{like_count}_like" + ("" if like_count == 1 else "s")
 
 
 def _merge(into: Results, name: str, found: Results) -> None:

@@ -27,7 +27,12 @@ from two_tower.evaluation.ranking import (
 )
 
 TWO_TOWER = "two_tower"
-MODEL_NAMES = {TWO_TOWER: "two towers", "item_knn": "item-kNN", "popularity": "popularity"}
+MODEL_NAMES = {
+    TWO_TOWER: "two towers",
+    "item_knn": "item-kNN",
+    "popularity": "popularity",
+    "segment_popularity": "popularity by segment",
+}
 BEYOND = tuple(name for name in TITLES if name not in ACCURACY)
 HEADLINES = ("recall@20", "ndcg@10", "mrr", "coverage")
 
@@ -122,7 +127,7 @@ def write_report(run: Path, evaluation: Evaluation) -> Path:
         headline=headline,
         tables={"Accuracy": ACCURACY, "Beyond accuracy": BEYOND},
         overall=overall,
-        models=[model for model in MODEL_NAMES if model in overall],
+        models=list(_names(evaluation)),
         model_names=MODEL_NAMES,
         metric_names=TITLES,
         headlines=HEADLINES,
@@ -153,26 +158,32 @@ def interval(bounds: tuple[float, float] | None, metric: str = "") -> str:
     return "–".join(figure(bound, metric) for bound in bounds)
 
 
+def _names(evaluation: Evaluation) -> dict[str, str]:
+    """Return the models that were measured, with their names for people."""
+    return {model: name for model, name in MODEL_NAMES.items() if model in evaluation.metrics}
+
+
 def _plots(evaluation: Evaluation, overall: Mapping[str, Metrics]) -> dict[str, Markup]:
     labels = [TITLES[metric] for metric in ACCURACY]
+    names = _names(evaluation)
     drawn = {
         "accuracy": plots.bars(
             "accuracy",
             labels,
-            {name: [overall[m][x] for x in ACCURACY] for m, name in MODEL_NAMES.items()},
+            {name: [overall[m][x] for x in ACCURACY] for m, name in names.items()},
             marks=[evaluation.oracle.get(metric) for metric in ACCURACY],
             intervals={
                 name: [evaluation.intervals[m][evaluation.headline].get(x) for x in ACCURACY]
-                for m, name in MODEL_NAMES.items()
+                for m, name in names.items()
             },
         ),
         "beyond": plots.panels(
             "beyond",
             {
-                TITLES[metric].capitalize(): [overall[m].get(metric) for m in MODEL_NAMES]
+                TITLES[metric].capitalize(): [overall[m].get(metric) for m in names]
                 for metric in BEYOND
             },
-            list(MODEL_NAMES.values()),
+            list(names.values()),
         ),
     }
     # One bar says nothing beside itself.
@@ -193,7 +204,7 @@ def _plots(evaluation: Evaluation, overall: Mapping[str, Metrics]) -> dict[str, 
 def _by_slice(evaluation: Evaluation, name: str, slices: Sequence[str]) -> str:
     labels = [f"{part.replace('_', ' ')}\n{evaluation.users[part]:,} users" for part in slices]
     values, bounds = {}, {}
-    for model, title in MODEL_NAMES.items():
+    for model, title in _names(evaluation).items():
         values[title] = [evaluation.metrics[model][part]["ndcg@100"] for part in slices]
         bounds[title] = [evaluation.intervals[model][part].get("ndcg@100") for part in slices]
     return plots.bars(name, labels, values, intervals=bounds)

@@ -21,7 +21,7 @@ from two_tower.core.errors import InputError, NotEnoughDataError
 from two_tower.model.slots import Slots
 
 Tower = Literal["user", "item"]
-Kind = Literal["one_hot", "multi_hot", "numeric", "history", "recency", "identity"]
+Kind = Literal["one_hot", "multi_hot", "numeric", "history", "recency", "identity", "profile"]
 
 TOWERS: tuple[Tower, ...] = get_args(Tower)
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -97,7 +97,8 @@ def _delete(warehouse: Warehouse, user_id: str) -> dict[str, int]:
     if warehouse.dialect == "postgres":
         # Events are append-only but for this transaction.
         warehouse.fetch("select set_config('two_tower.events_may_go', 'on', true)")
-    for table, column in (("raw.users", "id"), *((name, "user_id") for name in _tables(warehouse))):
+    ours = [(name, "user_id") for name in ("raw.user_categories", *_tables(warehouse))]
+    for table, column in (("raw.users", "id"), *ours):
         # Rows written before ids were normalised may hold another spelling.
         mine = f"{text_values.sql(warehouse.dialect, column)} = ?"
         count = warehouse.fetch(f"select count(*) as n from {table} where {mine}", (user_id,))

@@ -25,7 +25,7 @@ from two_tower.model.linear_map import (
     spread,
 )
 from two_tower.model.towers import Towers
-from two_tower.training import cold_start, crowding
+from two_tower.training import cold_start, crowding, prior
 from two_tower.training.cold_start_search import ColdStartTrial
 from two_tower.training.data.batches import hide_all_but_past
 from two_tower.training.data.dataset import Data
@@ -42,6 +42,7 @@ class Choice:
     weights: dict[str, float] = field(default_factory=lambda: {towers.name: towers.weights[0]})
     penalty: float = 30.0  # of the ridge from content to vectors
     boost: float = 1.0  # score multiplier of videos without reviews
+    prior: float = 0.0  # size of what is known before the first like, a share of users' length
 
     def of(self, expert: str) -> float:
         """Return the share of an expert."""
@@ -142,6 +143,18 @@ class Ensemble:
         encode, vectors = encoder(self.data.layout, part), _single(part.item)
         return validate(encode, vectors, self.data, rows, self.known)
 
+    def choose_prior(self, choice: Choice, rows: NDArray[np.int64]) -> Choice:
+        """Choose the size of what is known of users before their first like, by 1,000 users."""
+        some = rows[:: 1 + len(rows) // 1_000]
+        placed = on_the_sphere(self.reduced(choice), self.users, self.known)
+
+        def measure(tried: LinearMap, few: int | None) -> float:
+            encode, vectors = encoder(self.data.layout, tried), _single(tried.item)
+            return validate(encode, vectors, self.data, some, self.known, few)[METRIC]
+
+        found = prior.fit(self.config, self.data, placed)
+        return replace(choice, prior=prior.choose(placed, found, self.users, measure))
+
     def choose_cold_start(self, choice: Choice, rows: NDArray[np.int64]) -> Choice:
         """Choose what content is worth in these shares: of up to 20,000 videos, by 1,000 users."""
         if len(self.data.items) > 20_000:
@@ -163,6 +176,9 @@ class Ensemble:
     def placed(self, choice: Choice) -> LinearMap:
         """Return the sum at the width of the embeddings, all videos on the sphere, none crowded."""
         placed = on_the_sphere(self.reduced(choice), self.users, self.known)
+        if choice.prior:
+            found = prior.fit(self.config, self.data, placed)
+            placed = prior.added(placed, found, self.users, choice.prior)
         self.crowding = crowding.measured(placed, self.users, self.known)
         placed = crowding.uncrowded(placed, self.users, self.known)
         empty = self.config.dim - placed.rank

@@ -6,8 +6,8 @@
 2. Each is fitted without fold 0; its weight leaves the default only where it ranks fold 0 better
    than chance would. (The held-out split is never read here.)
 3. All are fitted again on all training reviews, scaled, added, reduced to rank 127.
-4. The sum is placed on the sphere, so that an index finds what the scores say, and vectors that
-   crowd there are spread.
+4. The sum is placed on the sphere, so that an index finds what the scores say. What is known of
+   somebody before their first like is added, and vectors that crowd there are spread.
 5. A ridge from content to vectors places videos that nobody has reviewed, as high as lists can
    bear.
 
@@ -217,6 +217,7 @@ class Recipe:
         def choose() -> Choice:
             ensemble = self._ensemble(self.search, search, trained[-1])
             choice = ensemble.choose(judged[self._best(judged)].result()[0], self.ranked)
+            choice = ensemble.choose_prior(choice, self.ranked)
             return ensemble.choose_cold_start(choice, self.ranked)
 
         return self.tasks.run("search/weights", choose)

@@ -58,6 +58,7 @@ class TrainResult:
     sitting_share: float  # of EASE over sessions beside both, 0..1
     transition_share: float  # of the transitions beside these, 0..1
     popularity_share: float  # of popularity beside all of these, 0..1
+    prior: float  # size of what is known before the first like, a share of users' mean length
     train_loss: float  # mean loss of a target in the last epoch
     seconds: float  # without reading the database
     rows_per_second: float  # training reviews
@@ -180,6 +181,7 @@ def _result(
         sitting_share=fitted.choice.of(session_ease.name),
         transition_share=fitted.choice.of(transitions.name),
         popularity_share=fitted.choice.of(popularity.name),
+        prior=fitted.choice.prior,
         train_loss=fitted.trained[-1].rows[-1]["loss"],
         seconds=round(fitted.before + seconds, 2),
         rows_per_second=round(sum(each.reviews for each in fitted.trained) / max(trained, 1e-9)),

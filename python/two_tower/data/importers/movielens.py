@@ -3,6 +3,7 @@
 ``two-tower import movielens ml-latest-small``
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,17 @@ GENRES_100K = (
     "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi",
     "Thriller", "War", "Western",
 )  # fmt: skip
+AGE_GROUPS = (
+    (56, "56+"), (50, "50-55"), (45, "45-49"), (35, "35-44"), (25, "25-34"), (18, "18-24"),
+    (-math.inf, "under 18"),
+)  # fmt: skip
+OCCUPATIONS_1M = (
+    "other", "academic/educator", "artist", "clerical/admin", "college/grad student",
+    "customer service", "doctor/health care", "executive/managerial", "farmer", "homemaker",
+    "K-12 student", "lawyer", "programmer", "retired", "sales/marketing", "scientist",
+    "self-employed", "technician/engineer", "tradesman/craftsman", "unemployed", "writer",
+)  # fmt: skip
+NUMBERS_1M = frozenset(map(str, range(len(OCCUPATIONS_1M))))
 # In a small set most tags have one user, and are kept; in a large one such tags are personal notes.
 SMALL_TAG_ROWS = 100_000
 RATING_COLUMNS = ("userId", "movieId", "rating", "timestamp")
@@ -37,6 +49,8 @@ class Variant:
     movies_format: Format
     tags: str | None = None
     tags_format: Format | None = None
+    users: str | None = None
+    users_format: Format | None = None
 
 
 ITEM_COLUMNS_100K = ("movieId", "title", "released", "video_released", "url", *GENRES_100K)
@@ -46,6 +60,8 @@ VARIANTS = (
         "u.data", "u.item",
         Format("\t", RATING_COLUMNS),
         Format("|", ITEM_COLUMNS_100K, encoding="latin-1"),
+        users="u.user",
+        users_format=Format("|", ("userId", "age", "gender", "occupation", "zip")),
     ),
     Variant(
         "ratings.dat", "movies.dat",
@@ -53,6 +69,8 @@ VARIANTS = (
         Format("::", MOVIE_COLUMNS, encoding="latin-1"),
         "tags.dat",
         Format("::", TAG_COLUMNS),
+        "users.dat",
+        Format("::", ("userId", "gender", "age", "occupation", "zip"), encoding="latin-1"),
     ),
     Variant("ratings.csv", "movies.csv", CSV, CSV, "tags.csv", CSV),
 )  # fmt: skip
@@ -85,6 +103,7 @@ class MovieLens:
                 for genre in _genres(row):
                     item.add_tag(genre)
         self._add_user_tags(catalogue)
+        self._add_user_categories(catalogue)
         return catalogue
 
     def ratings(self, advance: Callable[[float], None]) -> Iterator[Ratings]:
@@ -104,6 +123,26 @@ class MovieLens:
             )
         if raised:
             self.notes.append(f"{raised} ratings of half a star were written as 1 star")
+
+    def _add_user_categories(self, catalogue: Catalogue) -> None:
+        """Add age group, gender and occupation, where the set has them; postcodes are left out."""
+        if self.variant.users is None or self.variant.users_format is None:
+            return
+        path = self.path / self.variant.users
+        if not path.exists():
+            return
+        for block in read(path, self.variant.users_format):
+            ages = block.numbers("age").to_pylist()
+            for age, row in zip(ages, block.columns.to_pylist(), strict=True):
+                values = {
+                    "age_group": None if age is None else _age_group(age),
+                    "gender": row["gender"],
+                    "occupation": _occupation(row["occupation"]),
+                }
+                catalogue.categories += [
+                    (row["userId"].strip(), name, value) for name, value in values.items() if value
+                ]
+        self.notes.append(f"{self.variant.users}: age group, gender and occupation are categories")
 
     def _add_user_tags(self, catalogue: Catalogue) -> None:
         if self.variant.tags is None or self.variant.tags_format is None:
@@ -140,6 +179,16 @@ def _counted_tags(batches: list[pa.RecordBatch]) -> _Tags:
     table = table.set_column(table.schema.get_field_index("tag"), "tag", plain)
     pairs = table.group_by(["movieId", "tag"]).aggregate([("userId", "count_distinct")])
     return _Tags(table.num_rows, pairs.sort_by([("movieId", "ascending"), ("tag", "ascending")]))
+
+
+def _age_group(age: float) -> str:
+    """Return the age group as MovieLens 1M has them."""
+    return next(name for least, name in AGE_GROUPS if age >= least)
+
+
+def _occupation(written: str) -> str:
+    """Return an occupation by its name; MovieLens 1M writes its number."""
+    return OCCUPATIONS_1M[int(written)] if written in NUMBERS_1M else written
 
 
 def _genres(row: dict[str, str]) -> list[str]:

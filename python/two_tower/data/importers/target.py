@@ -43,6 +43,7 @@ class Catalogue:
     source: str
     site: str
     items: dict[str, Item] = field(default_factory=dict)
+    categories: list[tuple[str, str, str]] = field(default_factory=list)  # user, category, value
 
     def url(self, item_id: str) -> str:
         """Return the product URL of an item."""
@@ -53,7 +54,7 @@ class Catalogue:
         return str(uuid.uuid5(uuid.NAMESPACE_URL, self.url(item_id)))
 
     def tables(self, users: list[str]) -> dict[str, pa.Table]:
-        """Return the catalogue's tables by name."""
+        """Return the catalogue's tables by name; without user_categories where none are known."""
         items = self.items.values()
         ids = {item_id: self.video_id(item_id) for item_id in self.items}
         tags: dict[str, str] = {}
@@ -62,7 +63,7 @@ class Catalogue:
             for key, name in item.tags.items():
                 tags.setdefault(key, name)
             performers.update(item.performers)
-        return {
+        found = {
             "videos": self._videos(ids),
             "tags": _text({"id": tags.keys(), "name": tags.values()}),
             "performers": _text({"id": performers.keys(), "name": performers.values()}),
@@ -80,6 +81,11 @@ class Catalogue:
             ),
             "users": _text({"id": users, "signed_up_at": (None for _ in users)}),
         }
+        if self.categories:
+            names = ("user_id", "category", "value")
+            columns = zip(*self.categories, strict=True)
+            found["user_categories"] = _text(dict(zip(names, columns, strict=True)))
+        return found
 
     def _videos(self, ids: dict[str, str]) -> pa.Table:
         items = list(self.items.values())

@@ -43,7 +43,7 @@ def hide(data: Data, users: UserRows, hidden: NDArray[np.bool_]) -> Slots:
 
 
 def hide_all_but_past(data: Data, users: UserRows, hidden: NDArray[np.bool_]) -> Slots:
-    """Return the same with past videos alone: the rest was counted with the hidden reviews."""
+    """Return the same with past videos and categories: the rest was counted with the hidden."""
     slots = hide(data, users, hidden)
     slots.values[~in_past(data.layout, slots)] = 0
     return slots
@@ -55,13 +55,13 @@ def past_blocks(layout: Layout) -> list[Block]:
 
 
 def in_past(layout: Layout, slots: Slots) -> NDArray[np.bool_]:
-    """Return which slots of users lie in a block of past videos, bool ``[slots]``.
+    """Return which slots of users lie in a block of past videos or categories, bool ``[slots]``.
 
-    All do where a layout has no such block: the rest is all that its model sees.
+    All do where a layout has no past videos: the rest is all that its model sees.
     """
     blocks = past_blocks(layout)
     places = np.full(layout.feature_dim("user"), not blocks)
-    for block in blocks:
+    for block in (*blocks, *(each for each in layout.user if each.kind == "profile")):
         places[block.offset : block.offset + block.width] = True
     inside: NDArray[np.bool_] = places[slots.positions]
     return inside

@@ -78,7 +78,7 @@ def is_needed(data: Data, tried: Tried, rows: NDArray[np.int64]) -> bool:
 
 def fit(config: TrainConfig, data: Data) -> Distillation:
     """Solve EASE over all videos."""
-    data = data.without(("recency",))  # the towers do not know what comes next
+    data = data.without(("recency", "profile"))  # the towers know neither
     head, ridge = find_head(data, MAX_VIDEOS, histories(data)[:1]), config.ridge or ease.RIDGE
     sums = ease.add_up(config, data, head)
     solution = ease.solve(sums, ridge, ease.precision(data, head.items))

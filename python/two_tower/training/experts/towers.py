@@ -116,8 +116,9 @@ class Fit:
         distilled: Distillation | None = None,
     ) -> None:
         self.config = config
-        # Hidden reviews lie between those that are left: what comes next is not asked here.
-        self.data = data = data.without(("recency",))
+        # Hidden reviews lie between those that are left: what comes next is not asked here. What
+        # users are says little beside what they like: it is learned apart (ADR 29).
+        self.data = data = data.without(("recency", "profile"))
         self.rows = data.fitted
         first, self.steps = first_schedule(config, len(self.rows))
         self.batch = batch_size(config, len(self.rows))
