@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 TEXT, GRID = "#010101", "#020202"
-SERIES = ("#030303", "#040404", "#050505")
+SERIES = ("#030303", "#040404", "#050505", "#070707")
 MARK = "#060606"
 VARIABLES = {
     TEXT: "var(--muted)",
@@ -24,6 +24,7 @@ VARIABLES = {
     SERIES[0]: "var(--first)",
     SERIES[1]: "var(--second)",
     SERIES[2]: "var(--third)",
+    SERIES[3]: "var(--fourth)",
     MARK: "var(--text)",
 }
 STYLE = {
@@ -103,7 +104,8 @@ def panels(name: str, values: Mapping[str, Values], labels: Sequence[str]) -> st
             axes.remove()
         for axes, (title, heights) in zip(places, values.items(), strict=False):
             found = _floats(heights)
-            axes.bar(labels, found, 0.6, color=SERIES[: len(labels)])
+            names = [label.replace(" ", "\n") for label in labels]
+            axes.bar(names, found, 0.6, color=SERIES[: len(labels)])
             _figures(axes, np.arange(len(labels)), found, found)
             axes.axhline(0, color=GRID)
             axes.margins(y=0.15)

@@ -31,7 +31,7 @@ MODEL_NAMES = {
     TWO_TOWER: "two towers",
     "item_knn": "item-kNN",
     "popularity": "popularity",
-    "segment_popularity": "popularity by segment",
+    "segment_popularity": "by segment",
 }
 BEYOND = tuple(name for name in TITLES if name not in ACCURACY)
 HEADLINES = ("recall@20", "ndcg@10", "mrr", "coverage")

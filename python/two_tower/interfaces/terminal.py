@@ -219,6 +219,7 @@ def _figures(
     )
 
     names = next(iter(metrics.values()))
+    gap = " " if len(metrics) < 4 else "\n"  # of four models, figure and interval fit no line of 80
     for name in (name for name in names if name == OVERALL or name not in SLICES):
         table = _table(escape(title if name == OVERALL else f"{title} · {name}"))
         table.add_column("", no_wrap=True)
@@ -228,7 +229,7 @@ def _figures(
             found = [
                 "–"
                 if (value := slices[name].get(metric)) is None
-                else f"{value:.3f} [dim]{escape(beside(model, name, metric))}[/dim]"
+                else f"{value:.3f}{gap}[dim]{escape(beside(model, name, metric))}[/dim]"
                 for model, slices in metrics.items()
             ]
             table.add_row(label, *found)
