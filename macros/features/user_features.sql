@@ -23,7 +23,7 @@ accounts as (
 
 profiles as (
     select user_id, array_agg(token order by {{ byte_order('token') }}) as user_categories
-    from {{ ref('stg_user_categories') }}
+    from (select distinct user_id, token from {{ ref('stg_user_categories') }}) as categories
     group by user_id
 ),
 

@@ -5,6 +5,7 @@ with forgotten as (
     from {{ source_or_empty('raw', 'forgotten_users', {'user_hash': 'text', 'salt': 'text'}) }}
 ),
 
+-- One select from the table: a question for one written_id is answered by its index.
 categories as (
     select distinct
         user_id::text as written_id,
@@ -14,7 +15,8 @@ categories as (
     from {{ source_or_empty('catalogue', 'user_categories', {'user_id': 'text', 'category': 'text', 'value': 'text'}) }}
 )
 
-select distinct
+select
+    written_id,
     user_id,
     category,
     value,
@@ -25,7 +27,9 @@ where user_id is not null
     and category is not null
     and value is not null
     {%- if var('left_out_user_categories') %}
-    and category not in ({% for name in var('left_out_user_categories') %}'{{ name | replace("'", "''") }}'{{ ', ' if not loop.last }}{% endfor %})
+    and category not in (
+        {%- for name in var('left_out_user_categories') %}'{{ name | replace("'", "''") }}'{{ ', ' if not loop.last }}{% endfor -%}
+    )
     {%- endif %}
     -- As in stg_users: an app's own table may still hold forgotten people, also by ids as they were once written.
     and {{ sha256("(select max(forgotten.salt) from forgotten) || ':' || user_id") }}

@@ -1,6 +1,6 @@
 -- A user's features as parallel arrays: those of the latest build, with the histories as the next build would have them
--- if the user has acted since. Null arrays where there is nothing. What is counted over many reviews (preferred tags,
--- numeric features) waits for the next build.
+-- if the user has acted since. Of whom the build did not know the categories are read now. Null arrays where there is
+-- nothing. What is counted over many reviews (preferred tags, numeric features) waits for the next build.
 create or replace function two_tower.user_slots(
     p_user_id text, out feature_ids smallint[], out indices integer[], out "values" real[]
 )
@@ -15,6 +15,13 @@ begin
     select s.feature_ids, s.indices, s."values" into feature_ids, indices, "values"
     from two_tower.user_feature_slots as s
     where s.user_id = p_user_id;
+    if feature_ids is null then
+        select array_agg(f.feature_id), array_agg(v.index), array_agg(1::real) into feature_ids, indices, "values"
+        from (select distinct c.token from two_tower.stg_user_categories as c where c.written_id = p_user_id) as own
+        join two_tower.vocab_user_category as v on v.token = own.token
+        cross join two_tower.feature_layout as f
+        where f.tower = 'user' and f.vocabulary = 'user_category';
+    end if;
     if not exists (
         select from two_tower.events as e
         where e.user_id = p_user_id and e.happened_at > built_as_of

@@ -1,5 +1,8 @@
 with tokens as (
-    select token from {{ ref('stg_user_categories') }}
+    select distinct
+        user_id,
+        token
+    from {{ ref('stg_user_categories') }}
 ),
 
 {{ append_to_vocabulary('user_category', 'tokens') }}
