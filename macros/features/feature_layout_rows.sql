@@ -1,9 +1,12 @@
-{# Var feature_layout as rows: one dict per feature, with its tower and its position in it. #}
+{# Var feature_layout as rows: one dict per feature, with its tower and its position in it. Without vectors of width 0. #}
 {% macro feature_layout_rows() %}
     {% set rows = [] %}
     {% for tower, features in var('feature_layout').items() %}
         {% for feature in features %}
-            {% do rows.append(dict(feature, tower=tower, position=loop.index0)) %}
+            {% set width = var(feature.width) if feature.kind == 'dense' else none %}
+            {% if width != 0 %}
+                {% do rows.append(dict(feature, tower=tower, position=loop.index0, width=width)) %}
+            {% endif %}
         {% endfor %}
     {% endfor %}
     {{ return(rows) }}

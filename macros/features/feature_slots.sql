@@ -41,6 +41,19 @@ left join packed on packed.{{ key }} = features.{{ key }}
         cast({{ 'ln(1 + cast(' ~ row.feature ~ ' as double precision))' if row.log1p else row.feature }} as real) as value
     from features
     where {{ row.feature }} is not null
+    {%- elif row.kind == 'dense' %}
+    select
+        parts.{{ key }},
+        cast({{ row.feature_id }} as smallint) as feature_id,
+        cast(parts.place - 1 as integer) as index,
+        cast(parts.value as real) as value
+    from (
+        select
+            {{ key }},
+            unnest({{ row.feature }}) as value,
+            generate_subscripts({{ row.feature }}, 1) as place
+        from features
+    ) as parts
     {%- else %}
     {#- Videos are joined as uuids: casting 20,000 tokens is cheaper than casting every review. #}
     {%- set column = row.column | default(row.feature) %}

@@ -28,7 +28,7 @@ slots as (
     select unnest(feature_ids) as feature_id, unnest(indices) as index, unnest("values") as value from items
 ),
 
--- The id of a video has no distribution.
+-- The id of a video has no distribution, and the numbers of a vector say nothing one by one.
 layout as (
     select
         feature_id,
@@ -37,7 +37,7 @@ layout as (
         kind,
         width
     from {{ ref('feature_layout') }}
-    where kind <> 'identity'
+    where kind not in ('identity', 'dense')
 ),
 
 known as (

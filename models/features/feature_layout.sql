@@ -10,7 +10,8 @@ with layout as (
         '{{ row.column | default(row.feature) }}' as source_column,
         {{ "'" ~ row.graded_by ~ "'" if row.graded_by else 'cast(null as text)' }} as graded_by,
         {{ row.latest or (var('max_history_items') if row.kind == 'history' else 'cast(null as integer)') }} as latest,
-        {{ row.decay or 'cast(null as integer)' }} as decay
+        {{ row.decay or 'cast(null as integer)' }} as decay,
+        {{ row.width or 'cast(null as integer)' }} as dense_width
     {{ 'union all' if not loop.last }}
     {% endfor %}
 ),
@@ -24,7 +25,7 @@ vocabulary_sizes as (
 fingerprint as (
     select
         md5(string_agg(
-            concat_ws(':', feature_id, tower, feature, kind, position), '|' order by tower desc, position
+            concat_ws(':', feature_id, tower, feature, kind, position, dense_width), '|' order by tower desc, position
         )) as layout_hash
     from layout
 )
@@ -37,7 +38,10 @@ select
     cast(layout.position as integer) as position,
     cast(layout.vocabulary as text) as vocabulary,
     cast(
-        case when layout.vocabulary is null then 1 else coalesce(vocabulary_sizes.token_count, 0) end as integer
+        case
+            when layout.vocabulary is null then coalesce(layout.dense_width, 1)
+            else coalesce(vocabulary_sizes.token_count, 0)
+        end as integer
     ) as width,
     cast(fingerprint.layout_hash as text) as layout_hash,
     cast(layout.source_column as text) as source_column,

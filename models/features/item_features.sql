@@ -1,4 +1,6 @@
 {{ config(indexes=lookup_indexes(['video_id'])) }}
+{%- set width = var('text_embedding_width') %}
+-- depends_on: {{ ref('stg_video_text_embeddings') }}
 
 with videos as (
     select * from {{ ref('videos') }}
@@ -22,6 +24,15 @@ select
     videos.performer_ids,
     videos.price,
     {{ release_year('videos.released_on') }} as release_year,
-    coalesce(titles.tokens, cast(array[] as text[])) as title_tokens
+    coalesce(titles.tokens, cast(array[] as text[])) as title_tokens,
+    {% if width -%}
+    coalesce({{ unit_vector('texts.embedding') }}, cast(array[] as real[])) as text_embedding
+    {%- else -%}
+    cast(array[] as real[]) as text_embedding
+    {%- endif %}
 from videos
 left join titles on titles.video_id = videos.video_id
+{%- if width %}
+left join {{ ref('stg_video_text_embeddings') }} as texts
+    on texts.video_id = videos.video_id and {{ array_size('texts.embedding') }} = {{ width }}
+{%- endif %}

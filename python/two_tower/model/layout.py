@@ -21,7 +21,9 @@ from two_tower.core.errors import InputError, NotEnoughDataError
 from two_tower.model.slots import Slots
 
 Tower = Literal["user", "item"]
-Kind = Literal["one_hot", "multi_hot", "numeric", "history", "recency", "identity", "profile"]
+Kind = Literal[
+    "one_hot", "multi_hot", "numeric", "history", "recency", "identity", "profile", "dense"
+]
 
 TOWERS: tuple[Tower, ...] = get_args(Tower)
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -129,12 +131,22 @@ class Layout:
     def without(self, kinds: Iterable[Kind]) -> Layout:
         """Return the layout of a model that takes no feature of these kinds."""
         gone = frozenset(kinds)
-        rows = [
+        return self._of([row for row in self._rows() if row["kind"] not in gone])
+
+    def widened(self, widths: Mapping[int, int]) -> Layout:
+        """Return the layout with other widths of some features, by their ids."""
+        rows = self._rows()
+        return self._of([{**r, "width": widths.get(r["feature_id"], r["width"])} for r in rows])
+
+    def _rows(self) -> list[dict[str, Any]]:
+        """Return the blocks as :meth:`from_rows` takes them."""
+        return [
             {**asdict(block), "tower": tower, "position": position}
             for tower in TOWERS
             for position, block in enumerate(self.blocks(tower))
-            if block.kind not in gone
         ]
+
+    def _of(self, rows: Iterable[Mapping[str, Any]]) -> Layout:
         return Layout.from_rows(rows, self.layout_hash, self.input_schema_version)
 
     def blocks(self, tower: Tower) -> tuple[Block, ...]:

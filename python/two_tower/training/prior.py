@@ -1,9 +1,8 @@
 """What is known of somebody before their first like: what everybody likes, and who they are.
 
-A ridge regression of likes on the categories that users have, within the span of the videos' vectors
-(a hierarchical prior, as of Agarwal & Chen 2009). It is added to every user's vector. A like weighs
-more than the prior, and the vector of somebody with many likes is long, so the prior fades as likes
-come.
+A ridge regression of likes on users' categories, within the span of the videos' vectors (a
+regression prior, as of Agarwal & Chen 2009). It is added to every user's vector. The vector of
+somebody with many likes is long, so the prior fades as likes come.
 """
 
 from __future__ import annotations

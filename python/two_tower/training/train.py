@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ from two_tower.database.warehouse import open_warehouse
 from two_tower.model.feature_rows import read_layout
 from two_tower.model.layout import PAST_KINDS, Layout
 from two_tower.model.towers import save_towers
-from two_tower.training import crowding
+from two_tower.training import crowding, reduction
 from two_tower.training.data.dataset import Data, read_data, spool
 from two_tower.training.experts import popularity, session_ease, towers, transitions
 from two_tower.training.recipe import Fitted, Recipe
@@ -113,9 +113,10 @@ def train(
             run, data = begun, _open(begun)
     started = time.perf_counter()
     tasks = Tasks(run)
+    reduced = reduction.reduce(data)
     with _threads(len(data.items)), bar("Training") as shown:
         try:
-            fitted = Recipe(config, data, tasks, shown).fit()
+            fitted = Recipe(config, reduced.data, tasks, shown).fit()
         except KeyboardInterrupt:
             console.print(
                 f"Stopped; what was done up to the last checkpoint is kept in {run}.\n"
@@ -125,6 +126,7 @@ def train(
         finally:
             cancel_all()
     files.write_json(run / "history.json", fitted.history)
+    fitted = replace(fitted, towers=reduced.restored(fitted.towers))
     files.write_whole(run / "towers.pt", lambda path: save_towers(path, fitted.towers))
     _warn_of_crowding(fitted.crowding)
     result = _result(run, config, data, fitted, time.perf_counter() - started)
