@@ -86,7 +86,8 @@ class Recipe:
         self.schedules = towers.schedules(config, self.search)
         if not self.can_search:
             self.schedules = towers.schedules(config, data)[:1]
-        self._plan(self.schedules[-1])
+        last = self.schedules[-1]
+        self._plan((towers.trained_on(last, data) if self.can_search else None) or last)
         self.before = 0.0
         self.penalty = background(lambda: self.tasks.run("search/ridge", self._penalty))
 
@@ -95,14 +96,17 @@ class Recipe:
         search = self._solve("search", self.search, after={}) if self.can_search else {}
         final = self._solve("final", self.data, after=search)
         trained, judged = self._search_towers(search)
-        best = self.schedules[0]
+        number = 0
         if len(judged) > 1:  # nobody waits for what the only one is worth
             self._note_solving()
-            best = trained[self._best(judged)].schedule
+            number = self._best(judged)
+        best = trained[number].schedule if trained else self.schedules[0]
         chosen = background(lambda: self._choose(search, trained, judged))
-        self._plan(best)
+        on = towers.trained_on(best, self.data) if trained else None
+        self._plan(on or best)
         distilled = partial(self._distil, self.data) if best.distilled else None
-        last = self._train("final/towers", best, distilled, self.data)
+        begun = trained[number].towers if on else None
+        last = self._train("final/towers", on or best, distilled, self.data, begun)
         self._note_solving()
         choice, model = chosen.result(), last.towers
         crowding: dict[str, float] = {}
@@ -174,15 +178,16 @@ class Recipe:
         schedule: Schedule,
         distilled: Callable[[], Distillation | None] | None,
         data: Data,
+        begun: Towers | None = None,
     ) -> Trained:
-        """Train the towers on a schedule, on from their checkpoint."""
+        """Train the towers on a schedule, on from their checkpoint or from ``begun``."""
         checkpoint = Checkpoint(self.tasks.run_dir, key)
         is_done, before = self.tasks.is_done(key), checkpoint.load()
 
         def fit() -> Trained:
             given = distilled() if distilled else None
             return towers.fit(
-                self.config, data, schedule, given, self.ranked, checkpoint, self.shown
+                self.config, data, schedule, given, self.ranked, checkpoint, self.shown, begun
             )
 
         trained = self.tasks.run(key, fit)

@@ -30,15 +30,14 @@ def hide(data: Data, users: UserRows, hidden: NDArray[np.bool_]) -> Slots:
     """Return the users' slots, the value of reviews that are ``hidden``, bool ``[reviews]``, 0."""
     blocks = past_blocks(data.layout)
     width = 1 + max((block.width for block in blocks), default=0)
-    is_gone = np.zeros(len(users) * width, dtype=np.bool_)
     index = data.items.identity[users.items]
     hideable = hidden & (index >= 0) & (index < width)
-    is_gone[users.rows[hideable] * width + index[hideable]] = True
+    gone = users.rows[hideable] * width + index[hideable]
     values = users.slots.values.copy()
     for block in blocks:
         place = users.slots.positions - block.offset
         inside = (place >= 0) & (place < block.width)
-        values[inside] *= ~is_gone[users.slots.rows[inside] * width + place[inside]]
+        values[inside] *= ~np.isin(users.slots.rows[inside] * width + place[inside], gone)
     return Slots(users.slots.positions, values, users.slots.offsets)
 
 

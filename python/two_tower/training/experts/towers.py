@@ -42,6 +42,9 @@ FEWEST_PASSES = 4
 # Steps of an epoch at most, as far as larger batches allow: then some have eight times the users.
 MOST_STEPS = 100
 LARGEST_BATCH = 8
+# Where a schedule has the fewest passes, towers of the search are trained on for a pass over all
+# reviews, from this share of the learning rate: as many passes again would find the same.
+ON_FROM = 0.3
 # Users who are ranked after an epoch in the middle of a schedule, for the curve alone.
 GLANCED = 150
 
@@ -52,6 +55,7 @@ class Schedule(NamedTuple):
     epochs: int  # passes over the users
     temperature: float  # cosines are divided by it
     distilled: bool = False  # whether they also follow EASE at full rank
+    rate: float = 1.0  # share of the learning rate that it begins with
 
 
 @dataclass(frozen=True)
@@ -91,21 +95,37 @@ def schedules(config: TrainConfig, data: Data) -> list[Schedule]:
 
     The other is six times as long, at half the temperature: with more to learn, lower temperatures
     no longer overfit. It may have twice the passes of the first, and is not tried where the first
-    has all of its passes (ADR 18).
+    has all of its passes (ADR 18). Of so many reviews that it has the fewest passes it is tried
+    alone: the first would have less than these.
     """
     first, _ = first_schedule(config, len(data.fitted))
-    tried = [Schedule(first, config.temperature)]
-    readable = max(FEWEST_PASSES, MOST_READ // max(data.reviews, 1))
-    longer = min(6 * first, 2 * config.epochs, readable)
-    if first < config.epochs and longer > first:
-        tried.append(Schedule(longer, 0.5 * config.temperature))
-    return tried
+    short = Schedule(first, config.temperature)
+    longer = min(6 * first, 2 * config.epochs, max(FEWEST_PASSES, _readable(data)))
+    if first >= config.epochs or longer <= first:
+        return [short]
+    long = Schedule(longer, 0.5 * config.temperature)
+    return [long] if _is_long(data) and first < FEWEST_PASSES else [short, long]
+
+
+def _readable(data: Data) -> int:
+    """Return the passes in which a longer schedule reads as much as it may."""
+    return MOST_READ // max(data.reviews, 1)
+
+
+def _is_long(data: Data) -> bool:
+    return _readable(data) <= FEWEST_PASSES
+
+
+def trained_on(schedule: Schedule, data: Data) -> Schedule | None:
+    """Return the schedule on which towers of the search are trained on, None for anew."""
+    return schedule._replace(epochs=1, rate=ON_FROM) if _is_long(data) else None
 
 
 class Fit:
     """Towers on their way: weights, Adam, and the epochs done.
 
-    The learning rate falls over ``epochs``; by default those of the first schedule.
+    The learning rate falls over ``epochs``, by default those of the first schedule, from its share
+    ``rate``. Towers to train on are ``begun``; by default their weights are drawn.
     """
 
     def __init__(
@@ -114,8 +134,10 @@ class Fit:
         data: Data,
         epochs: int | None = None,
         distilled: Distillation | None = None,
+        rate: float = 1.0,
+        begun: Towers | None = None,
     ) -> None:
-        self.config = config
+        self.config, self.rate = config, rate
         # Hidden reviews lie between those that are left: what comes next is not asked here. What
         # users are says little beside what they like: it is learned apart (ADR 29).
         self.data = data = data.without(("recency", "profile"))
@@ -124,6 +146,8 @@ class Fit:
         self.batch = batch_size(config, len(self.rows))
         self.epochs = epochs or first
         self.towers = Towers(data.layout, config.dim, config.seed)
+        if begun is not None:
+            self.towers.load_state_dict(begun.state_dict())
         self.adam = Adam(self.towers.parameters())
         self.loss = make_loss(config, data, distilled)
         self.bags: tuple[NDArray[np.int64], Bags] | None = None
@@ -159,7 +183,7 @@ class Fit:
     def _rate(self, step: int) -> float:
         """Return the learning rate of a step: half a cosine over all planned steps."""
         share = step / (self.epochs * self.steps)
-        return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+        return self.rate * self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
     def _step(
         self, rows: NDArray[np.int64], rate: float, rng: np.random.Generator
@@ -225,15 +249,16 @@ def fit(
     ranked: NDArray[np.int64],
     checkpoint: Checkpoint,
     shown: Bar,
+    begun: Towers | None = None,
 ) -> Trained:
-    """Train to the end of a schedule, from the checkpoint if there is one.
+    """Train to the end of a schedule, from the checkpoint if there is one, or on from ``begun``.
 
     Where a fold is withheld, some of the ``ranked`` users, int64 ``[n]``, rising, are ranked after
     each epoch but the last.
     """
     schedule = schedule._replace(distilled=distilled is not None)
     config = config.changed(temperature=schedule.temperature)
-    fitted = Fit(config, data, schedule.epochs, distilled)
+    fitted = Fit(config, data, schedule.epochs, distilled, schedule.rate, begun)
     glanced = ranked[:: 1 + len(ranked) // GLANCED]
     trained = Trained(fitted.towers, schedule, [], 0.0, 0.0)
     if before := checkpoint.load():
