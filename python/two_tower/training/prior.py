@@ -1,9 +1,9 @@
 """What is known of somebody before their first like: what everybody likes, and who they are.
 
-A ridge regression of likes on the categories that users have, within the span of the videos' vectors
-(a hierarchical prior, as of Agarwal & Chen 2009). It is added to every user's vector. A like weighs
-more than the prior, and the vector of somebody with many likes is long, so the prior fades as likes
-come.
+A ridge regression of likes on the categories that users have, within the span of the videos'
+vectors (a hierarchical prior, as of Agarwal & Chen 2009). It is added to every user's vector. A
+like weighs more than the prior, and the vector of somebody with many likes is long, so the prior
+fades as likes come.
 """
 
 from __future__ import annotations
@@ -97,11 +97,10 @@ def choose(placed: LinearMap, prior: Floats, users: sparse.csr_array, measure: M
         measure: metric of a map for people who show so many likes, or all of theirs.
     """
     found: list[float] = []
-    least = 0.0
+    least = (1 - MOST_LOST) * measure(placed, None)
     for size in SIZES:
         tried = added(placed, prior, users, size)
-        known = measure(tried, None)
-        least = least or (1 - MOST_LOST) * known
+        known = measure(tried, None) if size else least
         found.append(float(np.mean([measure(tried, few) for few in FEW])) * (known >= least))
     return SIZES[int(np.argmax(found))]
 
