@@ -1,3 +1,7 @@
+{%- set left_out = var('left_out_user_categories') or [] -%}
+{%- if left_out is string or left_out is mapping -%}
+    {{ exceptions.raise_compiler_error("var left_out_user_categories is " ~ left_out ~ ": write a list of names.") }}
+{%- endif -%}
 with forgotten as (
     select
         user_hash,
@@ -23,12 +27,14 @@ select
     -- A category's name has no '=' here, so that no two pairs are one token.
     replace(category, '=', ' ') || '=' || value as token
 from categories
-where user_id is not null
-    and category is not null
-    and value is not null
-    {%- if var('left_out_user_categories') %}
-    and category not in (
-        {%- for name in var('left_out_user_categories') %}'{{ name | replace("'", "''") }}'{{ ', ' if not loop.last }}{% endfor -%}
+where user_id <> ''
+    and category <> ''
+    and value <> ''
+    {%- if left_out %}
+    and lower(category) not in (
+        {%- for name in left_out %}
+        lower({{ text_value("'" ~ name | string | replace("'", "''") ~ "'") }}){{ ',' if not loop.last }}
+        {%- endfor %}
     )
     {%- endif %}
     -- As in stg_users: an app's own table may still hold forgotten people, also by ids as they were once written.
