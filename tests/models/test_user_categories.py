@@ -161,6 +161,42 @@ def test_an_apps_own_table_becomes_features_but_for_what_is_left_out(
     assert rows(settings, vocabulary) == renamed
 
 
+@pytest.mark.parametrize(("kind", "indexed"), [("text", "user_id"), ("uuid", "(user_id::text)")])
+def test_a_call_finds_one_persons_rows_by_an_index(
+    clean_postgres: Settings, dbt_target: Path, kind: str, indexed: str
+) -> None:
+    """As docs/data-in.md says, of ids of either type."""
+    setup.prepare(clean_postgres)
+    with open_warehouse(clean_postgres) as warehouse:
+        ddl.ensure_all(warehouse)
+        warehouse.execute("drop schema if exists app cascade")
+        warehouse.execute("create schema app")
+        warehouse.execute(
+            f"create table app.user_categories (user_id {kind}, category varchar, value varchar)"
+        )
+        warehouse.execute(f"create index on app.user_categories ({indexed})")
+        warehouse.execute(
+            f"insert into app.user_categories select md5(n::text)::uuid::{kind}, 'a', n % 9"
+            " from generate_series(1, 20000) as n"
+        )
+    given = json.dumps({"catalogue_schema": "app"})
+    dbt.run(clean_postgres, "run", "--select", "stg_user_categories", "--vars", given)
+    with open_warehouse(clean_postgres) as warehouse:
+        warehouse.execute("analyze app.user_categories")
+        plan = warehouse.fetch(
+            "explain select token from two_tower.stg_user_categories where written_id ="
+            " 'c4ca4238-a0b9-2382-0dcc-509a6f75849b'"
+        )
+        found = warehouse.fetch(
+            "select token from two_tower.stg_user_categories where written_id ="
+            " 'c4ca4238-a0b9-2382-0dcc-509a6f75849b'"
+        )
+    assert found == [{"token": "a=1"}]
+    text = "\n".join(str(row) for row in plan)
+    assert "Seq Scan on user_categories" not in text
+    assert "Index" in text
+
+
 def test_names_that_are_no_list_are_refused(
     duckdb_settings: Settings, make_data_dir: MakeDataDir, dbt_target: Path
 ) -> None:
