@@ -1,7 +1,3 @@
-{%- set left_out = var('left_out_user_categories') or [] -%}
-{%- if left_out is string or left_out is mapping -%}
-    {{ exceptions.raise_compiler_error("var left_out_user_categories is " ~ left_out ~ ": write a list of names.") }}
-{%- endif -%}
 with forgotten as (
     select
         user_hash,
@@ -30,13 +26,7 @@ from categories
 where user_id <> ''
     and category <> ''
     and value <> ''
-    {%- if left_out %}
-    and lower(category) not in (
-        {%- for name in left_out %}
-        lower({{ text_value("'" ~ name | string | replace("'", "''") ~ "'") }}){{ ',' if not loop.last }}
-        {%- endfor %}
-    )
-    {%- endif %}
+    and {{ is_not_left_out('category') }}
     -- As in stg_users: an app's own table may still hold forgotten people, also by ids as they were once written.
     and {{ sha256("(select max(forgotten.salt) from forgotten) || ':' || user_id") }}
     not in (select forgotten.user_hash from forgotten)

@@ -240,8 +240,8 @@ def test_cold_users_are_encoded_by_the_likes_they_show(either_settings: Settings
 
 def build_with_categories(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted world, whose people say their group; every tenth says nothing."""
-    said = (6, "user", "said", "profile", 3, "said", planted.GROUPS)
-    monkeypatch.setattr(planted, "LAYOUT", [*planted.LAYOUT, said])
+    layout = [*planted.LAYOUT, (6, "user", "said", "profile", 3, "said", planted.GROUPS)]
+    monkeypatch.setattr(planted, "LAYOUT", layout)
     planted.build(settings)
     with open_warehouse(settings) as warehouse:
         for user in range(planted.USERS):
@@ -250,7 +250,7 @@ def build_with_categories(settings: Settings, monkeypatch: pytest.MonkeyPatch) -
             for table in ("training_users", "training_user_feature_slots"):
                 warehouse.execute(
                     f"update two_tower.{table} set feature_ids = array_append(feature_ids,"
-                    f" {said[0]}::smallint), indices = array_append(indices, {planted.group(user)}),"
+                    f" 6::smallint), indices = array_append(indices, {planted.group(user)}),"
                     ' "values" = array_append("values", 1::real) where user_id = ?',
                     (planted.user_id(user),),
                 )
