@@ -71,6 +71,26 @@ def test_no_table_cuts_what_it_shows(capsys: pytest.CaptureFixture[str], models:
         assert whole in letters
 
 
+def test_of_four_models_an_interval_stands_on_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "stdout", Console(width=80))
+    terminal.evaluation(
+        EvaluationResult(
+            version="20260101_000000",
+            split="random",
+            split_seed="two-tower",
+            users=1234,
+            metrics={model: {"overall": {"mrr": 0.1234}} for model in MODELS[:4]},
+            intervals={model: {"overall": {"mrr": (0.1111, 0.2222)}} for model in MODELS[:4]},
+            report=Path("report.html"),
+            seconds=1.0,
+        )
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert max(line.count("[.111, .222]") for line in lines) == 4
+
+
 def test_grants_of_no_role_are_a_sentence_that_says_what_to_set(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
