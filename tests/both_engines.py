@@ -1,5 +1,6 @@
 """One small sample in both engines, built by dbt: what the tests of the models' rows share."""
 
+import csv
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ EVALUATION_METRICS = [
 def build_both(server: PostgresServer, folder: Path) -> dict[str, Settings]:
     """Build a DuckDB file and a Postgres database from one sample; return their settings."""
     sample_data.generate(folder / "raw", reviews=SAMPLE_REVIEWS)
+    say_something(folder / "raw/catalogue")
     # A database of its own: the tests that empty the session's leave it alone.
     dsn = server.prepare("both_engines")
     paths = conftest.folders(folder)
@@ -58,6 +60,23 @@ def build_both(server: PostgresServer, folder: Path) -> dict[str, Settings]:
         dbt.run(settings, "build")
     dbt.run(engines["duckdb"], "parse")  # for its manifest
     return engines
+
+
+def say_something(catalogue: Path) -> None:
+    """Write what people say of themselves: a language, and of every third two interests."""
+    with (catalogue / "users.csv").open(encoding="utf-8-sig") as file:
+        people = [row["id"] for row in csv.DictReader(file)]
+    said = [
+        (person, *pair)
+        for number, person in enumerate(people)
+        for pair in (
+            ("language", ("日本語", "English", "Ünïcode")[number % 3]),
+            *([("interest", "travel"), ("interest", "食")] if number % 3 == 0 else []),
+            *([("alone", "x")] if number == 0 else []),
+        )
+    ]
+    lines = "".join(",".join(row) + "\n" for row in said)
+    (catalogue / "user_categories.csv").write_text(f"user_id,category,value\n{lines}", "utf-8")
 
 
 def insert_events(warehouse: Warehouse) -> None:

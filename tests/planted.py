@@ -124,6 +124,10 @@ def towers(layout: Layout) -> Towers:
         weight.normal_(std=0.01, generator=noise)
         for video in range(VIDEOS):
             weight[block.offset + video, group(video)] += 1
+    for block in layout.user:
+        if block.kind == "profile":  # who says a group is of it
+            rows = state["towers.user.weight"][block.offset : block.offset + block.width]
+            rows += torch.eye(block.width, rows.shape[1])
     found.load_state_dict(state)
     return found.eval()
 

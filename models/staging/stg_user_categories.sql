@@ -23,14 +23,10 @@ select
     -- A category's name has no '=' here, so that no two pairs are one token.
     replace(category, '=', ' ') || '=' || value as token
 from categories
-where user_id is not null
-    and category is not null
-    and value is not null
-    {%- if var('left_out_user_categories') %}
-    and category not in (
-        {%- for name in var('left_out_user_categories') %}'{{ name | replace("'", "''") }}'{{ ', ' if not loop.last }}{% endfor -%}
-    )
-    {%- endif %}
+where user_id <> ''
+    and category <> ''
+    and value <> ''
+    and {{ is_not_left_out('category') }}
     -- As in stg_users: an app's own table may still hold forgotten people, also by ids as they were once written.
     and {{ sha256("(select max(forgotten.salt) from forgotten) || ':' || user_id") }}
     not in (select forgotten.user_hash from forgotten)

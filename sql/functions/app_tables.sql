@@ -26,10 +26,12 @@ values
     ('two_tower.slot_vectors', 'SELECT', false),
     ('two_tower.stg_performers', 'SELECT', false),
     ('two_tower.stg_tags', 'SELECT', false),
+    ('two_tower.stg_user_categories', 'SELECT', false),
     ('two_tower.stg_videos', 'SELECT', false),
     ('two_tower.user_feature_slots', 'SELECT', false),
     ('two_tower.video_rankings', 'SELECT', false),
     ('two_tower.video_sample', 'SELECT', false),
+    ('two_tower.vocab_user_category', 'SELECT', false),
     ('two_tower.vocab_video', 'SELECT', false),
     ('two_tower.vocabularies', 'SELECT', false)
 $$;

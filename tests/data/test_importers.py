@@ -92,6 +92,13 @@ def tags_of(out: Path, title: str) -> set[str]:
     return {names[row["tag_id"]] for row in pairs if row["video_id"] == video}
 
 
+def categories_of(out: Path) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for row in rows_of(out / "catalogue/user_categories.csv"):
+        found.setdefault(row["user_id"], set()).add(f"{row['category']}={row['value']}")
+    return found
+
+
 def test_movielens_100k(tmp_path: Path) -> None:
     summary = import_dataset("movielens", ml_100k(tmp_path / "ml-100k"), tmp_path / "raw")
     assert (summary.reviews, summary.videos, summary.users) == (3, 3, 2)
@@ -110,6 +117,11 @@ def test_movielens_100k(tmp_path: Path) -> None:
     ]
     assert tags_of(tmp_path / "raw", "Toy Story") == {"Animation", "Children's", "Comedy"}
     assert tags_of(tmp_path / "raw", "unknown") == set()
+    assert categories_of(tmp_path / "raw") == {
+        "196": {"age_group=45-49", "gender=M", "occupation=writer"},
+        "186": {"age_group=35-44", "gender=F", "occupation=executive"},
+    }
+    assert any("u.user: age group, gender and occupation" in note for note in summary.notes)
 
 
 def test_movielens_1m(tmp_path: Path) -> None:
@@ -119,6 +131,34 @@ def test_movielens_1m(tmp_path: Path) -> None:
     assert [row["product_url"] for row in reviews] == [f"{SITE}/10", f"{SITE}/20", f"{SITE}/10"]
     titles = [row["title"] for row in rows_of(tmp_path / "raw/catalogue/videos.csv")]
     assert titles == ["GoldenEye: 007", "Café"]
+    assert categories_of(tmp_path / "raw") == {
+        "1": {"age_group=under 18", "gender=F", "occupation=K-12 student"},
+        "2": {"age_group=56+", "gender=M", "occupation=self-employed"},
+    }
+
+
+def test_what_movielens_users_say_is_read_as_it_is_written(tmp_path: Path) -> None:
+    """Some copies pad the ids; ages stand at the ends of groups; a value may be missing."""
+    folder = ml_100k(tmp_path / "ml-100k")
+    lines = ["  196|17|M|other|1", "186 |18|F|none|2", "7|24|||3", "8|25|F||", "9||F|artist|5"]
+    write(folder, {"u.user": "\n".join(lines) + "\n"})
+    import_dataset("movielens", folder, tmp_path / "raw")
+    assert categories_of(tmp_path / "raw") == {
+        "196": {"age_group=under 18", "gender=M", "occupation=other"},
+        "186": {"age_group=18-24", "gender=F", "occupation=none"},
+        "7": {"age_group=18-24"},
+        "8": {"age_group=25-34", "gender=F"},
+        "9": {"gender=F", "occupation=artist"},
+    }
+
+
+def test_without_users_an_import_has_no_categories(tmp_path: Path) -> None:
+    folder = ml_100k(tmp_path / "ml-100k")
+    import_dataset("movielens", folder, tmp_path / "raw")
+    (folder / "u.user").unlink()
+    import_dataset("movielens", folder, tmp_path / "raw")
+    # Nor those of the import before.
+    assert not (tmp_path / "raw/catalogue/user_categories.csv").exists()
 
 
 def test_movielens_small_keeps_halves_and_user_tags(tmp_path: Path) -> None:

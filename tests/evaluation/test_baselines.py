@@ -7,8 +7,19 @@ import pyarrow as pa
 import pytest
 from scipy import sparse
 
+import planted
+from two_tower.core.settings import Settings
+from two_tower.database.warehouse import open_warehouse
 from two_tower.evaluation import baselines
-from two_tower.evaluation.baselines import ItemKNN, Popularity, liked_items
+from two_tower.evaluation.baselines import (
+    ItemKNN,
+    Popularity,
+    SegmentPopularity,
+    liked_items,
+    read_likes,
+    read_segments,
+)
+from two_tower.model import feature_rows
 from two_tower.model.slots import Ragged
 
 LIKES = np.array([[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0], [0, 0, 1, 0]], dtype=np.float32)
@@ -78,3 +89,53 @@ def test_ragged_reads_slices_and_chunks() -> None:
     assert part.rows.tolist() == [0, 2, 2]
     chunked = Ragged.of(pa.chunked_array([column, column]), np.int64)
     assert chunked.values.tolist() == [1, 2, 3, 4, 5] * 2
+
+
+def test_a_segment_has_the_mean_share_of_its_people() -> None:
+    """Four people: two of each segment, one of them of both, and one of none."""
+    likes = sparse.csr_matrix(LIKES)
+    segments = sparse.csr_matrix(
+        np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]], dtype=np.float64)
+    )
+    popularity = Popularity(likes)
+    model = SegmentPopularity(likes, segments, popularity)
+    first, second = np.array([1, 1, 0.5, 0]), np.array([1, 0.5, 0.5, 0])
+    scores = model.scores(segments)
+    assert scores.dtype == np.float32
+    for row, expected in enumerate((first, (first + second) / 2, second)):
+        np.testing.assert_allclose(scores[row], expected, atol=2e-6)
+    # Ties by popularity, which is also all there is of others and of a segment without people.
+    assert np.argsort(-scores[2]).tolist() == [0, 1, 2, 3]
+    nobody = sparse.csr_matrix(np.array([[0, 0, 1.0]]))
+    for others in (segments[3], nobody):
+        assert np.argsort(-model.scores(others)[0]).tolist() == [0, 1, 2, 3]
+        assert len(set(model.scores(others)[0].tolist())) == 4
+
+
+def test_likes_and_categories_are_of_the_same_people(
+    either_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = (6, "user", "said", "profile", 3, "said", planted.GROUPS)
+    monkeypatch.setattr(planted, "LAYOUT", [*planted.LAYOUT, said])
+    planted.build(either_settings)
+    with open_warehouse(either_settings) as warehouse:
+        layout = feature_rows.read_layout(warehouse)
+        likes, segments = read_segments(warehouse, layout, planted.VIDEOS)
+        assert (likes != read_likes(warehouse, planted.VIDEOS)).nnz == 0
+        assert segments.shape == (planted.USERS, layout.feature_dim("user"))
+        assert segments.nnz == 0
+        for user in range(0, planted.USERS, 2):
+            warehouse.execute(
+                "update two_tower.training_users set feature_ids = array_append(feature_ids,"
+                f" 6::smallint), indices = array_append(indices, {planted.group(user)}),"
+                ' "values" = array_append("values", 1::real) where user_id = ?',
+                (planted.user_id(user),),
+            )
+        likes, segments = read_segments(warehouse, layout, planted.VIDEOS)
+        (block,) = (block for block in layout.user if block.kind == "profile")
+    assert sorted(segments.sum(axis=1).ravel().tolist()[0]) == [0] * 30 + [1] * 30
+    for row in np.flatnonzero(np.asarray(segments.sum(axis=1)).ravel()):
+        (column,) = segments[row].indices - block.offset
+        liked = likes[row].indices
+        # Each likes the videos of the group that they say.
+        assert {int(video) % planted.GROUPS for video in liked} == {column}

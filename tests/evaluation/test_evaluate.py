@@ -238,6 +238,67 @@ def test_cold_users_are_encoded_by_the_likes_they_show(either_settings: Settings
     assert "by how many of their likes" in text
 
 
+def build_with_categories(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planted world, whose people say their group; every tenth says nothing."""
+    layout = [*planted.LAYOUT, (6, "user", "said", "profile", 3, "said", planted.GROUPS)]
+    monkeypatch.setattr(planted, "LAYOUT", layout)
+    planted.build(settings)
+    with open_warehouse(settings) as warehouse:
+        for user in range(planted.USERS):
+            if user % 10 == 9:
+                continue
+            for table in ("training_users", "training_user_feature_slots"):
+                warehouse.execute(
+                    f"update two_tower.{table} set feature_ids = array_append(feature_ids,"
+                    f" 6::smallint), indices = array_append(indices, {planted.group(user)}),"
+                    ' "values" = array_append("values", 1::real) where user_id = ?',
+                    (planted.user_id(user),),
+                )
+
+
+def test_a_first_visit_is_measured_beside_popularity_by_segment(
+    either_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_with_categories(either_settings, monkeypatch)
+    with open_warehouse(either_settings) as warehouse:
+        for user in range(planted.USERS):
+            own = ([6], [planted.group(user)], [1.0]) if user % 10 != 9 else ([], [], [])
+            like = planted.group(user)
+            one = ([*own[0], 2], [*own[1], like], [*own[2], 1.0])
+            for count, row, shown in ((0, own, []), (1, one, [like])):
+                user_id = planted.user_id(user)
+                planted.insert(warehouse, "evaluation_cold_users", user_id, count, *row, shown)
+    result = evaluate(either_settings)
+    assert list(result.metrics) == ["two_tower", "popularity", "item_knn", "segment_popularity"]
+    assert [set(found) for found in result.metrics.values()] == [{"0_likes", "1_like"}] * 4
+    first = {model: slices["0_likes"]["ndcg@100"] for model, slices in result.metrics.items()}
+    # Who has liked nothing has no neighbours; who says a group has the videos of it.
+    assert first["item_knn"] == first["popularity"]
+    assert first["segment_popularity"] > first["popularity"] + 0.2
+    assert first["two_tower"] > first["popularity"] + 0.2
+    again = result.metrics["segment_popularity"]["1_like"]["ndcg@100"]
+    assert again == pytest.approx(first["segment_popularity"])
+    text = result.report.read_text()
+    assert "by segment" in text
+    assert "0 likes" in text
+    assert "#07070" not in text  # no stand-in colour is left
+    with open_warehouse(either_settings) as warehouse:
+        found = warehouse.fetch(
+            "select model, slice from two_tower.evaluation_metrics where metric = 'ndcg@100'"
+        )
+    assert {(row["model"], row["slice"]) for row in found} >= {("segment_popularity", "0_likes")}
+
+
+def test_people_without_categories_have_popularity(
+    duckdb_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_with_categories(duckdb_settings, monkeypatch)
+    with open_warehouse(duckdb_settings) as warehouse:
+        warehouse.execute("delete from two_tower.evaluation_users where user_id not like '%9'")
+    found = evaluate(duckdb_settings).metrics
+    assert found["segment_popularity"]["overall"] == found["popularity"]["overall"]
+
+
 def worse(settings: Settings, version: str, noise: float) -> None:
     """Write a run of the planted towers with noise on their weights."""
     run = planted.write_run(settings, version)

@@ -17,7 +17,7 @@ from two_tower.operations.grants import Grant
 from two_tower.serving.versions import Version
 
 DSN = "postgresql://postgres:@/postgres?host=/home/somebody/with/a/long/folder/data/postgres&port=5432"
-MODELS = ("two_tower", "popularity", "item_knn", "serving")
+MODELS = ("two_tower", "popularity", "item_knn", "segment_popularity", "serving")
 
 
 @pytest.fixture(params=[60, 80], ids="{} columns".format)
@@ -39,7 +39,8 @@ def test_a_value_is_on_one_line_to_be_copied(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.usefixtures("narrow")
-def test_no_table_cuts_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("models", [3, 4, 5])
+def test_no_table_cuts_what_it_shows(capsys: pytest.CaptureFixture[str], models: int) -> None:
     figures = dict.fromkeys(TITLES, 0.1234)
     bounds = dict.fromkeys(TITLES, (0.1111, 0.2222))
     terminal.evaluation(
@@ -48,8 +49,8 @@ def test_no_table_cuts_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None
             split="random",
             split_seed="two-tower",
             users=1234,
-            metrics={model: {"overall": figures} for model in MODELS},
-            intervals={model: {"overall": bounds} for model in MODELS},
+            metrics={model: {"overall": figures} for model in MODELS[:models]},
+            intervals={model: {"overall": bounds} for model in MODELS[:models]},
             report=Path("/a/very/long/path/of/a/run/in/a/folder/of/somebody/report.html"),
             seconds=1.0,
         )
@@ -68,6 +69,26 @@ def test_no_table_cuts_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None
     letters = "".join(shown.split())
     for whole in (DSN, "calibration", "[.111,.222]", "+0.1534]", "20260101_000000", "report.html"):
         assert whole in letters
+
+
+def test_of_four_models_an_interval_stands_on_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "stdout", Console(width=80))
+    terminal.evaluation(
+        EvaluationResult(
+            version="20260101_000000",
+            split="random",
+            split_seed="two-tower",
+            users=1234,
+            metrics={model: {"overall": {"mrr": 0.1234}} for model in MODELS[:4]},
+            intervals={model: {"overall": {"mrr": (0.1111, 0.2222)}} for model in MODELS[:4]},
+            report=Path("report.html"),
+            seconds=1.0,
+        )
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert max(line.count("[.111, .222]") for line in lines) == 4
 
 
 def test_grants_of_no_role_are_a_sentence_that_says_what_to_set(

@@ -49,6 +49,7 @@ PROMISED_COLUMNS = {
         "preferred_makers": "text[]",
         "preferred_release_years": "text[]",
         "preferred_title_tokens": "text[]",
+        "user_categories": "text[]",
     },
     "item_features": {
         "video_id": "uuid",

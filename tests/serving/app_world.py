@@ -63,8 +63,11 @@ create table two_tower.slot_vectors (version text, feature_id smallint, index in
 create table two_tower.user_feature_slots (user_id text, feature_ids smallint[],
     indices integer[], "values" real[]);
 create table two_tower.vocab_video (token text unique, index integer);
+create table two_tower.vocab_user_category (token text unique, index integer);
+create table two_tower.stg_user_categories (written_id text, token text);
 create view two_tower.vocabularies as
-    select 'video' as vocabulary, token, index from two_tower.vocab_video;
+    select 'video' as vocabulary, token, index from two_tower.vocab_video
+    union all select 'user_category', token, index from two_tower.vocab_user_category;
 create table two_tower.stg_tags (tag_id text, name text);
 create table two_tower.stg_performers (performer_id text, name text);
 """
@@ -86,6 +89,18 @@ insert into two_tower.slot_blocks values
     ('20260101_000000', 1, 'liked_videos', 'history', 'video', 2000, 0, 'hash');
 insert into two_tower.vocab_video
     select video_id::text, popularity_rank - 1 from two_tower.popularity;
+-- Who says that they like a video is near it.
+insert into two_tower.feature_layout
+values (2, 'user', 'user_categories', 'profile', 'user_category', 'user_categories', null, null,
+    null, 'hash');
+insert into two_tower.slot_blocks values
+    ('20260101_000000', 2, 'user_categories', 'profile', 'user_category', 2, null, 'hash');
+insert into two_tower.vocab_user_category values ('likes=40', 0), ('likes=77', 1);
+insert into two_tower.slot_vectors
+    select '20260101_000000', 2, k.index, v.embedding::extensions.vector
+    from public.video_embeddings as v
+    join two_tower.vocab_user_category as k
+        on v.video_id = lpad(to_hex(split_part(k.token, '=', 2)::int), 32, '0')::uuid;
 insert into two_tower.slot_vectors
     select '20260101_000000', -1, 0, array_fill(0.01::real, array[128])::extensions.vector;
 insert into two_tower.slot_vectors

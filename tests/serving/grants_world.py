@@ -51,6 +51,9 @@ create view two_tower.vocabularies as
     select 'video' as vocabulary, token, index from two_tower.vocab_video;
 create table two_tower.stg_tags (tag_id text, name text);
 create table two_tower.stg_performers (performer_id text, name text);
+create table raw.said (written_id text, token text);
+create view two_tower.stg_user_categories as select * from raw.said;
+create table two_tower.vocab_user_category (token text, index integer);
 insert into two_tower.model_releases values (1, 'v', now(), false, 20, 40, null, null, true, 1);
 """
 

@@ -493,6 +493,39 @@ def test_row_level_security_hides_nothing_from_the_functions(api_server: Postgre
             connection.execute(f"alter table {name} disable row level security")
 
 
+# What somebody says, and a model that knows it.
+SAID = (
+    "insert into raw.said values ('new', 'language=ja')",
+    "insert into two_tower.vocab_user_category values ('language=ja', 0)",
+    "insert into two_tower.feature_layout (feature_id, tower, vocabulary, layout_hash)"
+    " values (12, 'user', 'user_category', 'h')",
+    "insert into two_tower.slot_blocks"
+    " values ('v', 12, 'user_categories', 'profile', 'user_category', 1, null, 'h')",
+    "insert into two_tower.slot_vectors"
+    " select 'v', 12, 0, embedding from public.video_embeddings order by video_id limit 1",
+)
+
+
+def test_what_somebody_new_says_is_read_for_them_and_by_nobody(api_server: PostgresServer) -> None:
+    """The view's owner may read the app's table; the functions read the view."""
+    dsn = api_server.dsn("made", "maker")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for statement in SAID:
+            connection.execute(statement)
+        own = {"two_tower.stg_user_categories", "two_tower.vocab_user_category"}
+        assert may_read(connection, "two_tower_api") >= own
+        for role in TIERS:
+            assert not may_read(connection, role) & {*own, "raw.said"}
+    with request(api_server, dsn, "service_role") as connection:
+        for name, source in (("new", "model"), ("nobody", "popular")):
+            found = connection.execute(
+                "select distinct source from public.recommend_videos(%s)", (name,)
+            ).fetchall()
+            assert found == [(source,)]
+        asked = "select * from two_tower.stg_user_categories"
+        assert outcome(connection, asked).startswith(REFUSED)
+
+
 def test_an_admin_may_make_the_role_beforehand(api_server: PostgresServer) -> None:
     api_server.as_superuser("grant two_tower_api to app")
     dsn = grants_world.prepare(api_server, "by_admin")

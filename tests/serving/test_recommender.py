@@ -186,6 +186,29 @@ def test_a_like_changes_the_next_list(recommender: Recommender) -> None:
     assert {share.video_id for share in shares} == {None, LIKED[0]}
 
 
+def test_a_first_visit_has_the_list_of_what_they_say(
+    recommender: Recommender, owner: psycopg.Connection
+) -> None:
+    names = {said: f"new {uuid.uuid4()}" for said in (40, 77)}
+    assert {row.source for row in recommender.recommend(names[40], 5)} == {"popular"}
+    for said, name in names.items():
+        owner.execute(
+            "insert into two_tower.stg_user_categories values (%s, %s)", [name, f"likes={said}"]
+        )
+    lists = {said: recommender.recommend(name, 5) for said, name in names.items()}
+    for said, found in lists.items():
+        assert {row.source for row in found} == {"model"}
+        assert found[0].video_id == str(video(said))
+    assert [row.video_id for row in lists[40]] != [row.video_id for row in lists[77]]
+    shares = recommender.explain(names[40], str(video(40)))
+    assert {(share.feature, share.token) for share in shares} == {
+        ("base", None),
+        ("user_categories", "likes=40"),
+    }
+    batch = recommender.recommend_batch(list(names.values()), 5)
+    assert [row.video_id for row in batch[names[77]]] == [row.video_id for row in lists[77]]
+
+
 def test_what_was_shown_is_stored_in_order(
     recommender: Recommender, owner: psycopg.Connection
 ) -> None:

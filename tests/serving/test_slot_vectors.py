@@ -32,6 +32,10 @@ from two_tower.serving.refresh import refresh
 FIRST, SECOND, THIRD = "20260101_000001", "20260101_000002", "20260101_000003"
 VIDEOS, TOKENS, KNOWN = 90, 80, 70  # of the catalogue, of the vocabulary, of the model
 USERS = 40
+SAID, SILENT = (
+    4,
+    3,
+)  # categories that the model knows, and one of them of which it has learned nothing
 HALF = 2e-3  # what half precision keeps of a component
 AS_OF = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LATEST, DECAY, MOST = 6, 2, 12  # of the recency block; the most that a history holds
@@ -42,6 +46,7 @@ LAYOUT_ROWS = [
     (10, "user", "relevant_video_ids", "history", 2, "video", KNOWN),
     (6, "user", "reviewed_video_ids", "history", 3, "video", KNOWN),
     (9, "user", "recent_video_ids", "recency", 4, "video", KNOWN),
+    (12, "user", "user_categories", "profile", 5, "user_category", SAID),
     (108, "item", "video_id", "identity", 0, "video", KNOWN),
     (107, "item", "price", "numeric", 1, None, 1),
 ]
@@ -64,9 +69,12 @@ create table two_tower.user_feature_slots (user_id text primary key, feature_ids
     indices integer[], "values" real[]);
 create table two_tower.vocab_video (token text unique, index integer unique);
 create table two_tower.vocab_tag (token text unique, index integer unique);
+create table two_tower.vocab_user_category (token text unique, index integer unique);
+create table two_tower.stg_user_categories (written_id text, token text);
 create view two_tower.vocabularies as
     select 'video' as vocabulary, token, index from two_tower.vocab_video
-    union all select 'tag', token, index from two_tower.vocab_tag;
+    union all select 'tag', token, index from two_tower.vocab_tag
+    union all select 'user_category', token, index from two_tower.vocab_user_category;
 create table two_tower.stg_tags (tag_id text, name text);
 create table two_tower.stg_performers (performer_id text, name text);
 create table two_tower.videos (video_id uuid primary key, title text, thumbnail_url text,
@@ -103,6 +111,8 @@ def publish(settings: Settings, version: str, folder: Path, frozen: Layout | Non
     for name, tower in towers.towers.items():
         torch.nn.init.normal_(tower.bias, std=0.1, generator=torch.Generator().manual_seed(1))
         for block in frozen.blocks(name):  # type: ignore[arg-type]
+            if block.kind == "profile" and block.width > SILENT:
+                tower.weight.data[block.offset + SILENT] = 0
             if block.kind == "numeric":  # so that the users are not all alike
                 tower.weight.data[block.offset] *= 0.05
     files = {"onnx": folder / f"{version}.onnx", "pkl": folder / f"{version}.pkl"}
@@ -169,6 +179,10 @@ def make_world(warehouse: Warehouse) -> None:
         warehouse.execute("insert into two_tower.vocab_tag values (?, ?)", (f"t{number}", number))
         warehouse.execute(
             "insert into two_tower.stg_tags values (?, ?)", (f"t{number}", f"Tag {number}")
+        )
+    for number in range(SAID + 1):
+        warehouse.execute(
+            "insert into two_tower.vocab_user_category values (?, ?)", (f"said={number}", number)
         )
     for number in range(VIDEOS):
         key = video_id(number)
@@ -415,6 +429,93 @@ def test_a_new_user_is_personal_from_the_first_like(
     found = user(connection, "new")
     assert found is not None
     assert np.abs(found - encoded(settings, ([10, 6, 9], [12] * 3, [1.0] * 3))).max() < HALF
+
+
+def say(connection: Connection, user_id: str, *said: object) -> None:
+    for value in said:
+        connection.execute(
+            "insert into two_tower.stg_user_categories values (%s, %s)", [user_id, f"said={value}"]
+        )
+
+
+@pytest.mark.parametrize("said", [[0], [2, 0, 1], [1, SILENT, SAID, "never heard of"]])
+def test_who_came_a_second_ago_has_the_vector_of_what_they_say(
+    connection: Connection, settings: Settings, said: list[object]
+) -> None:
+    say(connection, "new", *said, said[0])  # twice, as two spellings of an id give it
+    known = [value for value in said if isinstance(value, int) and value < SAID]
+    slots = ([12] * len(known), known, [1.0] * len(known))
+    found = user(connection, "new")
+    assert found is not None
+    assert np.abs(found - encoded(settings, slots)).max() < HALF
+    # The first like counts beside it.
+    record(connection, "new", 12, "like")
+    ids, indices, values = slots
+    both = ([*ids, 10, 6, 9], [*indices, 12, 12, 12], [*values, 1.0, 1.0, 1.0])
+    liked = user(connection, "new")
+    assert liked is not None
+    assert np.abs(liked - encoded(settings, both)).max() < HALF
+
+
+def test_what_says_nothing_makes_no_vector(connection: Connection) -> None:
+    """Categories of which nothing was learned, or that the model does not know, or none."""
+    connection.execute(POPULAR)
+    say(connection, "silent", SILENT, SAID, "never heard of")
+    say(connection, "somebody else", 0)
+    for name in ("silent", "nobody", "Somebody else"):
+        assert user(connection, name) is None
+        assert {row[3] for row in recommended(connection, name)} == {"popular"}
+
+
+def test_before_a_build_knows_the_table_it_is_not_asked(connection: Connection) -> None:
+    connection.execute("drop view two_tower.vocabularies")
+    connection.execute("drop table two_tower.vocab_user_category, two_tower.stg_user_categories")
+    assert user(connection, "nobody") is None
+
+
+def test_of_whom_a_build_knows_the_categories_are_the_builds(connection: Connection) -> None:
+    connection.execute("truncate public.user_embeddings")
+    before = user(connection, "u1")
+    say(connection, "u1", 0)
+    assert np.array_equal(user(connection, "u1"), before)
+
+
+POPULAR = """
+insert into two_tower.popularity
+select video_id, 1 - n / 100.0, n from (
+    select video_id, row_number() over (order by video_id) as n from two_tower.videos
+) as numbered
+"""
+
+
+def recommended(connection: Connection, user_id: str) -> list[tuple[Any, ...]]:
+    return connection.execute(
+        "select video_id, score, rank, source from public.recommend_videos(%s, p_limit => 10)",
+        [user_id],
+    ).fetchall()
+
+
+def test_a_first_visit_has_a_list_of_its_own(connection: Connection) -> None:
+    connection.execute(POPULAR)
+    say(connection, "one", 0)
+    say(connection, "other", 1)
+    lists = {name: recommended(connection, name) for name in ("one", "other", "nobody")}
+    assert {row[3] for row in lists["one"] + lists["other"]} == {"model"}
+    assert {row[3] for row in lists["nobody"]} == {"popular"}
+    orders = [[row[0] for row in found] for found in lists.values()]
+    assert orders[0] != orders[1]
+    assert orders[2] not in orders[:2]
+
+
+def test_a_first_visit_is_explained_by_what_they_say(connection: Connection) -> None:
+    say(connection, "new", 0, 2)
+    found = {row[:2]: row[4] for row in explained(connection, "new", 5)}
+    assert set(found) == {
+        ("base", None),
+        ("user_categories", "said=0"),
+        ("user_categories", "said=2"),
+    }
+    assert sum(found.values()) == pytest.approx(score(connection, "new", 5), abs=HALF)
 
 
 def as_weighed(kind: str, weight: float | None) -> float:
@@ -701,7 +802,8 @@ def test_the_slots_of_a_version_are_its_weights(connection: Connection, settings
     assert found is not None
     assert np.allclose(found, weight[first.offset + 4], rtol=1e-5)
     width = layout().feature_dim("user") + 1
-    assert slot_rows(connection) == {FIRST: width, SECOND: width}
+    # But for the one of which nothing was learned.
+    assert slot_rows(connection) == {FIRST: width - 1, SECOND: width - 1}
     blocks = connection.execute(
         "select feature_id, feature, kind, vocabulary, width, shrinkage, layout_hash"
         " from two_tower.slot_blocks where version = %s order by 1",
@@ -714,6 +816,7 @@ def test_the_slots_of_a_version_are_its_weights(connection: Connection, settings
         (6, "reviewed_video_ids", "history", "video", KNOWN, 4, "hash"),
         (9, "recent_video_ids", "recency", "video", KNOWN, 0, "hash"),
         (10, "relevant_video_ids", "history", "video", KNOWN, 4, "hash"),
+        (12, "user_categories", "profile", "user_category", SAID, None, "hash"),
     ]
 
 

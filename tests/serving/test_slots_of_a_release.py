@@ -17,7 +17,7 @@ from conftest import folders, make_settings
 from postgres_server import PostgresServer
 from two_tower.core.errors import GateError
 from two_tower.core.settings import Settings
-from two_tower.data import sample_data
+from two_tower.data import sample_data, suppression
 from two_tower.data.load import load
 from two_tower.database import dbt, ddl
 from two_tower.database.warehouse import open_warehouse
@@ -48,6 +48,12 @@ def settings(
     ahead = datetime.now(UTC) + timedelta(hours=9)
     (reviews / "dmm_reviews_ahead.csv").write_text(
         f"product_url,reviewer_id,stars,reviewed_at\n{page},ahead,5,{ahead:%Y-%m-%d %H:%M:%S}\n"
+    )
+    with (folder / "raw/catalogue/users.csv").open(encoding="utf-8-sig") as file:
+        people = [row["id"] for row in csv.DictReader(file)]
+    said = [f"{person},language,{('ja', 'en')[n % 2]}\n" for n, person in enumerate(people)]
+    (folder / "raw/catalogue/user_categories.csv").write_text(
+        "user_id,category,value\n" + "".join(said)
     )
     with open_warehouse(settings) as warehouse:
         ddl.ensure_all(warehouse)
@@ -118,6 +124,45 @@ def test_a_review_dated_ahead_does_not_hide_what_is_recorded_now(connection: Con
     assert liked not in after
     both = set(before) & set(after)
     assert {video: before[video] for video in both} != {video: after[video] for video in both}
+
+
+@pytest.mark.usefixtures("released")
+def test_who_signs_up_now_has_a_list_of_their_own_at_once(
+    settings: Settings, connection: Connection
+) -> None:
+    """By the view of a build, of the app's own table: nothing is built in between."""
+    asked = "select video_id, source from public.recommend_videos(%s, p_limit => 10) order by rank"
+
+    def listed(user_id: str) -> tuple[list[Any], set[str]]:
+        rows = connection.execute(asked, [user_id]).fetchall()
+        return [row[0] for row in rows], {row[1] for row in rows}
+
+    popular = listed("came now")
+    assert popular[1] == {"popular"}
+    people = {"came now": "ja", "came too": "en", "came as well": "ja", "came from afar": "fr"}
+    for person, language in people.items():
+        row = (person, "language", language)
+        connection.execute("insert into raw.user_categories values (%s, %s, %s)", row)
+    lists = {person: listed(person) for person in people}
+    assert lists["came now"][1] == lists["came too"][1] == {"model"}
+    assert lists["came now"] == lists["came as well"]
+    orders = [popular[0], *(lists[name][0] for name in ("came now", "came too"))]
+    assert len(set(map(tuple, orders))) == 3
+    assert lists["came from afar"] == popular  # nobody else says so: it has no index
+    shares = connection.execute(
+        "select feature, token from public.explain_recommendation('came too', %s)",
+        [lists["came too"][0][0]],
+    ).fetchall()
+    assert sorted(shares) == [("base", None), ("user_categories", "language=en")]
+
+    with open_warehouse(settings) as warehouse:
+        suppression.record(warehouse, "came as well")
+    assert listed("came as well") == popular
+    left_out = '{"left_out_user_categories": ["language"]}'
+    dbt.run(settings, "run", "--select", "stg_user_categories", "--vars", left_out)
+    assert listed("came now") == popular
+    dbt.run(settings, "run", "--select", "stg_user_categories")
+    assert listed("came now") == lists["came now"]
 
 
 @pytest.mark.usefixtures("released")

@@ -32,8 +32,9 @@ create table if not exists raw.video_performers (
 );
 create table if not exists raw.users (id text primary key, signed_up_at timestamp);
 create table if not exists raw.user_categories (
-    user_id text, category text, value text, primary key (user_id, category, value)
+    user_id text not null, category text not null, value text not null
 );
+create index if not exists user_categories_by_user on raw.user_categories (user_id);
 create table if not exists raw.forgotten_users (
     user_hash text primary key, salt text not null, forgotten_at timestamp not null, removed text
 );

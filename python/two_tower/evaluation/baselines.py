@@ -52,17 +52,24 @@ class Popularity:
         self.scores[order] = np.arange(count - 1, -1, -1, dtype=np.float32) / max(count, 1)
 
 
-def read_segments(warehouse: Warehouse, layout: Layout) -> sparse.csr_matrix:
-    """Return the categories of the training users, in the order of :func:`read_likes`.
+def read_segments(
+    warehouse: Warehouse, layout: Layout, items: int
+) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """Return the training likes as :func:`read_likes` does, and the same users' categories.
 
-    Ones, ``[users, user_feature_dim]``; empty rows where none is known.
+    Of one query: without an order, Postgres may give another one each time. Categories are ones,
+    ``[users, user_feature_dim]``; rows are empty where none is known.
     """
     reader = warehouse.read_arrow(
-        f'select t.feature_ids, t.indices, t."values" from {warehouse.schema}.training_users t'
+        'select t.item_numbers, t.labels, t.feature_ids, t.indices, t."values"'
+        f" from {warehouse.schema}.training_users t"
     )
-    parts = [segments_of(layout, feature_rows.slots(layout, "user", batch)) for batch in reader]
-    none = sparse.csr_matrix((0, layout.feature_dim("user")))
-    return sparse.vstack([none, *parts], format="csr")
+    likes = [sparse.csr_matrix((0, items), dtype=np.float32)]
+    segments = [sparse.csr_matrix((0, layout.feature_dim("user")))]
+    for batch in reader:
+        likes.append(one_hot(liked_items(batch), items))
+        segments.append(segments_of(layout, feature_rows.slots(layout, "user", batch)))
+    return sparse.vstack(likes, format="csr"), sparse.vstack(segments, format="csr")
 
 
 def segments_of(layout: Layout, slots: Slots) -> sparse.csr_matrix:

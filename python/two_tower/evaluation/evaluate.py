@@ -214,7 +214,7 @@ def _rank(
         "item_knn": lambda batch: torch.from_numpy(knn.scores(batch.users.liked)),
     }
     if any(block.kind == "profile" and block.width for block in towers.layout.user):
-        segments = SegmentPopularity(likes, read_segments(warehouse, towers.layout), popularity)
+        segments = SegmentPopularity(*read_segments(warehouse, towers.layout, items), popularity)
         scorers[SEGMENTS] = lambda batch: torch.from_numpy(
             segments.scores(segments_of(towers.layout, batch.slots))
         )

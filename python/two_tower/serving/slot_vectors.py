@@ -92,6 +92,9 @@ def _write(warehouse: PostgresWarehouse, registry: Registry, version: str) -> No
     feature_ids = np.repeat([block[0] for block in blocks], widths)
     indices = np.concatenate([np.arange(width) for width in widths])
     vectors = np.vstack([tower.bias.detach().numpy(), tower.weight.detach().numpy()])
+    # A slot that says nothing is no slot: who has no other is known by nothing.
+    says = vectors.any(axis=1) | (feature_ids == BIAS_ID)
+    feature_ids, indices, vectors = feature_ids[says], indices[says], vectors[says]
     statement = (
         "copy two_tower.slot_vectors (version, feature_id, index, embedding)"
         " from stdin (format binary)"

@@ -96,11 +96,10 @@ def choose(placed: LinearMap, prior: Floats, users: sparse.csr_array, measure: M
         measure: metric of a map for people who show so many likes, or all of theirs.
     """
     found: list[float] = []
-    least = 0.0
+    least = (1 - MOST_LOST) * measure(placed, None)
     for size in SIZES:
         tried = added(placed, prior, users, size)
-        known = measure(tried, None)
-        least = least or (1 - MOST_LOST) * known
+        known = measure(tried, None) if size else least
         found.append(float(np.mean([measure(tried, few) for few in FEW])) * (known >= least))
     return SIZES[int(np.argmax(found))]
 

@@ -109,6 +109,7 @@ export const TABLES = {
   "feature.preferred_tag_ids": ["好きなタグ", "preferred tag"],
   "feature.preferred_release_years": ["好きな年代", "preferred year"],
   "feature.preferred_title_tokens": ["好きなタイトルの言葉", "preferred title word"],
+  "feature.user_categories": ["本人についての情報", "category"],
   "feature.positive_ratio_30d": ["高評価の割合（30 日）", "share of likes, 30 days"],
   "feature.like_count_30d": ["高評価の数（30 日）", "likes, 30 days"],
   "feature.signup_days": ["登録からの日数", "days since sign-up"],
