@@ -1,4 +1,4 @@
-"""A team's own text embeddings as a feature: of every type that they are kept in, on both engines."""
+"""A team's own text embeddings as a feature: of every type, on both engines."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Vectors as features of videos, at fewer numbers: a team's own text embeddings have hundreds.
 
-They are trained on at their leading axes, those of the largest sum of squares. The weights for these
-become weights for all numbers by one product: the model takes the vectors as they are.
+They are trained on at their leading axes, those of the largest sum of squares. The weights for
+these become weights for all numbers by one product: the model takes the vectors as they are.
 """
 
 from __future__ import annotations
