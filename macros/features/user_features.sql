@@ -20,7 +20,7 @@ people as (
 ),
 
 {% endif -%}
--- Users and tokens are grouped and sorted by numbers, which takes a third of the time that their texts take.
+-- Users and tokens are grouped and sorted by numbers, which takes half the time that their texts take.
 accounts as (
     select
         user_id,
