@@ -117,15 +117,37 @@ def test_the_version_is_the_one_of_the_package(two_tower: Shell) -> None:
     assert two_tower("--version").stdout == f"two-tower {two_tower_version}\n"
 
 
-def test_help_loads_no_driver_and_no_torch() -> None:
-    heavy = "{'torch', 'numpy', 'pyarrow', 'duckdb', 'psycopg', 'pydantic'}"
-    script = f"import sys, two_tower.interfaces.cli; print(sorted({heavy} & set(sys.modules)))"
+HEAVY = {"torch", "numpy", "pyarrow", "duckdb", "dbt", "fsspec", "yaml", "filelock"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        (("--help",), HEAVY | {"psycopg", "pydantic", "rich", "asyncio"}),
+        (("recommend", "u"), HEAVY),
+    ],
+)
+def test_a_command_loads_only_what_it_needs(
+    arguments: tuple[str, ...], heavy: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWO_TOWER_TARGET", "postgres")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    script = f"import atexit, sys; atexit.register(lambda: print({heavy} & set(sys.modules)))"
 
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"{script}; {COMMAND}", *arguments], capture_output=True, text=True
     )
 
-    assert done.stdout.strip() == "[]"
+    assert done.returncode == (0 if "--help" in arguments else ExitCode.UNAVAILABLE), done.stderr
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_the_list_of_commands_says_the_whole_first_paragraph(two_tower: Shell) -> None:
+    said = " ".join(two_tower("--help").stdout.split())
+
+    for name in ("load", "doctor", "forget-user"):
+        first, _, _ = (dict(COMMANDS)[(name,)].help or "").partition("\n\n")
+        assert " ".join(first.split()) in said
 
 
 @pytest.mark.parametrize(

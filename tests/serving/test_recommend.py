@@ -17,7 +17,7 @@ from conftest import folders, make_settings
 from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import InputError, NotEnoughDataError
 from two_tower.core.settings import Settings
-from two_tower.database import warehouse
+from two_tower.database.dsn import target_dsn
 from two_tower.database.warehouse import PostgresWarehouse, open_warehouse
 from two_tower.operations import setup
 from two_tower.serving import slot_vectors
@@ -255,7 +255,7 @@ def test_popularity_answers_before_the_first_release(duckdb_settings: Settings) 
 @pytest.fixture
 def connection(worlds: dict[str, World]) -> Iterator[psycopg.Connection]:
     """A connection whose changes are undone."""
-    with psycopg.connect(warehouse.dsn(worlds["postgres"].settings)) as opened:
+    with psycopg.connect(target_dsn(worlds["postgres"].settings)) as opened:
         yield opened
         opened.rollback()
 

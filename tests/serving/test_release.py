@@ -17,7 +17,7 @@ from postgres_server import PostgresServer
 from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import GateError, NotEnoughDataError
 from two_tower.core.settings import Settings
-from two_tower.database import warehouse
+from two_tower.database.dsn import target_dsn
 from two_tower.database.warehouse import PostgresWarehouse
 from two_tower.operations import setup
 from two_tower.serving.release import ReleaseResult, release
@@ -304,7 +304,7 @@ def test_what_would_go_on_reading_the_old_tables_is_named(
 
 
 def test_a_swap_gives_way_to_a_long_reader_and_says_so(story: Story) -> None:
-    with psycopg.connect(warehouse.dsn(story.world.settings)) as long_reader:
+    with psycopg.connect(target_dsn(story.world.settings)) as long_reader:
         long_reader.execute("select count(*) from public.video_embeddings")
         function = story.connection.execute(
             "select pg_get_functiondef('two_tower.lock_served_tables'::regproc)"

@@ -1,9 +1,12 @@
 """Output in any encoding: a terminal gets ``?`` for what it cannot show, JSON gets escapes."""
 
+import dataclasses
 import io
 import json
 import sys
 from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 
@@ -23,3 +26,16 @@ def as_json(
     """Return a value as JSON for a stream, with escapes if its encoding is not Unicode."""
     is_unicode = (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
     return json.dumps(value, ensure_ascii=not is_unicode, indent=indent, default=default)
+
+
+def plain(result: Any) -> dict[str, Any]:
+    """Return a result dataclass as JSON-able values."""
+    text = json.dumps(dataclasses.asdict(result), default=_jsonable)
+    values: dict[str, Any] = json.loads(text)
+    return values
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, Path) else value.item()

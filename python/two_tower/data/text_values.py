@@ -5,14 +5,16 @@ order marks, zero-width and bidirectional marks. Those inside it stay. The same 
 files, to ids that a person types and to the app's own tables (macro ``text_value``).
 """
 
+from __future__ import annotations
+
 import re
 import unicodedata
-from typing import Literal
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import TYPE_CHECKING, Literal
 
 from two_tower.core.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # Not variation selectors and tags, which change how the character before them looks.
 INVISIBLE = (
@@ -70,6 +72,9 @@ def clean(text: str) -> str:
 
 def clean_column(texts: pa.Array) -> pa.Array:
     """Return :func:`clean` of each text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     trimmed = pc.utf8_trim(texts, TRIMMED)
     is_other = pc.invert(pc.string_is_ascii(trimmed))
     others = trimmed.filter(is_other)
@@ -89,6 +94,9 @@ def value(text: str) -> str:
 
 def value_column(texts: pa.Array) -> pa.Array:
     """Return :func:`value` of each text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     cleaned = clean_column(texts)
     return pc.if_else(pc.is_in(cleaned, pa.array(MISSING)), "", cleaned)
 

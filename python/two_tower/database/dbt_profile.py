@@ -210,7 +210,7 @@ def _parts(settings: Settings) -> dict[str, str]:
     Raises:
         InputError: it cannot be read, or it has several ports, of which dbt takes one.
     """
-    from two_tower.database.warehouse import postgres_dsn  # loads slowly
+    from two_tower.database.dsn import postgres_dsn
 
     dsn = postgres_dsn(settings)
     parts = {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}

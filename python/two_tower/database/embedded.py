@@ -8,8 +8,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from two_tower.core.errors import InputError, UnavailableError
 from two_tower.core.settings import Settings
 from two_tower.database import sessions
@@ -86,6 +84,8 @@ def stop(settings: Settings) -> bool:
 
 def _server(settings: Settings) -> Any:
     """Return the running server of a data folder."""
+    from filelock import FileLock  # loads asyncio
+
     folder, socket = data_dir(settings), socket_dir(settings)
     with warnings.catch_warnings():  # about XDG_RUNTIME_DIR, which servers do not set
         warnings.simplefilter("ignore")

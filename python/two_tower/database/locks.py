@@ -21,6 +21,7 @@ import psycopg
 from two_tower.core.errors import BusyError, UnavailableError
 from two_tower.core.settings import Settings
 from two_tower.database import warehouse
+from two_tower.database.dsn import target_dsn
 
 Name = Literal["run", "serving"]
 # A run holds RUN from end to end. A step that changes the registry's latest or the served tables
@@ -57,7 +58,7 @@ def _held(settings: Settings, name: Name) -> Iterator[None]:
     if settings.target == "duckdb":
         place = str(settings.path(settings.duckdb_path))
     else:
-        place = warehouse.dsn(settings)
+        place = target_dsn(settings)
     mine = _mine.get((place, name))
     if mine is not None:
         mine.renew()

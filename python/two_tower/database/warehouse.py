@@ -5,7 +5,6 @@ SQL is in the common subset of both engines, with ``?`` for each parameter.
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,8 @@ import pyarrow as pa
 
 from two_tower.core.errors import InputError, UnavailableError
 from two_tower.core.settings import Settings
-from two_tower.database import database_errors, embedded, sessions
+from two_tower.database import database_errors, sessions
+from two_tower.database.dsn import target_dsn
 
 BATCH_ROWS = 65_536  # 32 of DuckDB's vectors of 2,048 rows
 
@@ -214,42 +214,12 @@ def open_warehouse(settings: Settings, *, for_app: bool = False) -> Iterator[War
         path.parent.mkdir(parents=True, exist_ok=True)
         warehouse = DuckDBWarehouse(str(path), settings.memory_limit)
     else:
-        warehouse = PostgresWarehouse(dsn(settings), for_app=for_app)
+        warehouse = PostgresWarehouse(target_dsn(settings), for_app=for_app)
     warehouse.schema = settings.schema_name
     try:
         yield warehouse
     finally:
         warehouse.close()
-
-
-def dsn(settings: Settings) -> str:
-    """Return the Postgres DSN of the target; starts the embedded server if it is not running.
-
-    Raises:
-        InputError: the target is DuckDB, neither DATABASE_URL nor PGHOST is set, or DATABASE_URL
-            cannot be read.
-    """
-    if settings.target == "embedded":
-        return embedded.start(settings)
-    if settings.target == "duckdb":
-        raise InputError("the target is duckdb, which has no DSN", "set TWO_TOWER_TARGET")
-    return postgres_dsn(settings)
-
-
-def postgres_dsn(settings: Settings) -> str:
-    """Return the DSN of the target postgres.
-
-    Raises:
-        InputError: neither DATABASE_URL nor PGHOST is set, or DATABASE_URL cannot be read.
-    """
-    if settings.database_url is not None and settings.database_url.get_secret_value():
-        return sessions.readable(settings.database_url.get_secret_value())
-    if "PGHOST" in os.environ or "PGSERVICE" in os.environ:
-        return "postgresql://"
-    raise InputError(
-        "target postgres, but neither DATABASE_URL nor PGHOST is set",
-        "put DATABASE_URL=postgresql://user:password@host:5432/database into .env",
-    )
 
 
 def _of_psycopg(error: Exception) -> psycopg.Error:

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from two_tower.core.settings import Settings, read_settings
 from two_tower.database import warehouse
+from two_tower.database.dsn import target_dsn
 from two_tower.interfaces import terminal
 from two_tower.interfaces.failures import guarded
 from two_tower.serving.recommender import Recommender
@@ -55,9 +56,7 @@ def _where(settings: Settings) -> None:
     terminal.summary(
         "Where everything is",
         {
-            "database": warehouse.dsn(settings)
-            if settings.target == "embedded"
-            else settings.target,
+            "database": target_dsn(settings) if settings.target == "embedded" else settings.target,
             "tables": "schemas two_tower (features, releases) and public (the vectors)",
             "model": f"{settings.registry_url}/models/two_tower_latest.onnx",
             "report": str(reports[-1]) if reports else "two-tower evaluate writes one",

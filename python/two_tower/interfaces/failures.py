@@ -14,7 +14,6 @@ from typer.exceptions import TyperException
 
 from two_tower.core import logs, output
 from two_tower.core.errors import ExitCode, TwoTowerError
-from two_tower.interfaces import terminal
 
 INTERRUPTED = 130
 DEFECT = "a defect in this program: its traceback is on stderr; two-tower --version belongs to it"
@@ -63,6 +62,8 @@ def _end(code: int, message: str, hint: str = "", story: str = "") -> NoReturn:
     elif story:
         sys.stderr.write(story)
     else:
+        from two_tower.interfaces import terminal
+
         terminal.error(message, hint)
     _end_in_json(code, message, hint, story)
 

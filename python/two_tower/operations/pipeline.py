@@ -7,17 +7,15 @@ interrupted run resumes at the first step whose outputs are missing.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
+from two_tower.core import output
 from two_tower.core.settings import Settings
 from two_tower.database import dbt, locks
 from two_tower.database.warehouse import open_warehouse
@@ -50,19 +48,6 @@ class Step:
     invalidates: tuple[str, ...] = ()
 
 
-def plain(result: Any) -> Summary:
-    """Return a result dataclass as JSON-able values."""
-    text = json.dumps(dataclasses.asdict(result), default=_jsonable)
-    values: Summary = json.loads(text)
-    return values
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value) if isinstance(value, Path) else value.item()
-
-
 def load(settings: Settings, version: str | None) -> Summary:
     """Load new and changed review files and the catalogue."""
     from two_tower.data.load import load as load_files
@@ -70,7 +55,7 @@ def load(settings: Settings, version: str | None) -> Summary:
 
     with open_warehouse(settings) as warehouse:
         ddl.ensure_all(warehouse)
-        return plain(load_files(settings, warehouse))
+        return output.plain(load_files(settings, warehouse))
 
 
 def build(settings: Settings, version: str | None) -> Summary:
@@ -81,56 +66,56 @@ def build(settings: Settings, version: str | None) -> Summary:
     arguments = ["--exclude-resource-type", "unit_test"]
     if settings.as_of is not None:
         arguments += ["--vars", json.dumps({"as_of": settings.as_of.isoformat()})]
-    return plain(dbt.run(settings, "build", *arguments))
+    return output.plain(dbt.run(settings, "build", *arguments))
 
 
 def train(settings: Settings, version: str | None) -> Summary:
     """Train a model, or reuse the one trained on the same rows; the summary has its version."""
     from two_tower.training.train import train as train_towers
 
-    return plain(train_towers(settings, settings.train, reuse=True))
+    return output.plain(train_towers(settings, settings.train, reuse=True))
 
 
 def evaluate(settings: Settings, version: str | None) -> Summary:
     """Measure the model on the held-out reviews, beside the baselines."""
     from two_tower.evaluation.evaluate import evaluate as evaluate_towers
 
-    return plain(evaluate_towers(settings, version))
+    return output.plain(evaluate_towers(settings, version))
 
 
 def export(settings: Settings, version: str | None) -> Summary:
     """Export ONNX and the feature files, and publish them in the registry."""
     from two_tower.artifacts.export import export as export_towers
 
-    return plain(export_towers(settings, version))
+    return output.plain(export_towers(settings, version))
 
 
 def embed(settings: Settings, version: str | None) -> Summary:
     """Embed every user and video into the landing tables."""
     from two_tower.serving.embed import embed as embed_all
 
-    return plain(embed_all(settings, version))
+    return output.plain(embed_all(settings, version))
 
 
 def release(settings: Settings, version: str | None) -> Summary:
     """Audit the landed vectors and, if they pass, release them."""
     from two_tower.serving.release import release as release_landed
 
-    return plain(release_landed(settings))
+    return output.plain(release_landed(settings))
 
 
 def refresh(settings: Settings, version: str | None) -> Summary:
     """Embed what is new or changed with the serving model, into the served tables."""
     from two_tower.serving.refresh import refresh as refresh_served
 
-    return plain(refresh_served(settings))
+    return output.plain(refresh_served(settings))
 
 
 def rollback(settings: Settings, version: str | None) -> Summary:
     """Serve the release before again, or a version of the registry."""
     from two_tower.serving.rollback import rollback as roll_back
 
-    return plain(roll_back(settings, version))
+    return output.plain(roll_back(settings, version))
 
 
 BOTH = (locks.RUN, locks.SERVING)

@@ -15,6 +15,7 @@ from two_tower.core.errors import NotEnoughDataError, NotOwnerError
 from two_tower.core.settings import Settings
 from two_tower.database import database_errors, sessions
 from two_tower.database import warehouse as databases
+from two_tower.database.dsn import target_dsn
 from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import Warehouse
 from two_tower.operations.run_history import last_runs
@@ -120,7 +121,7 @@ def _name(settings: Settings) -> str:
         return str(settings.path(settings.duckdb_path))
     if settings.target == "embedded":
         return str(settings.path(settings.postgres_dir))
-    return sessions.redact(databases.dsn(settings))
+    return sessions.redact(target_dsn(settings))
 
 
 def _rows(warehouse: Warehouse | None, table: str, sql: str) -> list[dict[str, Any]]:

@@ -373,6 +373,6 @@ def _dsn(settings: Settings | None, database_url: str | None) -> str:
         raise InputError("neither settings nor database_url, or both of them, were given", TARGETS)
     if settings is None:
         return sessions.readable(database_url or "")
-    from two_tower.database.warehouse import dsn  # loads slowly
+    from two_tower.database.dsn import target_dsn
 
-    return dsn(settings)
+    return target_dsn(settings)

@@ -3,11 +3,13 @@
 A file a group of commands; :mod:`common` has what they share.
 
 What a command needs is imported inside it: torch, pyarrow and the database drivers take seconds
-that ``two-tower --help`` should not cost.
+that ``two-tower --help`` should not cost. For the same reason help is plain text: typer's panels
+load Rich, Markdown and Pygments, which take three times as long as all the rest.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from typing import Annotated
@@ -21,14 +23,14 @@ from two_tower.interfaces.failures import INTERRUPTED, guarded
 
 app = typer.Typer(
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="""
 Video recommendations that live in your Postgres.
 
-The whole way: **init** → **sample-data** (or **import**, or your own CSVs) → **run**. Each step of
-`run` is a command of its own too: **load** → `dbt build` → **train** → **evaluate** → **export** →
-**embed** → **release**. What any of them is missing, **doctor** says.
+The whole way: init → sample-data (or import, or your own CSVs) → run. Each step of
+`run` is a command of its own too: load → `dbt build` → train → evaluate → export →
+embed → release. What any of them is missing, doctor says.
 
 Settings come from the environment, then `.env` (see `.env.example`). Exit codes: 0 done, 2 wrong
 arguments, 3 bad input or setting, 4 a server or bucket did not answer (worth retrying), 5 an audit
@@ -38,6 +40,10 @@ nothing, 8 a test of the data failed (nothing was trained), 9 and 10 a warning a
 """,
 )
 for group in (data, training, serving, http, operations, database):
+    for command in group.commands.registered_commands:
+        # The list of commands would cut what they do after some words.
+        first, _, _ = (inspect.getdoc(command.callback) or "").partition("\n\n")
+        command.short_help = first.replace("\n", " ")
     app.add_typer(group.commands)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from two_tower.core import output
-from two_tower.interfaces import terminal
 
 if TYPE_CHECKING:
     from two_tower.core.settings import Settings
@@ -48,6 +47,8 @@ def show(title: str, result: Any, as_json: bool) -> None:
     if as_json:
         typer.echo(output.as_json(result, sys.stdout, indent=2))
     else:
+        from two_tower.interfaces import terminal
+
         terminal.summary(title, result)
 
 

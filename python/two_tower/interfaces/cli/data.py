@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from two_tower.core import output
 from two_tower.interfaces.cli import common
 
-commands = typer.Typer(rich_markup_mode="markdown")
+commands = typer.Typer(rich_markup_mode=None)
 
 
 @commands.command()
@@ -37,12 +38,11 @@ def sample_data(
     Example: `two-tower sample-data --reviews 1000000`
     """
     from two_tower.data.sample_data import generate
-    from two_tower.operations import pipeline
 
     settings = common.settings()
     data_dir = settings.path(settings.data_dir)
     result = generate(data_dir, reviews, seed, review_files=settings.review_files)
-    common.show("Sample data", pipeline.plain(result), as_json)
+    common.show("Sample data", output.plain(result), as_json)
 
 
 @commands.command("import")
@@ -59,12 +59,11 @@ def import_data(
     Example: `two-tower import movielens ~/Downloads/ml-25m`
     """
     from two_tower.data.importers import import_dataset
-    from two_tower.operations import pipeline
 
     settings = common.settings()
     data_dir = settings.path(settings.data_dir)
     result = import_dataset(format, path, data_dir, settings.review_files)
-    common.show(f"Imported {path}", pipeline.plain(result), as_json)
+    common.show(f"Imported {path}", output.plain(result), as_json)
 
 
 @commands.command()

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from two_tower.interfaces import terminal
+from two_tower.core import output
 from two_tower.interfaces.cli import common
 
-commands = typer.Typer(rich_markup_mode="markdown")
+commands = typer.Typer(rich_markup_mode=None)
 db = typer.Typer(
     no_args_is_help=True, help="The embedded Postgres: start it, stop it, connect to it."
 )
@@ -80,12 +80,12 @@ def grants(
 
     Example: `two-tower grants --show`
     """
+    from two_tower.interfaces import terminal
     from two_tower.operations import grants as app_grants
-    from two_tower.operations import pipeline
 
     settings = common.settings()
     rows = app_grants.shown(settings) if only_show else app_grants.applied(settings)
     if as_json:
-        common.show("", [pipeline.plain(row) for row in rows], True)
+        common.show("", [output.plain(row) for row in rows], True)
     else:
         terminal.grants(rows)

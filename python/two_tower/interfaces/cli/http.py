@@ -8,7 +8,7 @@ import typer
 
 from two_tower.interfaces.cli import common
 
-commands = typer.Typer(rich_markup_mode="markdown")
+commands = typer.Typer(rich_markup_mode=None)
 
 
 @commands.command()

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from two_tower.core import progress
+from two_tower.core import output
 from two_tower.core.errors import NotEnoughDataError
-from two_tower.interfaces import terminal
 from two_tower.interfaces.cli import common
 
 if TYPE_CHECKING:
     from two_tower.core.settings import Settings
 
-commands = typer.Typer(rich_markup_mode="markdown")
+commands = typer.Typer(rich_markup_mode=None)
 
 
 @commands.command()
@@ -32,12 +31,14 @@ def run(
 
     Example: `two-tower run`, or `two-tower run weekly-two-tower` on Prefect
     """
+    from two_tower.core import progress
+    from two_tower.interfaces import terminal
     from two_tower.operations import pipeline
 
     if deployment is not None:
         from two_tower.interfaces.prefect_deployments import start
 
-        common.show("Started", pipeline.plain(start(common.settings(), deployment)), as_json)
+        common.show("Started", output.plain(start(common.settings(), deployment)), as_json)
         return
 
     summaries: dict[str, Any] = {}
@@ -80,7 +81,6 @@ def status(
 
     Example: `two-tower status`, or `two-tower status --check`
     """
-    from two_tower.operations import pipeline
 
     if prometheus is not None and (check or as_json):
         raise typer.BadParameter("--prometheus is alone: --check and --json print something else")
@@ -92,7 +92,7 @@ def status(
     else:
         from two_tower.operations.status import status as read_status
 
-        common.show("Status", pipeline.plain(read_status(settings)), as_json)
+        common.show("Status", output.plain(read_status(settings)), as_json)
 
 
 def _write_metrics(settings: Settings, place: str) -> None:
@@ -108,6 +108,7 @@ def _write_metrics(settings: Settings, place: str) -> None:
 
 
 def _check(settings: Settings, as_json: bool) -> None:
+    from two_tower.interfaces import terminal
     from two_tower.operations import monitor
     from two_tower.operations.health import health
 
@@ -130,6 +131,7 @@ def doctor(as_json: common.Json = False) -> None:
     Example: `two-tower doctor`
     """
     from two_tower.core import checks
+    from two_tower.interfaces import terminal
     from two_tower.operations.doctor import examine
 
     found = examine(common.settings())
@@ -157,9 +159,8 @@ def alerts(
     Example: `two-tower alerts https://hooks.example/T0/B0/x`
     """
     from two_tower.interfaces.prefect_alerts import create
-    from two_tower.operations import pipeline
 
-    common.show("Alarms", pipeline.plain(create(common.settings(), url)), as_json)
+    common.show("Alarms", output.plain(create(common.settings(), url)), as_json)
 
 
 @commands.command("forget-user")
@@ -173,10 +174,10 @@ def forget_user(
 
     Example: `two-tower forget-user r00364274`
     """
-    from two_tower.operations import pipeline
+    from two_tower.interfaces import terminal
     from two_tower.operations.forget_user import forget
 
     result = forget(common.ready("forget-user"), user_id)
-    common.show("Forgotten", pipeline.plain(result), as_json)
+    common.show("Forgotten", output.plain(result), as_json)
     if not result.rows and not result.files:
         terminal.notice("nothing was stored under this id", "check how it is written")

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from two_tower.interfaces import terminal
+from two_tower.core import output
 from two_tower.interfaces.cli import common
 
-commands = typer.Typer(rich_markup_mode="markdown")
+commands = typer.Typer(rich_markup_mode=None)
 
 
 @commands.command()
@@ -37,12 +37,12 @@ def releases(as_json: common.Json = False) -> None:
 
     Example: `two-tower releases`
     """
-    from two_tower.operations import pipeline
+    from two_tower.interfaces import terminal
     from two_tower.serving.versions import releases as read_releases
 
     rows = read_releases(common.settings())
     if as_json:
-        common.show("", [pipeline.plain(row) for row in rows], True)
+        common.show("", [output.plain(row) for row in rows], True)
     else:
         terminal.releases(rows)
 
@@ -141,9 +141,9 @@ def _filter(text: str | None) -> Any:
 
 
 def _videos(title: str, rows: list[Any], as_json: bool) -> None:
-    from two_tower.operations import pipeline
-
     if as_json:
-        common.show(title, [pipeline.plain(row) for row in rows], True)
+        common.show(title, [output.plain(row) for row in rows], True)
     else:
+        from two_tower.interfaces import terminal
+
         terminal.videos(title, rows)

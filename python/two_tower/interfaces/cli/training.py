@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from two_tower.interfaces import terminal
+from two_tower.core import output
 from two_tower.interfaces.cli import common
 
-commands = typer.Typer(rich_markup_mode="markdown")
+commands = typer.Typer(rich_markup_mode=None)
 
 
 @commands.command()
@@ -48,7 +48,6 @@ def train(
 
     Example: `two-tower train --loss bce -K 5 --start random`
     """
-    from two_tower.operations import pipeline
     from two_tower.training.train import train as train_towers
 
     settings = common.ready("train")
@@ -56,7 +55,7 @@ def train(
     chosen |= {"features": features, "novelty": novelty, "epochs": epochs, "seed": seed}
     given = {name: value for name, value in chosen.items() if value is not None}
     config = settings.train.changed(**given)
-    common.show("Trained", pipeline.plain(train_towers(settings, config, resume=resume)), as_json)
+    common.show("Trained", output.plain(train_towers(settings, config, resume=resume)), as_json)
 
 
 @commands.command()
@@ -77,12 +76,12 @@ def evaluate(
     The figures, with 95 % intervals, go to evaluation_runs and evaluation_metrics, and into an HTML
     report with plots. What is measured, and how: docs/evaluation.md.
 
-    A **protocol** trains a model of its own: *random* holds out a share of each user's reviews,
-    *temporal* each user's last like, *cold-items* and *cold-users* a tenth of the videos or users.
+    A protocol trains a model of its own: random holds out a share of each user's reviews,
+    temporal each user's last like, cold-items and cold-users a tenth of the videos or users.
 
     Example: `two-tower evaluate --protocol cold-items --split-seed a --split-seed b`
     """
-    from two_tower.operations import pipeline
+    from two_tower.interfaces import terminal
 
     if protocol is None and split_seeds:
         raise typer.BadParameter("--split-seed needs --protocol: what is built has its split")
@@ -99,7 +98,7 @@ def evaluate(
         result = evaluate_protocol(common.ready("evaluate"), protocol, split_seeds)
         show = terminal.protocol
     if as_json:
-        common.show("", pipeline.plain(result), True)
+        common.show("", output.plain(result), True)
     else:
         show(result)
 
@@ -117,11 +116,11 @@ def compare(
     Example: `two-tower compare temporal/20260101_000000 temporal/20260108_000000`
     """
     from two_tower.evaluation.compare_runs import compare as compare_runs
-    from two_tower.operations import pipeline
+    from two_tower.interfaces import terminal
 
     result = compare_runs(common.settings(), first, second)
     if as_json:
-        common.show("", pipeline.plain(result), True)
+        common.show("", output.plain(result), True)
     else:
         terminal.comparison(result)
 

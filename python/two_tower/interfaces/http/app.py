@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from two_tower import __version__
 from two_tower.core.errors import InputError
 from two_tower.core.settings import Settings
-from two_tower.database import warehouse
+from two_tower.database.dsn import target_dsn
 from two_tower.interfaces.http import errors, models
 from two_tower.interfaces.http.access import Access, WhoAsks
 from two_tower.interfaces.http.database import Database
@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
             "TWO_TOWER_JWT_AUDIENCE is set, and nothing that a token could be checked with",
             "set TWO_TOWER_JWT_SECRET or TWO_TOWER_JWT_JWKS too, or leave it out",
         )
-    database = Database(warehouse.dsn(settings), settings.serve_connections, settings.serve_timeout)
+    database = Database(target_dsn(settings), settings.serve_connections, settings.serve_timeout)
     access = Access(settings)
     metrics = Metrics(database.pool.get_stats)
 

@@ -11,7 +11,8 @@ import uvicorn
 from two_tower.core.errors import InputError
 from two_tower.core.loopback import HOSTS, is_free
 from two_tower.core.settings import Settings
-from two_tower.database import sessions, warehouse
+from two_tower.database import sessions
+from two_tower.database.dsn import target_dsn
 from two_tower.interfaces.http.app import create_app
 
 logger = logging.getLogger("two_tower.http")
@@ -32,7 +33,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
     if not is_free(host, port):
         raise InputError(f"port {port} of {host} is taken", "name another one: --port 8001")
     app = create_app(settings)
-    dsn = warehouse.dsn(settings)
+    dsn = target_dsn(settings)
     try:
         sessions.connect(dsn, for_app=True).close()
     except psycopg.OperationalError as error:
