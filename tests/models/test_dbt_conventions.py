@@ -62,6 +62,7 @@ PROMISED_COLUMNS = {
         "price": "double precision",
         "release_year": "text",
         "title_tokens": "text[]",
+        "text_embedding": "real[]",
     },
     "user_embeddings_next": {"user_id": "text", "embedding": "halfvec(128)"},
     "video_embeddings_next": {"video_id": "uuid", "embedding": "halfvec(128)"},
