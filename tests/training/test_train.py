@@ -332,9 +332,9 @@ def test_on_the_longer_schedule_the_towers_are_distilled_from_ease_where_its_ran
     followed = []
 
     class Watched(Fit):
-        def __init__(self, config: TrainConfig, data: Data, epochs: int, distilled: Any) -> None:
-            followed.append(distilled)
-            super().__init__(config, data, epochs, distilled)
+        def __init__(self, config: TrainConfig, data: Data, *given: Any) -> None:
+            followed.append(given[1])
+            super().__init__(config, data, *given)
 
     monkeypatch.setattr(towers, "Fit", Watched)
     config = TWO_EPOCHS.model_copy(update={"start": "closed_form", "ridge": 2.0})
@@ -361,8 +361,8 @@ def test_on_the_longer_schedule_the_towers_are_distilled_from_ease_where_its_ran
     [
         (6, 20, 20, [2] * 2 + [12] * 12),
         (6, 20, 5, [2] * 2 + [5] * 5),
-        # Of however many reviews, all are passed over a few times.
-        (6, 20, 1, [2] * 2 + [4] * 4),
+        # Of however many reviews, all are passed over a few times; less is not tried then.
+        (6, 20, 1, [4] * 4),
         # The first schedule has all that it may have, and where it may have one more.
         (6, 2, 20, [2, 2]),
         (6, 3, 20, [2] * 2 + [6] * 6),
@@ -384,6 +384,34 @@ def test_there_is_no_more_of_the_longer_schedule_than_pays(
     result = train(settings, TWO_EPOCHS.model_copy(update={"steps": steps, "epochs": epochs}))
     history = json.loads((result.run_dir / "history.json").read_text())
     assert [row["schedule"] for row in history] == schedules
+
+
+@pytest.mark.parametrize(("passes", "is_long"), [(4, True), (5, False)])
+def test_of_many_reviews_the_towers_of_the_search_are_trained_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, passes: int, is_long: bool
+) -> None:
+    """A pass from what was found, at less of the learning rate, in place of as many anew."""
+    with open_warehouse(settings) as warehouse:
+        [row] = warehouse.fetch("select sum(len(folds)) as reviews from two_tower.training_users")
+    monkeypatch.setattr(towers, "MOST_READ", passes * int(row["reviews"]))
+    measured_at_the_ends(monkeypatch, 0.3, 0.4)
+    made, begun = [], []
+    make = towers.Fit.__init__
+
+    def watched(self: Any, *given: Any) -> None:
+        make(self, *given)
+        weight = self.towers.towers["user"].weight.detach().clone()
+        made.append((self.epochs, self._rate(0) / self.config.learning_rate, self.data.fold))
+        begun.append((self.towers, weight))
+
+    monkeypatch.setattr(towers.Fit, "__init__", watched)
+    train(settings, TWO_EPOCHS.model_copy(update={"steps": 6, "epochs": 20}))
+    if not is_long:
+        assert made == [(2, 1.0, 0), (5, 1.0, 0), (5, 1.0, None)]
+        return
+    assert made == [(4, 1.0, 0), (1, towers.ON_FROM, None)]
+    found, (_, first) = begun[0][0].towers["user"].weight, begun[1]
+    assert torch.equal(found, first)
 
 
 @pytest.mark.parametrize(
