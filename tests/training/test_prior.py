@@ -173,7 +173,7 @@ def sizes(few: list[float], known: list[float]) -> float:
         return known[place] if shown is None else few[place] + 0.01 * shown
 
     return prior.choose(
-        replace(there, user=there.user + np.array([[1.0, 0], [0, 0]])), added, users, measure
+        replace(there, user=there.user + np.array([[1.0, 0], [0, 0]])), added, users, measure, 0.01
     )
 
 
@@ -192,6 +192,9 @@ def test_the_size_is_that_of_the_new_within_what_others_may_lose() -> None:
     assert sizes(rising, worse) == prior.SIZES[2]
     bit = [0.5] * 3 + [0.5 * (1 - 0.99 * prior.MOST_LOST)] * (count - 3)
     assert sizes(rising, bit) == prior.SIZES[-1]
+    # New people have to gain more than chance.
+    assert sizes([0.5, *[0.505] * (count - 1)], level) == 0
+    assert sizes([0.5, 0.5, 0.53, *[0.5] * (count - 3)], level) == prior.SIZES[2]
     # Who had nothing loses nothing, whatever comes between.
     assert sizes(rising, [0.0, 0.5, *[0.4] * (count - 2)]) == prior.SIZES[-1]
     assert sizes([float("nan")] * count, [float("nan")] * count) == 0
@@ -206,13 +209,19 @@ def test_a_search_chooses_a_size_by_which_the_new_gain(worlds: Worlds) -> None:
     asked: list[int | None] = []
     choose = prior.choose
 
-    def seen(placed: LinearMap, found: Floats, users: sparse.csr_array, measure: Measure) -> float:
+    def seen(
+        placed: LinearMap,
+        found: Floats,
+        users: sparse.csr_array,
+        measure: Measure,
+        least_gain: float,
+    ) -> float:
         def noted(tried: LinearMap, few: int | None) -> float:
             asked.append(few)
             return measure(tried, few)
 
         assert measure(prior.added(placed, found, users, 0.0), 1) == measure(placed, 1)
-        return choose(placed, found, users, noted)
+        return choose(placed, found, users, noted, least_gain)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prior, "choose", seen)

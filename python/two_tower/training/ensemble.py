@@ -153,7 +153,8 @@ class Ensemble:
             return validate(encode, vectors, self.data, some, self.known, few)[METRIC]
 
         found = prior.fit(self.config, self.data, placed)
-        return replace(choice, prior=prior.choose(placed, found, self.users, measure))
+        size = prior.choose(placed, found, self.users, measure, least_gain(len(some)))
+        return replace(choice, prior=size)
 
     def choose_cold_start(self, choice: Choice, rows: NDArray[np.int64]) -> Choice:
         """Choose what content is worth in these shares: of up to 20,000 videos, by 1,000 users."""

@@ -16,6 +16,7 @@ from scipy import linalg, sparse
 from two_tower.core.train_config import TrainConfig
 from two_tower.model.linear_map import Floats, LinearMap, design
 from two_tower.training.data.dataset import Data
+from two_tower.training.data.validation import first_or_best
 from two_tower.training.experts import regression
 
 # Of as many people a category says half of what it seems to say.
@@ -86,14 +87,19 @@ def added(placed: LinearMap, prior: Floats, users: sparse.csr_array, size: float
     return LinearMap(placed.user + size * length * prior, placed.item)
 
 
-def choose(placed: LinearMap, prior: Floats, users: sparse.csr_array, measure: Measure) -> float:
+def choose(
+    placed: LinearMap, prior: Floats, users: sparse.csr_array, measure: Measure, least_gain: float
+) -> float:
     """Return the size at which somebody new is served best, and others lose next to nothing.
+
+    It is 0 where new people gain no more than chance.
 
     Args:
         placed: the map without it.
         prior: as :func:`fit` returns it.
         users: the design of some users.
         measure: metric of a map for people who show so many likes, or all of theirs.
+        least_gain: the share of the metric that is more than chance.
     """
     found: list[float] = []
     least = (1 - MOST_LOST) * measure(placed, None)
@@ -101,7 +107,7 @@ def choose(placed: LinearMap, prior: Floats, users: sparse.csr_array, measure: M
         tried = added(placed, prior, users, size)
         known = measure(tried, None) if size else least
         found.append(float(np.mean([measure(tried, few) for few in FEW])) * (known >= least))
-    return SIZES[int(np.argmax(found))]
+    return SIZES[first_or_best(found, least_gain)]
 
 
 def _profile(data: Data) -> NDArray[np.int64]:
