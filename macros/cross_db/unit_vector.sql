@@ -1,3 +1,20 @@
+{# Whether an array has numbers alone: no null, no NaN, nothing infinite. #}
+{% macro is_finite_array(column) -%}
+    {{ return(adapter.dispatch('is_finite_array')(column)) }}
+{%- endmacro %}
+
+{% macro postgres__is_finite_array(column) -%}
+    not exists (
+        select from unnest({{ column }}) as each (value)
+        where each.value is null or each.value in ('NaN', 'Infinity', '-Infinity')
+    )
+{%- endmacro %}
+
+{% macro duckdb__is_finite_array(column) -%}
+    (len(list_filter({{ column }}, lambda part: part is null or not isfinite(part))) = 0)
+{%- endmacro %}
+
+
 {# An array of numbers divided by its Euclidean length; null where that is 0. #}
 {% macro unit_vector(column) -%}
     {{ return(adapter.dispatch('unit_vector')(column)) }}

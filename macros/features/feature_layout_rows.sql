@@ -3,7 +3,7 @@
     {% set rows = [] %}
     {% for tower, features in var('feature_layout').items() %}
         {% for feature in features %}
-            {% set width = var(feature.width) if feature.kind == 'dense' else none %}
+            {% set width = text_embedding_width() if feature.kind == 'dense' else none %}
             {% set position = rows | selectattr('tower', 'equalto', tower) | list | length %}
             {% if width != 0 %}
                 {% do rows.append(dict(feature, tower=tower, position=position, width=width)) %}

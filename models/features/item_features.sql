@@ -1,5 +1,5 @@
 {{ config(indexes=lookup_indexes(['video_id'])) }}
-{%- set width = var('text_embedding_width') %}
+{%- set width = text_embedding_width() %}
 -- depends_on: {{ ref('stg_video_text_embeddings') }}
 
 with videos as (
@@ -34,5 +34,7 @@ from videos
 left join titles on titles.video_id = videos.video_id
 {%- if width %}
 left join {{ ref('stg_video_text_embeddings') }} as texts
-    on texts.video_id = videos.video_id and {{ array_size('texts.embedding') }} = {{ width }}
+    on texts.video_id = videos.video_id
+    and {{ array_size('texts.embedding') }} = {{ width }}
+    and {{ is_finite_array('texts.embedding') }}
 {%- endif %}

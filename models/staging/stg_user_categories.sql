@@ -20,7 +20,7 @@ select
     user_id,
     category,
     value,
-    -- A category's name has no '=' here, so that no two pairs are one token.
+    -- A category's name has no '=' here, so that a token is cut at its first one.
     replace(category, '=', ' ') || '=' || value as token
 from categories
 where user_id <> ''

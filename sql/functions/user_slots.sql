@@ -15,8 +15,10 @@ begin
     select s.feature_ids, s.indices, s."values" into feature_ids, indices, "values"
     from two_tower.user_feature_slots as s
     where s.user_id = p_user_id;
-    -- It is not there until the first build of a version that knows it.
-    if feature_ids is null and to_regclass('two_tower.vocab_user_category') is not null then
+    -- Neither is there until a build of a version that knows them, and the view goes with the app's table.
+    if feature_ids is null and to_regclass('two_tower.vocab_user_category') is not null
+        and to_regclass('two_tower.stg_user_categories') is not null
+    then
         select array_agg(f.feature_id), array_agg(v.index), array_agg(1::real) into feature_ids, indices, "values"
         from (select distinct c.token from two_tower.stg_user_categories as c where c.written_id = p_user_id) as own
         join two_tower.vocab_user_category as v on v.token = own.token

@@ -13,6 +13,7 @@ import pytest
 
 from conftest import PROJECT_DIR
 from two_tower.core.errors import ExitCode
+from two_tower.core.output import short
 
 COMMAND = "from two_tower.interfaces.cli import main; main()"
 TERMINALS = {
@@ -84,3 +85,12 @@ def test_where_all_can_be_shown_json_is_for_people_too(tmp_path: Path) -> None:
     printed = two_tower(tmp_path, terminal, "status", "--json", TWO_TOWER_REGISTRY_URL="夏")
 
     assert "夏".encode() in printed
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [("0.25", ".25"), ("-0.5", "-.5"), ("10.25", "10.25"), ("-20.05", "-20.05"), ("1.00", "1.00")],
+)
+def test_a_short_number_is_the_same_number(number: str, expected: str) -> None:
+    assert short(number) == expected
+    assert float(expected) == float(number)

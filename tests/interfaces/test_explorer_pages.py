@@ -249,6 +249,15 @@ def test_two_releases_are_side_by_side_with_the_moves_between_them(
             expect(mark).to_have_text("unmoved")
 
 
+def shows(page: Page, ids: list[str]) -> None:
+    """Wait until a page shows these videos in this order: a list follows its click."""
+    for _ in range(100):
+        if shown(page) == ids:
+            return
+        page.wait_for_timeout(50)
+    assert shown(page) == ids
+
+
 def test_a_visitors_likes_make_a_list_and_leave_nothing(
     opened: Watched, client: httpx.Client, released: Settings
 ) -> None:
@@ -263,11 +272,11 @@ def test_a_visitors_likes_make_a_list_and_leave_nothing(
     page.locator(".tile").nth(7).click()
     opened.settle()
     likes = {"video_ids": [liked[3], liked[7]], "limit": 12}
-    assert shown(page) == asked(client, "recommend_for_likes", **likes)
+    shows(page, asked(client, "recommend_for_likes", **likes))
 
     page.locator(".tile").nth(3).click()  # not liked after all
     opened.settle()
-    assert shown(page) == asked(client, "recommend_for_likes", video_ids=[liked[7]], limit=12)
+    shows(page, asked(client, "recommend_for_likes", video_ids=[liked[7]], limit=12))
     page.get_by_role("button", name="New", exact=True).click()
     opened.settle()
     assert page.locator(".tile").count() == len(asked(client, "new_videos", limit=24))

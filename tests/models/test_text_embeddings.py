@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import VIDEOS, MakeDataDir
-from two_tower.core.errors import DataError
+from two_tower.core.errors import DataError, InputError
 from two_tower.core.settings import Settings
 from two_tower.data.load import load
 from two_tower.database import dbt, ddl
@@ -32,10 +32,13 @@ def land(settings: Settings, type_: str, vectors: dict[str, str]) -> None:
         ddl.ensure_all(warehouse)
         load(settings, warehouse)
         warehouse.execute("drop table if exists raw.video_text_embeddings cascade")
+        is_array = warehouse.dialect == "postgres" and type_.endswith("[]")
+        if warehouse.dialect == "postgres" and not is_array:
+            warehouse.execute("create extension if not exists vector")
+            type_ = f"{ddl.pgvector_schema(warehouse)}.{type_}"
         warehouse.execute(
             f"create table raw.video_text_embeddings (video_id uuid primary key, embedding {type_})"
         )
-        is_array = warehouse.dialect == "postgres" and type_.endswith("[]")
         written = "{{{}}}" if is_array else "[{}]"
         for video, numbers in vectors.items():
             warehouse.execute(
@@ -99,8 +102,47 @@ def test_vectors_of_another_width_end_the_build(
     with pytest.raises(DataError, match="assert_text_embeddings_have_their_width"):
         build(either_settings, text_embedding_width=3)
     shown = capfd.readouterr().err
-    assert f"video_id {VIDEOS[1]}, width 2" in shown
+    assert f"video_id {VIDEOS[1]}, width 2, text_embedding_width 3" in shown
     assert f"video_id {VIDEOS[0]}" not in shown
+
+
+@pytest.mark.parametrize("wrong", ["NaN", "Infinity", "null"])
+def test_what_is_no_number_ends_the_build(
+    either_settings: Settings, make_data_dir: MakeDataDir, dbt_target: Path, capfd: Any, wrong: str
+) -> None:
+    make_data_dir()
+    engine = "duckdb" if either_settings.target == "duckdb" else "postgres"
+    land(either_settings, TYPES[engine][0], {VIDEOS[0]: "3,0,-4", VIDEOS[1]: f"1,{wrong},2"})
+    with pytest.raises(DataError, match="assert_text_embeddings_are_numbers"):
+        build(either_settings, text_embedding_width=3)
+    shown = capfd.readouterr().err
+    assert f"video_id {VIDEOS[1]}" in shown
+    assert f"video_id {VIDEOS[0]}" not in shown
+
+
+@pytest.mark.parametrize("wrong", ["eight", -1, 1.5, True])
+def test_a_var_that_is_no_width_is_refused(
+    duckdb_settings: Settings, make_data_dir: MakeDataDir, dbt_target: Path, wrong: Any
+) -> None:
+    make_data_dir()
+    with pytest.raises(InputError, match="write how many numbers a vector has, such as 768"):
+        build(duckdb_settings, text_embedding_width=wrong)
+
+
+def test_a_table_that_is_not_asked_for_is_not_read(
+    either_settings: Settings, make_data_dir: MakeDataDir, dbt_target: Path
+) -> None:
+    make_data_dir()
+    setup.prepare(either_settings)
+    with open_warehouse(either_settings) as warehouse:
+        ddl.ensure_all(warehouse)
+        load(either_settings, warehouse)
+        warehouse.execute("drop table if exists raw.video_text_embeddings cascade")
+        warehouse.execute("create table raw.video_text_embeddings (video_id text)")
+        warehouse.execute("insert into raw.video_text_embeddings values ('abc')")
+    build(either_settings)
+    with open_warehouse(either_settings) as warehouse:
+        warehouse.execute("drop table raw.video_text_embeddings")
 
 
 def test_without_a_table_the_var_gives_a_feature_that_nobody_has(
@@ -111,5 +153,6 @@ def test_without_a_table_the_var_gives_a_feature_that_nobody_has(
     with open_warehouse(either_settings) as warehouse:
         ddl.ensure_all(warehouse)
         load(either_settings, warehouse)
-    build(either_settings, text_embedding_width=3)
+    built = build(either_settings, text_embedding_width=3)
+    assert any("assert_text_embeddings_are_there" in text for text in built.warnings)
     assert slots(either_settings) == {}

@@ -21,7 +21,7 @@ REVIEWS = 3_000
 SLICES = {
     "temporal": {"overall"},
     "cold-items": {"overall", "among_cold_items"},
-    "cold-users": {"1_like", "3_likes", "5_likes"},
+    "cold-users": {"0_likes", "1_like", "3_likes", "5_likes"},
 }
 
 
@@ -157,6 +157,7 @@ def test_nothing_of_cold_users_trains(duckdb: Settings) -> None:
     assert known == [{"n": 0}]
     assert reviews[0] == reviews[1]
     assert [(row["like_count"], row["fewest"], row["most"]) for row in shown] == [
+        (0, 0, 0),
         (1, 1, 1),
         (3, 3, 3),
         (5, 5, 5),

@@ -1,8 +1,9 @@
-"""Output in any encoding: a terminal gets ``?`` for what it cannot show, JSON gets escapes."""
+"""Output: a terminal gets ``?`` for what its encoding lacks, JSON gets escapes; short numbers."""
 
 import dataclasses
 import io
 import json
+import re
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -39,3 +40,8 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     return str(value) if isinstance(value, Path) else value.item()
+
+
+def short(number: str) -> str:
+    """Return a written number without a 0 in front of its point: ``.25``, ``-.5``; 10.25 stays."""
+    return re.sub(r"^(-?)0\.", r"\1.", number)

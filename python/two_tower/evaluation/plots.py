@@ -15,6 +15,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from two_tower.core.output import short
+
 TEXT, GRID = "#010101", "#020202"
 SERIES = ("#030303", "#040404", "#050505", "#070707")
 MARK = "#060606"
@@ -185,7 +187,7 @@ def _figures(axes: Axes, places: np.ndarray, heights: np.ndarray, tops: np.ndarr
     """Write each height above its bar's top, or below a negative bar."""
     for place, height, top in zip(places, heights, tops, strict=True):
         if not np.isnan(height):
-            text = f"{height:.{2 if abs(height) >= 0.1 else 3}f}".replace("0.", ".", 1)
+            text = short(f"{height:.{2 if abs(height) >= 0.1 else 3}f}")
             above = height >= 0
             axes.annotate(
                 text,

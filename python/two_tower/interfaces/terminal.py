@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from two_tower.core.metric_names import TITLES
+from two_tower.core.output import short
 from two_tower.core.progress import console as stderr
 
 if TYPE_CHECKING:
@@ -240,9 +241,7 @@ def _bounds(intervals: Mapping[str, Any], model: str, name: str, metric: str) ->
     found = intervals[model][name].get(metric)
     if found is None:
         return ""
-    lower, upper = (
-        f"{bound:.{3 if abs(bound) < 1 else 2}f}".replace("0.", ".", 1) for bound in found
-    )
+    lower, upper = (short(f"{bound:.{3 if abs(bound) < 1 else 2}f}") for bound in found)
     return f"[{lower}, {upper}]"
 
 

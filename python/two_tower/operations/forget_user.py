@@ -22,6 +22,7 @@ from two_tower.artifacts.registry import Registry
 from two_tower.core.files import write_whole
 from two_tower.core.settings import Settings
 from two_tower.data import suppression, text_values
+from two_tower.data.catalogue_files import USER_COLUMNS
 from two_tower.database import ddl, locks
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.evaluation.user_metrics import FILE
@@ -37,8 +38,8 @@ class Forgotten:
         forgotten_at: when the person was first recorded as forgotten, UTC.
         rows: removed rows by table; tables without any are left out.
         files: files of the registry and the runs from which the person was removed.
-        csv_files: delivered review files that still name the person. They are not changed; the
-            person's rows in them are not loaded again.
+        csv_files: delivered files that still name the person. They are not changed; the person's
+            rows in them are not loaded again.
     """
 
     forgotten_at: datetime
@@ -76,6 +77,7 @@ def _forget(settings: Settings, user_id: str) -> Forgotten:
                 )
             ]
             rows = _delete(warehouse, user_id)
+            csv_files += _catalogue_files(warehouse, rows)
         _vacuum(warehouse, list(rows))
     files = [*_clean_registry(Registry(settings), user_id)]
     files += _clean_runs(settings.path(settings.runs_dir), user_id)
@@ -97,8 +99,8 @@ def _delete(warehouse: Warehouse, user_id: str) -> dict[str, int]:
     if warehouse.dialect == "postgres":
         # Events are append-only but for this transaction.
         warehouse.fetch("select set_config('two_tower.events_may_go', 'on', true)")
-    ours = [(name, "user_id") for name in ("raw.user_categories", *_tables(warehouse))]
-    for table, column in (("raw.users", "id"), *ours):
+    ours = [(f"raw.{name}", column) for name, column in USER_COLUMNS.items()]
+    for table, column in (*ours, *((name, "user_id") for name in _tables(warehouse))):
         # Rows written before ids were normalised may hold another spelling.
         mine = f"{text_values.sql(warehouse.dialect, column)} = ?"
         count = warehouse.fetch(f"select count(*) as n from {table} where {mine}", (user_id,))
@@ -106,6 +108,13 @@ def _delete(warehouse: Warehouse, user_id: str) -> dict[str, int]:
         if found[table]:
             warehouse.execute(f"delete from {table} where {mine}", (user_id,))
     return {table: count for table, count in found.items() if count}
+
+
+def _catalogue_files(warehouse: Warehouse, rows: dict[str, int]) -> list[str]:
+    """Return the loaded catalogue files that the person's deleted rows came from."""
+    loaded = {row["file"] for row in warehouse.fetch("select file from raw.catalogue_files")}
+    files = [f"catalogue/{name}.csv" for name in USER_COLUMNS if f"raw.{name}" in rows]
+    return [file for file in files if file in loaded]
 
 
 def _tables(warehouse: Warehouse) -> list[str]:
