@@ -94,7 +94,7 @@ def test_forget_after_a_release(
             "insert into raw.rejected_reviews values ('f', 1, 'bad', ?), ('f', 2, 'bad', ?)",
             (f'https://e/1, "{user_id}",9', f"https://e/1,{user_id}0,9"),
         )
-        warehouse.execute("insert into raw.review_files values ('f', '', '', 2, 0, 2, now())")
+        warehouse.execute("insert into raw.review_files values ('f', '', '', 2, 0, 2, now(), 1)")
         people = warehouse.fetch("select count(*) as n from two_tower.user_features")[0]["n"]
     features = settings.path(Path(settings.registry_url)) / "models/user_features.parquet"
     assert tables_that_name(settings, user_id) > {'"raw"."reviews"', '"public"."user_embeddings"'}
