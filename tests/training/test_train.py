@@ -386,9 +386,21 @@ def test_there_is_no_more_of_the_longer_schedule_than_pays(
     assert [row["schedule"] for row in history] == schedules
 
 
-@pytest.mark.parametrize(("passes", "is_long"), [(4, True), (5, False)])
+@pytest.mark.parametrize(
+    ("passes", "steps", "fits"),
+    [
+        (4, 6, [(4, 1.0, 0), (1, towers.ON_FROM, None)]),
+        (5, 6, [(2, 1.0, 0), (5, 1.0, 0), (5, 1.0, None)]),
+        # Few people with as many reviews have more passes, and each fit is anew.
+        (4, 21, [(6, 1.0, 0), (6, 1.0, None)]),
+    ],
+)
 def test_of_many_reviews_the_towers_of_the_search_are_trained_on(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, passes: int, is_long: bool
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    passes: int,
+    steps: int,
+    fits: list[tuple[int, float, int | None]],
 ) -> None:
     """A pass from what was found, at less of the learning rate, in place of as many anew."""
     with open_warehouse(settings) as warehouse:
@@ -405,13 +417,10 @@ def test_of_many_reviews_the_towers_of_the_search_are_trained_on(
         begun.append((self.towers, weight))
 
     monkeypatch.setattr(towers.Fit, "__init__", watched)
-    train(settings, TWO_EPOCHS.model_copy(update={"steps": 6, "epochs": 20}))
-    if not is_long:
-        assert made == [(2, 1.0, 0), (5, 1.0, 0), (5, 1.0, None)]
-        return
-    assert made == [(4, 1.0, 0), (1, towers.ON_FROM, None)]
+    train(settings, TWO_EPOCHS.model_copy(update={"steps": steps, "epochs": 20}))
+    assert made == fits
     found, (_, first) = begun[0][0].towers["user"].weight, begun[1]
-    assert torch.equal(found, first)
+    assert torch.equal(found, first) == (fits[-1][1] == towers.ON_FROM)
 
 
 @pytest.mark.parametrize(

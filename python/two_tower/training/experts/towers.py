@@ -118,7 +118,8 @@ def _is_long(data: Data) -> bool:
 
 def trained_on(schedule: Schedule, data: Data) -> Schedule | None:
     """Return the schedule on which towers of the search are trained on, None for anew."""
-    return schedule._replace(epochs=1, rate=ON_FROM) if _is_long(data) else None
+    is_short = schedule.epochs <= FEWEST_PASSES
+    return schedule._replace(epochs=1, rate=ON_FROM) if _is_long(data) and is_short else None
 
 
 class Fit:
