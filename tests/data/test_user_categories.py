@@ -139,6 +139,8 @@ def test_somebody_who_was_forgotten_is_not_loaded_however_the_id_is_written(
     run(either_settings)
     forgotten = forget_user.forget(either_settings, "u1")
     assert forgotten.rows["raw.user_categories"] == 2
+    named = ["catalogue/users.csv", "catalogue/user_categories.csv"]
+    assert [file for file in forgotten.csv_files if file.startswith("catalogue/")] == named
     assert [user for user, *_ in found(either_settings)] == ["new", "u2"]
     old = f"\u200b{NFD}"
     with open_warehouse(either_settings) as warehouse:

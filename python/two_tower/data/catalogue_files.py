@@ -152,8 +152,6 @@ TABLES = {
         is_optional=True,
     ),
 }
-# The column of each table that holds a user's id.
-USER_COLUMNS = {"users": "id", "user_categories": "user_id"}
 
 
 def load(folder: Path, warehouse: Warehouse, warn: Callable[[str], None]) -> dict[str, int]:
@@ -230,7 +228,7 @@ def _replace(
             for batch in _read(file, name, ids, respelled, bar.advance):
                 bulk_insert.append(warehouse, f"raw.{name}", batch)
                 rows += batch.num_rows
-            if name in USER_COLUMNS:
+            if name in suppression.USER_COLUMNS:
                 suppression.recognise(warehouse, respelled)
             warehouse.execute(
                 "insert into raw.catalogue_files (file, sha256, rows_loaded, loaded_at, rules)"
@@ -259,7 +257,7 @@ def _read(
     if not file.header:
         raise InputError(f"{file.path} is empty", f"its first line is {','.join(table.columns)}")
     places = {name: file.header.index(name) for name in table.columns}
-    user_column = USER_COLUMNS.get(table_name)
+    user_column = suppression.USER_COLUMNS.get(table_name)
     first_lines: dict[tuple[Any, ...], int] = {}
     faults: list[str] = []
     for chunk in file.chunks(advance):

@@ -16,6 +16,8 @@ from two_tower.database import ddl
 from two_tower.database.warehouse import Warehouse
 
 REASON = "the reviewer asked to be forgotten"
+# The column of each table of the catalogue that holds a user's id.
+USER_COLUMNS = {"users": "id", "user_categories": "user_id"}
 
 
 def record(warehouse: Warehouse, user_id: str) -> datetime:
@@ -98,9 +100,9 @@ def withhold_users(warehouse: Warehouse) -> None:
     """Remove forgotten people from the catalogue's tables, in the caller's transaction."""
     salt = _salt(warehouse)
     if salt is not None:
-        for table, column in (("raw.users", "id"), ("raw.user_categories", "user_id")):
-            mine = _is_forgotten(warehouse, salt, f"{table}.{column}")
-            warehouse.execute(f"delete from {table} where {mine}")
+        for table, column in USER_COLUMNS.items():
+            mine = _is_forgotten(warehouse, salt, f"raw.{table}.{column}")
+            warehouse.execute(f"delete from raw.{table} where {mine}")
 
 
 def _is_forgotten(warehouse: Warehouse, salt: str, user_id: str) -> str:

@@ -22,7 +22,6 @@ from two_tower.artifacts.registry import Registry
 from two_tower.core.files import write_whole
 from two_tower.core.settings import Settings
 from two_tower.data import suppression, text_values
-from two_tower.data.catalogue_files import USER_COLUMNS
 from two_tower.database import ddl, locks
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.evaluation.user_metrics import FILE
@@ -99,7 +98,7 @@ def _delete(warehouse: Warehouse, user_id: str) -> dict[str, int]:
     if warehouse.dialect == "postgres":
         # Events are append-only but for this transaction.
         warehouse.fetch("select set_config('two_tower.events_may_go', 'on', true)")
-    ours = [(f"raw.{name}", column) for name, column in USER_COLUMNS.items()]
+    ours = [(f"raw.{name}", column) for name, column in suppression.USER_COLUMNS.items()]
     for table, column in (*ours, *((name, "user_id") for name in _tables(warehouse))):
         # Rows written before ids were normalised may hold another spelling.
         mine = f"{text_values.sql(warehouse.dialect, column)} = ?"
@@ -113,7 +112,7 @@ def _delete(warehouse: Warehouse, user_id: str) -> dict[str, int]:
 def _catalogue_files(warehouse: Warehouse, rows: dict[str, int]) -> list[str]:
     """Return the loaded catalogue files that the person's deleted rows came from."""
     loaded = {row["file"] for row in warehouse.fetch("select file from raw.catalogue_files")}
-    files = [f"catalogue/{name}.csv" for name in USER_COLUMNS if f"raw.{name}" in rows]
+    files = [f"catalogue/{name}.csv" for name in suppression.USER_COLUMNS if f"raw.{name}" in rows]
     return [file for file in files if file in loaded]
 
 
