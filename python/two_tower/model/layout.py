@@ -133,7 +133,7 @@ class Layout:
         gone = frozenset(kinds)
         return self._of([row for row in self._rows() if row["kind"] not in gone])
 
-    def widened(self, widths: Mapping[int, int]) -> Layout:
+    def resized(self, widths: Mapping[int, int]) -> Layout:
         """Return the layout with other widths of some features, by their ids."""
         rows = self._rows()
         return self._of([{**r, "width": widths.get(r["feature_id"], r["width"])} for r in rows])

@@ -41,7 +41,7 @@ class Reduced:
         if not self.axes:
             return towers
         widths = {feature_id: len(axes) for feature_id, axes in self.axes.items()}
-        found = Towers(towers.layout.widened(widths), towers.dim, shrinkage=towers.shrinkage)
+        found = Towers(towers.layout.resized(widths), towers.dim, shrinkage=towers.shrinkage)
         blocks = {block.feature_id: block for block in towers.layout.item}
         with torch.no_grad():
             for name, tower in found.towers.items():
@@ -66,7 +66,7 @@ def reduce(data: Data) -> Reduced:
     if not wide:
         return Reduced(data, {})
     axes = {block.feature_id: _leading(data.items, block) for block in wide}
-    layout = data.layout.widened(dict.fromkeys(axes, AXES))
+    layout = data.layout.resized(dict.fromkeys(axes, AXES))
     return Reduced(replace(data, layout=layout, items=_projected(data, layout, axes)), axes)
 
 
