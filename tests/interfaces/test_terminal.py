@@ -91,6 +91,11 @@ def test_of_four_models_an_interval_stands_on_one_line(
     assert max(line.count("[.111, .222]") for line in lines) == 4
 
 
+def test_an_interval_from_10_on_keeps_its_0() -> None:
+    found = {"two_tower": {"overall": {"novelty": (10.21, 20.05)}}}
+    assert terminal._bounds(found, "two_tower", "overall", "novelty") == "[10.21, 20.05]"
+
+
 def test_grants_of_no_role_are_a_sentence_that_says_what_to_set(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -25,12 +25,17 @@ TYPES = {
 }
 
 
-def land(settings: Settings, type_: str, vectors: dict[str, str]) -> None:
-    """Load the files and make the table of vectors, written as ``1,2,3``, by video."""
+def load_files(settings: Settings) -> None:
     setup.prepare(settings)
     with open_warehouse(settings) as warehouse:
         ddl.ensure_all(warehouse)
         load(settings, warehouse)
+
+
+def land(settings: Settings, type_: str, vectors: dict[str, str]) -> None:
+    """Load the files and make the table of vectors, written as ``1,2,3``, by video."""
+    load_files(settings)
+    with open_warehouse(settings) as warehouse:
         warehouse.execute("drop table if exists raw.video_text_embeddings cascade")
         is_array = warehouse.dialect == "postgres" and type_.endswith("[]")
         if warehouse.dialect == "postgres" and not is_array:
@@ -133,10 +138,8 @@ def test_a_table_that_is_not_asked_for_is_not_read(
     either_settings: Settings, make_data_dir: MakeDataDir, dbt_target: Path
 ) -> None:
     make_data_dir()
-    setup.prepare(either_settings)
+    load_files(either_settings)
     with open_warehouse(either_settings) as warehouse:
-        ddl.ensure_all(warehouse)
-        load(either_settings, warehouse)
         warehouse.execute("drop table if exists raw.video_text_embeddings cascade")
         warehouse.execute("create table raw.video_text_embeddings (video_id text)")
         warehouse.execute("insert into raw.video_text_embeddings values ('abc')")
@@ -149,10 +152,7 @@ def test_without_a_table_the_var_gives_a_feature_that_nobody_has(
     either_settings: Settings, make_data_dir: MakeDataDir, dbt_target: Path
 ) -> None:
     make_data_dir()
-    setup.prepare(either_settings)
-    with open_warehouse(either_settings) as warehouse:
-        ddl.ensure_all(warehouse)
-        load(either_settings, warehouse)
+    load_files(either_settings)
     built = build(either_settings, text_embedding_width=3)
     assert any("assert_text_embeddings_are_there" in text for text in built.warnings)
     assert slots(either_settings) == {}

@@ -473,6 +473,13 @@ def test_before_a_build_knows_the_table_it_is_not_asked(connection: Connection) 
     assert user(connection, "nobody") is None
 
 
+def test_an_app_that_drops_its_table_gets_lists_all_the_same(connection: Connection) -> None:
+    """The view goes with the table (cascade); the vocabulary stays."""
+    connection.execute(POPULAR)
+    connection.execute("drop table two_tower.stg_user_categories")
+    assert {row[3] for row in recommended(connection, "nobody")} == {"popular"}
+
+
 def test_of_whom_a_build_knows_the_categories_are_the_builds(connection: Connection) -> None:
     connection.execute("truncate public.user_embeddings")
     before = user(connection, "u1")
