@@ -53,6 +53,8 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name == "DATABASE_URL" or name.startswith("TWO_TOWER_"):
             monkeypatch.delenv(name)
+    # A seed trains the same model bit by bit there alone.
+    monkeypatch.setenv("TWO_TOWER_TRAIN__DEVICE", "cpu")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -84,6 +84,9 @@ class TrainConfig(BaseModel):
     validation_users: int = Field(
         default=2_500, ge=1, description="most users ranked when a model is chosen"
     )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="where towers are trained; auto: on a GPU where there is one"
+    )
     dim: int = Field(default=DIM, ge=1, description="width of embeddings; the database takes 128")
     seed: int = Field(default=0, ge=0, description="of all random numbers; same seed, same model")
 

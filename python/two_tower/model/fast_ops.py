@@ -64,7 +64,7 @@ class SlotSum(torch.autograd.Function):
 
 
 def _sums(weight: Tensor, bags: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]) -> Tensor:
-    positions, values, offsets = map(torch.from_numpy, bags)
+    positions, values, offsets = (torch.from_numpy(each).to(weight.device) for each in bags)
     return functional.embedding_bag(
         positions,
         weight,

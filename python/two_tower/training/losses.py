@@ -63,6 +63,7 @@ class Softmax:
             batch: the targets.
             rng: the source of chance.
         """
+        device = users.device
         targets, shown = self.place[batch.items], self.place[batch.shown_items]
         rows_of_shown = batch.shown_rows[shown >= 0]
         shown = shown[shown >= 0]
@@ -72,17 +73,17 @@ class Softmax:
             chosen = rng.choice(len(self.seen), self.sample, replace=False)
             chosen = np.union1d(chosen, targets)
             chance = self.inclusion(chosen, len(targets))
-            correction = torch.from_numpy(np.log(chance).astype(np.float32))
+            correction = torch.from_numpy(np.log(chance).astype(np.float32)).to(device)
             column = np.full(len(self.seen), -1, dtype=np.int64)
             column[chosen] = np.arange(len(chosen))
             targets, shown = column[targets], column[shown]
             logits_of = self.seen[chosen]
         inside = shown >= 0
-        cells = torch.from_numpy(np.stack([rows_of_shown[inside], shown[inside]]))
-        found = torch.from_numpy(np.stack([batch.rows, targets]))
+        cells = torch.from_numpy(np.stack([rows_of_shown[inside], shown[inside]])).to(device)
+        found = torch.from_numpy(np.stack([batch.rows, targets])).to(device)
         distilled = None
         if self.distilled is not None:
-            distilled = self.distilled.scores(batch, self.place, len(self.seen))
+            distilled = self.distilled.scores(batch, self.place, len(self.seen)).to(device)
             distilled[cells[0], cells[1]] = NEVER
             distilled = distilled.softmax(1)
         likelihood: Tensor = LogLikelihood.apply(
@@ -91,7 +92,7 @@ class Softmax:
             correction,
             cells,
             found,
-            torch.from_numpy(batch.weights / batch.weights.sum()),
+            torch.from_numpy(batch.weights / batch.weights.sum()).to(device),
             distilled,
             DISTILLED_SHARE,
         )
@@ -132,11 +133,13 @@ class BinaryCrossEntropy:
         )
         weights = np.repeat(batch.weights[:, None], 1 + self.negatives, axis=1)
         weights[:, 1:] *= ~liked
-        pairs, rows = torch.from_numpy(places.reshape(weights.shape)), torch.from_numpy(batch.rows)
+        pairs, rows, factor = (
+            torch.from_numpy(each).to(users.device)
+            for each in (places.reshape(weights.shape), batch.rows, weights)
+        )
         cosines = (users @ encode(numbers).T)[rows[:, None], pairs]
         labels = torch.zeros_like(cosines)
         labels[:, 0] = 1
-        factor = torch.from_numpy(weights)
         each = functional.binary_cross_entropy_with_logits(
             self.scale * cosines, labels, weight=factor, reduction="sum"
         )

@@ -21,7 +21,7 @@ class Adam:
         self.parameters = list(parameters)
         self.means = [torch.zeros_like(each) for each in self.parameters]
         self.squares = [torch.zeros_like(each) for each in self.parameters]
-        self.steps = [torch.tensor(0.0) for _ in self.parameters]
+        self.steps = [torch.zeros((), device=each.device) for each in self.parameters]
 
     @torch.no_grad()
     def step(self, rate: float, longest: float = math.inf) -> None:

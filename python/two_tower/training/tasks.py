@@ -92,7 +92,7 @@ class Checkpoint:
         """Return the state that was saved last, or None before the first."""
         if not self.path.exists():
             return None
-        found: dict[str, Any] = torch.load(self.path, weights_only=True)
+        found: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         return found if found["key"] == self.key else None
 
     def save(self, state: dict[str, Any]) -> None:

@@ -81,7 +81,8 @@ def train(
 
     Args:
         settings: the project.
-        config: the run's settings; with ``resume`` those that the run began with count.
+        config: the run's settings; with ``resume`` those that the run began with count, but for the
+            device.
         resume: resume an interrupted run: ``version``, or the newest.
         version: the new run's version; by default the moment it begins.
         reuse: return a finished run of the same rows and settings, which would give the same model
@@ -89,13 +90,16 @@ def train(
 
     Raises:
         NotEnoughDataError: no users, likes or videos.
-        InputError: the tables do not fit together, there is no run to resume, or another version
-            of this program began it.
+        InputError: the tables do not fit together, there is no run to resume, another version of
+            this program began it, or the device is not there.
     """
+    towers.device_of(config)
     runs_dir = settings.path(settings.runs_dir)
     if resume:
         run = runs.interrupted_run(runs_dir, version)
-        config = TrainConfig.model_validate_json((run / "config.json").read_text(encoding="utf-8"))
+        begun_with = (run / "config.json").read_text(encoding="utf-8")
+        # A run may be resumed on another machine.
+        config = TrainConfig.model_validate_json(begun_with).changed(device=config.device)
         data = _open(run)
     else:
         run, data = _begin(settings, config, runs_dir, version)

@@ -37,6 +37,10 @@ def train(
     seed: Annotated[
         int | None, typer.Option(min=0, help="The same seed trains the same model.")
     ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"] | None,
+        typer.Option(help="Where: auto is a GPU where there is one."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest interrupted run.")
     ] = False,
@@ -53,6 +57,7 @@ def train(
     settings = common.ready("train")
     chosen: dict[str, object] = {"loss": loss, "negatives": negatives, "start": start}
     chosen |= {"features": features, "novelty": novelty, "epochs": epochs, "seed": seed}
+    chosen |= {"device": device}
     given = {name: value for name, value in chosen.items() if value is not None}
     config = settings.train.changed(**given)
     common.show("Trained", output.plain(train_towers(settings, config, resume=resume)), as_json)

@@ -140,5 +140,5 @@ def validate_towers(towers: Towers, data: Data, rows: NDArray[np.int64]) -> dict
     """Return the same of a pair of towers."""
     towers.eval()
     with torch.no_grad():
-        vectors = towers.forward_sparse("item", data.items.slots)
-    return validate(lambda slots: towers.forward_sparse("user", slots), vectors, data, rows)
+        vectors = towers.forward_sparse("item", data.items.slots).cpu()
+    return validate(lambda slots: towers.forward_sparse("user", slots).cpu(), vectors, data, rows)

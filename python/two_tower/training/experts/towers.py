@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from two_tower.core.errors import InputError
 from two_tower.core.progress import Bar
 from two_tower.core.train_config import TrainConfig
 from two_tower.model.fast_ops import Bags
@@ -146,7 +147,8 @@ class Fit:
         first, self.steps = first_schedule(config, len(self.rows))
         self.batch = batch_size(config, len(self.rows))
         self.epochs = epochs or first
-        self.towers = Towers(data.layout, config.dim, config.seed)
+        # The first weights are drawn on the CPU: a seed begins alike on every device.
+        self.towers = Towers(data.layout, config.dim, config.seed).to(device_of(config))
         if begun is not None:
             self.towers.load_state_dict(begun.state_dict())
         self.adam = Adam(self.towers.parameters())
@@ -231,6 +233,22 @@ class Fit:
         self.adam.restore(state["adam"])
 
 
+def device_of(config: TrainConfig) -> torch.device:
+    """Return where the towers are trained.
+
+    Raises:
+        InputError: on a GPU, of which torch finds none.
+    """
+    there = torch.cuda.is_available()
+    if config.device == "cuda" and not there:
+        raise InputError(
+            f"training on the device cuda: torch {torch.__version__} finds no GPU here",
+            "install a build of torch for your GPU (https://pytorch.org/get-started/locally),"
+            " or take --device auto",
+        )
+    return torch.device("cuda" if there and config.device != "cpu" else "cpu")
+
+
 def make_loss(
     config: TrainConfig, data: Data, distilled: Distillation | None = None
 ) -> Softmax | BinaryCrossEntropy:
@@ -281,6 +299,7 @@ def fit(
         trained = replace(trained, **progress)
         _note(shown, fitted, row)
         checkpoint.save({"fit": fitted.state(), "trained": progress})
+    fitted.towers.cpu()  # all that follows is done there
     return trained
 
 
