@@ -79,16 +79,16 @@ def test_a_feature_is_added_as_the_readme_says_with_no_python_changed(
 
     with open_warehouse(settings) as warehouse:
         layout = read_layout(warehouse)
-        months = warehouse.fetch(
-            "select count(distinct token) as known from two_tower.vocab_release_month"
+        words = warehouse.fetch(
+            "select count(distinct token) as known from two_tower.vocab_title_start"
         )[0]["known"]
         slots = warehouse.fetch(
             "select count(*) as videos from two_tower.item_feature_slots"
             f" where list_contains(feature_ids, {NEW_FEATURE_ID})"
         )[0]["videos"]
     assert (old_layout.input_schema_version, layout.input_schema_version) == (1, 2)
-    assert [block.feature for block in layout.item][-1] == "release_month"
-    assert layout.item[-1].width == months > 1
+    assert [block.feature for block in layout.item][-1] == "title_start"
+    assert layout.item[-1].width == words > 1
     assert slots > 0
     after = vocabulary(settings)
     assert {key: after[key] for key in before} == before, "old tokens keep their indices"
