@@ -179,6 +179,23 @@ def test_what_was_chosen_last_is_shown_though_it_is_answered_first(
     assert last != asked(client, "recommend_videos", user_id=person, limit=20, diversity=0.3)
 
 
+def test_the_first_list_is_asked_for_once_and_before_it_is_known_who_asks(
+    opened: Watched, released: Settings
+) -> None:
+    page, person = opened.page, reader(released)
+    order: list[str] = []
+    held: list[Route] = []
+    page.on("request", lambda request: order.append(request.url.rsplit("/", 1)[-1]))
+    page.route("**/explorer/api/me", lambda route: held.append(route))
+    page.goto(f"{opened.url}/#/person/{person}")
+    page.wait_for_timeout(1000)
+    assert order.count("recommend_videos") == len(held) == 1
+    held[0].continue_()
+    page.locator(".lists li[data-id]").first.wait_for()
+    opened.settle()
+    assert order.count("recommend_videos") == 1
+
+
 def test_the_bars_of_a_reason_add_up_to_the_score(opened: Watched, released: Settings) -> None:
     page = opened.open(f"#/person/{reader(released)}")
     row = page.locator(".lists li[data-id]").nth(2)

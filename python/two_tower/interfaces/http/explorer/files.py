@@ -38,11 +38,13 @@ class File:
         return Response(self.body, headers=sent, media_type=self.media_type)
 
 
-def read_files() -> dict[str, File]:
-    """Return the files of the pages by their names."""
+def read_files(needs_key: bool) -> dict[str, File]:
+    """Return the files of the pages by their names; the page knows whether a key is needed."""
     found = {}
     for path in resources.files(__package__).joinpath("static").iterdir():
         body = path.read_bytes()
+        if path.name == "index.html" and not needs_key:
+            body = body.replace(b'<html lang="en">', b'<html lang="en" data-open>')
         tag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
         found[path.name] = File(body, TYPES[path.name.rpartition(".")[2]], tag)
     return found

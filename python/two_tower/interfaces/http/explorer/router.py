@@ -68,7 +68,7 @@ def _service(caller: WhoAsks, response: Response) -> None:
 
 
 def _add_files(router: APIRouter, settings: Settings) -> None:
-    found = files.read_files()
+    found = files.read_files(settings.has_keys)
     policy = {"Content-Security-Policy": files.page_policy(settings.serve_images)}
 
     @router.get("/")

@@ -21,9 +21,15 @@ let shown = new AbortController();
 
 const open = () => Object.keys(PAGES).filter((name) => PAGES[name].tiers.includes(me.tier));
 
-function place() {
+/** Return the page and the id that the address names. */
+function asked() {
   const [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
-  if (open().includes(name)) return { name, id: decoded(rest.join("/")) };
+  return [name, decoded(rest.join("/"))];
+}
+
+function place() {
+  const [name, id] = asked();
+  if (open().includes(name)) return { name, id };
   // The address of a page that needs a key stays, for when there is one; any other is no page's.
   if (name && !(name in PAGES)) history.replaceState(null, "", `#/${open()[0]}`);
   return { name: open()[0], id: "" };
@@ -117,6 +123,9 @@ function speak() {
 
 async function boot() {
   speak();
+  // Without keys whoever asks may see it: nothing has to be known first.
+  const [name, id] = asked();
+  if (name === "person" && id && "open" in document.documentElement.dataset) PAGES.person.load().then(({ ahead }) => ahead(id));
   try {
     me = await read("me");
     usePictures(me.images);

@@ -10,6 +10,23 @@ import { card, glide, list, moved, source, thumbnail, videoLink, whyButton } fro
 const LIMIT = 20;
 const HISTORY = 12;
 
+const listOf = (id, state, signal) => call("recommend_videos", { user_id: id, limit: LIMIT, ...chosen(state) }, signal);
+
+// The list of the address that the page was opened at, where it was asked for before the page is there.
+let begun = null;
+
+/** Ask for somebody's list while it is still found who asks. */
+export function ahead(id) {
+  begun = { id, list: listOf(id, fresh()) };
+  begun.list.catch(() => {});  // whoever takes it is told
+}
+
+function taken(id) {
+  const found = begun?.id === id ? begun.list : null;
+  begun = null;
+  return found;
+}
+
 export async function page(holder, { id, me, signal }) {
   if (me.tier === "user") return person(holder, { id: null, me, signal });
   put(holder, id ? null : [h("h1", {}, t("person.title")), h("p", { class: "lead" }, t("person.lead"))], search(id, signal));
@@ -58,7 +75,7 @@ async function person(holder, { id, me, signal }) {
   const side = h("aside", { "aria-label": t("person.history") });
   const recommend = () => (id === null
     ? call("recommend_for_me", { limit: LIMIT, ...chosen(state) }, signal)
-    : call("recommend_videos", { user_id: id, limit: LIMIT, ...chosen(state) }, signal));
+    : taken(id) ?? listOf(id, state, signal));
 
   async function draw() {
     const isLatest = turn();

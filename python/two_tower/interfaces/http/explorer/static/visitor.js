@@ -78,7 +78,6 @@ export async function page(holder, { me, signal }) {
     h("div", { class: "columns even" },
       h("section", { class: "box" }, h("div", { class: "row between" }, h("h2", {}, t("visitor.likes")), shelves), grid, below),
       h("section", { class: "box sticky" }, h("h2", {}, t("visitor.list")), count, holds, answer)));
-  const built = controls(state, ask, { hasChoices: me.tier === "service", isVisitor: true, signal });
-  await stock();
-  put(holds, await built);
+  const [built] = await Promise.all([controls(state, ask, { hasChoices: me.tier === "service", isVisitor: true, signal }), stock()]);
+  put(holds, built);
 }
