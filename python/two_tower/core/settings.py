@@ -19,7 +19,7 @@ from two_tower.core import env_file
 from two_tower.core.errors import InputError
 from two_tower.core.logs import LogFormat
 from two_tower.core.serve_settings import ServeSettings
-from two_tower.core.targets import Target
+from two_tower.core.targets import Engine, Target
 from two_tower.core.thresholds import Thresholds
 from two_tower.core.train_config import TrainConfig
 
@@ -118,6 +118,10 @@ class Settings(ServeSettings, BaseSettings):
     )
     registry_options: dict[str, object] = Field(
         default_factory=dict, description="fsspec storage options, as JSON", repr=False
+    )
+    engine: Engine = Field(
+        default="local",
+        description="where train and embed compute: local, or ray (docs/scaling.md)",
     )
     train: TrainConfig = Field(
         default_factory=TrainConfig, description="training: TWO_TOWER_TRAIN__FIELD"
