@@ -110,7 +110,9 @@ def fit_towers(
         for cause in getattr(error, "worker_failures", {}).values():
             if isinstance(cause, TwoTowerError):
                 raise cause from None
-        raise UnavailableError(f"Ray Train has failed: {error}", "two-tower train --resume") from error
+        raise UnavailableError(
+            f"Ray Train has failed: {error}", "two-tower train --resume"
+        ) from error
     # From the last checkpoint, behind which there is nothing left to train.
     return towers.fit(config, data, schedule, distilled, ranked, checkpoint, shown, begun)
 

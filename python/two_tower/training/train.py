@@ -20,7 +20,7 @@ from two_tower.core.background import cancel_all
 from two_tower.core.progress import bar, console
 from two_tower.core.settings import Settings
 from two_tower.core.train_config import TrainConfig
-from two_tower.database.warehouse import open_warehouse
+from two_tower.database.parquet_features import open_features
 from two_tower.model.feature_rows import read_layout
 from two_tower.model.layout import PAST_KINDS, Layout
 from two_tower.model.towers import save_towers
@@ -171,8 +171,8 @@ def _begin(
 
     ``config.json`` comes last: a run without it has not begun.
     """
-    with open_warehouse(settings) as warehouse:
-        layout = read_layout(warehouse)
+    with open_features(settings) as features:
+        layout = read_layout(features)
         if config.features == "spec":
             layout = layout.without((*PAST_KINDS, "identity"))
         elif config.start == "random":  # the transitions alone read it
@@ -180,7 +180,7 @@ def _begin(
         run = runs.make_run(runs_dir, version)
         try:
             layout.write(run / "layout.json")
-            spool(warehouse, run / "dataset")
+            spool(features, run / "dataset")
             data = _open(run)
         except BaseException:
             shutil.rmtree(run, ignore_errors=True)

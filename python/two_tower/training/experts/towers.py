@@ -199,9 +199,7 @@ class Fit:
         found = self._part(mine, rng) if len(mine) else (0.0, 0.0, 0)
         return self.group.averaged(self.adam.parameters, *found)
 
-    def _part(
-        self, rows: NDArray[np.int64], rng: np.random.Generator
-    ) -> tuple[float, float, int]:
+    def _part(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[float, float, int]:
         """Find the gradients of some users; return their loss, its weight and the reviews read."""
         config, data, towers = self.config, self.data, self.towers
         part = data.read(rows)
