@@ -37,11 +37,11 @@ def open_features(settings: Settings, warehouse: Warehouse | None = None) -> Ite
     """
     is_of_build = settings.schema_name == "two_tower"
     if settings.features_url is not None and is_of_build:
-        with tempfile.TemporaryDirectory() as spilled:
-            config = {"memory_limit": settings.memory_limit, "temp_directory": spilled}
-            with duckdb.connect(config=config) as connection:
-                _make_views(settings, connection)
-                yield DuckDBWarehouse(connection)
+        with tempfile.TemporaryDirectory() as spilled, duckdb.connect() as connection:
+            connection.execute(f"set memory_limit = '{settings.memory_limit}'")
+            connection.execute(f"set temp_directory = '{spilled}'")
+            _make_views(settings, connection)
+            yield DuckDBWarehouse(connection)
     elif warehouse is not None:
         yield warehouse
     else:

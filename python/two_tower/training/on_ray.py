@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from two_tower.core.background import background
 from two_tower.core.errors import TwoTowerError, UnavailableError
 from two_tower.core.progress import Bar, bar
 from two_tower.core.train_config import TrainConfig
@@ -88,6 +89,8 @@ def fit_towers(
     given = ray.put(_Fit(config, data, schedule, distilled, ranked, checkpoint, begun))
     cores = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
     cores = [each for each in cores if each]
+    # One is left for what needs no epochs, where most of them are more than half: a worker a node.
+    each = min(cores) - 1 if min(cores) > 2 else min(cores)
     shown.note(f"towers on {len(cores)} Ray nodes")
     trainer = TorchTrainer(
         _loop,
@@ -95,8 +98,7 @@ def fit_towers(
         torch_config=TorchConfig(backend="gloo"),
         scaling_config=ScalingConfig(
             num_workers=(1, len(cores)),  # with those that are left, where nodes are lost
-            # A core is left for the tasks of what needs no epochs.
-            resources_per_worker={"CPU": max(1, min(cores) - 1)},
+            resources_per_worker={"CPU": each},
             placement_strategy="SPREAD",
         ),
         run_config=RunConfig(
@@ -105,13 +107,14 @@ def fit_towers(
         ),
     )
     try:
-        trainer.fit()
+        # On another thread than the main one, whose Ctrl-C it would take for itself.
+        background(trainer.fit).result()
     except ray.train.TrainingFailedError as error:
         for cause in getattr(error, "worker_failures", {}).values():
             if isinstance(cause, TwoTowerError):
                 raise cause from None
         raise UnavailableError(
-            f"Ray Train has failed: {error}", "two-tower train --resume"
+            f"Ray Train has failed: {error}", "two-tower train --resume goes on from its checkpoint"
         ) from error
     # From the last checkpoint, behind which there is nothing left to train.
     return towers.fit(config, data, schedule, distilled, ranked, checkpoint, shown, begun)

@@ -239,8 +239,9 @@ def _warn_of_crowding(found: dict[str, float]) -> None:
 def _threads(items: int) -> Iterator[None]:
     """Use one thread where the catalogue is small, and half of them for a large matrix.
 
-    Below 2,000 videos a matrix is done so soon that a second thread costs more than it does. Beside a large matrix steps and another matrix go on, and a thread that waits
-    for one without a core keeps its own busy.
+    Below 2,000 videos a matrix is done so soon that a second thread costs more than it does. Beside
+    a large matrix steps and another matrix go on, and a thread that waits for one without a core
+    keeps its own busy.
     """
     before = torch.get_num_threads()
     blas = [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]

@@ -131,8 +131,7 @@ def accumulated(
     blocks = data.map(rows, partial(_accumulated, rows_of, head))
     sums, weight, users = next(blocks)
     for other, more, others in blocks:
-        sums.gram[:] += other.gram
-        sums.cross[:] += other.cross
+        sums = Sums(sums.gram + other.gram, sums.cross + other.cross)
         weight, users = weight + more, users + others
     return sums, weight, users
 
@@ -161,9 +160,7 @@ def mean_per_user(rows_of: RowsOf, data: Data, head: Head, rows: NDArray[np.int6
     """Add up the rows of these users, divided by the mean user's weight."""
     sums, weight, users = accumulated(rows_of, data, head, rows)
     mean = max(weight / max(users, 1), 1e-12)
-    sums.gram[:] /= mean
-    sums.cross[:] /= mean
-    return sums
+    return Sums(sums.gram / mean, sums.cross / mean)
 
 
 def accuracy(columns: int) -> type[np.floating[Any]]:
