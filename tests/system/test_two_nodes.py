@@ -57,7 +57,7 @@ def nodes(
     environment = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "disabled",  # it would write a token into this person's home
-        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "120",
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
