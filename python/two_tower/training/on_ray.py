@@ -18,7 +18,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from two_tower.core.background import background
-from two_tower.core.errors import TwoTowerError, UnavailableError
+from two_tower.core.errors import UnavailableError
 from two_tower.core.progress import Bar, bar
 from two_tower.core.train_config import TrainConfig
 from two_tower.model.towers import Towers
@@ -110,9 +110,6 @@ def fit_towers(
         # On another thread than the main one, whose Ctrl-C it would take for itself.
         background(trainer.fit).result()
     except ray.train.TrainingFailedError as error:
-        for cause in getattr(error, "worker_failures", {}).values():
-            if isinstance(cause, TwoTowerError):
-                raise cause from None
         raise UnavailableError(
             f"Ray Train has failed: {error}", "two-tower train --resume goes on from its checkpoint"
         ) from error
