@@ -9,17 +9,18 @@ import pytest
 
 from conftest import environment
 from two_tower.core import ray_cluster
-from two_tower.core.errors import InputError
+from two_tower.core.errors import InputError, UnavailableError
 from two_tower.core.settings import Settings
 from two_tower.interfaces.cli import app
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delenv("RAY_USAGE_STATS_ENABLED", raising=False)
 
 
+@pytest.mark.usefixtures("without_ray")
 def test_nothing_is_told_to_anybody_and_the_extra_is_named() -> None:
     with (
         pytest.raises(InputError, match="which is not installed") as raised,
@@ -30,6 +31,7 @@ def test_nothing_is_told_to_anybody_and_the_extra_is_named() -> None:
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
+@pytest.mark.usefixtures("without_ray")
 @pytest.mark.parametrize("command", ["train", "embed"])
 def test_an_option_chooses_the_engine_before_anything_is_written(
     command: str, duckdb_settings: Settings, monkeypatch: pytest.MonkeyPatch
@@ -48,3 +50,12 @@ def test_an_option_chooses_the_engine_before_anything_is_written(
 class _Registry:
     def fetch(self, version: str | None) -> None:
         return None
+
+
+def test_a_cluster_that_is_not_there_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.9:1")
+    with (
+        pytest.raises(UnavailableError, match=r"no Ray cluster at 127\.0\.0\.9:1"),
+        ray_cluster.connected(),
+    ):
+        pass

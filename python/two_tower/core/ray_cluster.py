@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,7 @@ def connected() -> Iterator[Any]:
     address = os.environ.get("RAY_ADDRESS", "local")
     package = Path(two_tower.__file__).parent
     try:
+        _knock(address)
         ray.init(
             address,
             include_dashboard=False if address == "local" else None,
@@ -42,7 +44,7 @@ def connected() -> Iterator[Any]:
             log_to_driver=False,
             logging_level="ERROR",
         )
-    except ConnectionError as error:
+    except OSError as error:
         hint = "ray start --head there; or leave RAY_ADDRESS out"
         raise UnavailableError(f"no Ray cluster at {address}: {error}", hint) from error
     try:
@@ -55,3 +57,10 @@ def connected() -> Iterator[Any]:
         raise UnavailableError(f"Ray has failed: {error}", hint) from error
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens at ``HOST:PORT``: Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
