@@ -78,6 +78,17 @@ def landed(settings: Settings) -> list[dict[str, Any]]:
         ]
 
 
+def wait_until_idle() -> None:
+    """Wait until all that was asked of the nodes is done: its results lie on both."""
+    import ray
+
+    idle = 0
+    while idle < 10:
+        time.sleep(0.2)
+        is_idle = ray.available_resources().get("CPU", 0) == ray.cluster_resources()["CPU"]
+        idle = idle + 1 if is_idle else 0
+
+
 def test_embedding_gives_equal_bytes_though_a_node_is_killed(
     duckdb_settings: Settings,
     nodes: TwoNodes,
@@ -105,6 +116,7 @@ def test_embedding_gives_equal_bytes_though_a_node_is_killed(
             for number, batch in enumerate(batches):
                 if (tower, number) == ("user", 2):
                     seen.append(nodes.alive)
+                    wait_until_idle()
                     nodes.kill()
                 yield batch
 

@@ -30,7 +30,8 @@ def encoded(
     A batch whose node is lost is encoded again on another.
     """
     most = max(int(WAITING * ray.cluster_resources().get("CPU", 1)), 1)
-    model, task = ray.put(encoder), ray.remote(_encode)
+    model = ray.put(encoder)
+    task = ray.remote(scheduling_strategy="SPREAD")(_encode)
     waiting: deque[tuple[pa.Array, Any]] = deque()
     for batch in batches:
         slots = batch.select(["feature_ids", "indices", "values"])

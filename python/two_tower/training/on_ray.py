@@ -45,7 +45,7 @@ class RayWorkers:
     ) -> Iterator[T]:
         """Yield what is found in each block of these users, a task each."""
         given = ray.put(replace(data, workers=None))
-        task = ray.remote(_found)
+        task = ray.remote(scheduling_strategy="SPREAD")(_found)
         blocks = np.array_split(rows, max(min(BLOCKS, len(rows)), 1))
         for each in [task.remote([given], block, found) for block in blocks]:
             yield ray.get(each)
