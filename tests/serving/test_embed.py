@@ -112,3 +112,26 @@ def test_without_features_there_is_nothing_to_embed(ready: Settings) -> None:
         warehouse.execute("delete from two_tower.item_feature_slots")
     with pytest.raises(NotEnoughDataError, match="item_feature_slots is empty"):
         embed(ready)
+
+
+def test_parquet_of_another_warehouse_gives_the_same_vectors(
+    duckdb_settings: Settings, tmp_path: Path
+) -> None:
+    with open_warehouse(duckdb_settings) as warehouse:
+        tiny_model.make_feature_tables(warehouse, [video_id(number) for number in range(6)])
+        make_users(warehouse)
+    tiny_model.publish(duckdb_settings, "20260101_000001", tmp_path)
+    embed(duckdb_settings)
+    expected = landed(duckdb_settings)
+    read = ("feature_layout", "feature_layout_versions", "item_feature_slots", "user_feature_slots")
+    with open_warehouse(duckdb_settings) as warehouse:
+        for table in read:
+            folder = tmp_path / "features" / table
+            folder.mkdir(parents=True)
+            warehouse.execute(f"copy two_tower.{table} to '{folder}/all.parquet' (format parquet)")
+            warehouse.execute(f"drop table two_tower.{table}")
+        warehouse.execute("truncate two_tower.user_embeddings_landing")
+    embed(duckdb_settings.model_copy(update={"features_url": str(tmp_path / "features")}))
+    found = landed(duckdb_settings)
+    assert found.keys() == expected.keys()
+    assert all(np.array_equal(found[key], expected[key]) for key in expected)

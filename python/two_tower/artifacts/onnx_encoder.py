@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,14 +29,22 @@ class Encoder:
     def __init__(self, artifact: Artifact) -> None:
         self.version = artifact.version
         self.layout = Layout.from_dict(artifact.meta["model_meta"]["layout"])
-        self._path = str(artifact.path)
+        self._model: str | bytes = str(artifact.path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another machine encodes with: the model itself, and not where it is."""
+        model = self._model
+        model = Path(model).read_bytes() if isinstance(model, str) else model
+        return {"version": self.version, "layout": self.layout, "_model": model}
 
     @cached_property
     def session(self) -> Any:
         """The ONNX Runtime session."""
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        return onnxruntime.InferenceSession(self._path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            self._model, options, providers=["CPUExecutionProvider"]
+        )
 
     def encode(
         self,

@@ -19,7 +19,7 @@ from two_tower.core import env_file
 from two_tower.core.errors import InputError
 from two_tower.core.logs import LogFormat
 from two_tower.core.serve_settings import ServeSettings
-from two_tower.core.targets import Target
+from two_tower.core.targets import Engine, Target
 from two_tower.core.thresholds import Thresholds
 from two_tower.core.train_config import TrainConfig
 
@@ -118,6 +118,17 @@ class Settings(ServeSettings, BaseSettings):
     )
     registry_options: dict[str, object] = Field(
         default_factory=dict, description="fsspec storage options, as JSON", repr=False
+    )
+    engine: Engine = Field(
+        default="local",
+        description="where train and embed compute: local, or ray (docs/scaling.md)",
+    )
+    features_url: str | None = Field(
+        default=None,
+        description="a folder or fsspec URL of Parquet that train and embed read features from",
+    )
+    features_options: dict[str, object] = Field(
+        default_factory=dict, description="its fsspec storage options, as JSON", repr=False
     )
     train: TrainConfig = Field(
         default_factory=TrainConfig, description="training: TWO_TOWER_TRAIN__FIELD"
@@ -258,7 +269,7 @@ def _known_names() -> set[str]:
     nested: dict[str, type[BaseModel]] = {"TRAIN": TrainConfig, "MONITOR": Thresholds}
     known = {f"{PREFIX}{n}__{f}".upper() for n, kind in nested.items() for f in kind.model_fields}
     known.add(f"{PREFIX}TRAIN__FRESHNESS")  # the former name of new_item_budget
-    known.add(f"{PREFIX}REGISTRY_OPTIONS__")
+    known |= {f"{PREFIX}REGISTRY_OPTIONS__", f"{PREFIX}FEATURES_OPTIONS__"}
     for name, field in Settings.model_fields.items():
         choices = field.validation_alias
         aliases = choices.choices if isinstance(choices, AliasChoices) else [PREFIX + name]

@@ -1,5 +1,6 @@
-"""The targets of profiles.yml. Not in ``settings``, which imports slowly."""
+"""The targets of profiles.yml, and the engines. Not in ``settings``, which imports slowly."""
 
 from typing import Literal
 
 Target = Literal["embedded", "postgres", "duckdb"]
+Engine = Literal["local", "ray"]

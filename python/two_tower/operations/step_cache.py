@@ -36,6 +36,8 @@ def inputs_of(settings: Settings, step: str, version: str | None) -> str | None:
     # The app's own catalogue tables change, and there is no file to compare.
     if step not in LOOKED_UP or project.catalogue_schema(settings) != "raw":
         return None
+    if settings.features_url is not None:  # made elsewhere
+        return None
     with open_warehouse(settings) as warehouse:
         if not warehouse.relation_exists("raw", "review_files"):
             return None

@@ -7,8 +7,9 @@ replaced in one transaction: if it fails, the vectors landed before are still th
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +19,11 @@ from numpy.typing import NDArray
 
 from two_tower.artifacts.onnx_encoder import Encoder
 from two_tower.artifacts.registry import Registry
-from two_tower.core import progress
+from two_tower.core import progress, ray_cluster
 from two_tower.core.errors import GateError, NotEnoughDataError
 from two_tower.core.settings import Settings
 from two_tower.database import ddl
+from two_tower.database.parquet_features import open_features
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.model.feature_rows import read_layout
 from two_tower.model.layout import Tower
@@ -34,6 +36,8 @@ SOURCES: dict[Tower, tuple[str, str]] = {
 # Largest distance of a vector's length from 1, as in the check `unit_norm` of the served tables
 # (macro index_embeddings). Rounding to half precision moves the length by less than 1e-3.
 NORM_TOLERANCE = 1e-2
+# What turns batches of ids and slots into ids and vectors, in the same order.
+EncodeAll = Callable[[Encoder, Tower, Iterator[pa.RecordBatch]], Iterator[landing.LandingBatch]]
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ def embed(settings: Settings, version: str | None = None) -> EmbedResult:
         GateError: the model was trained on other features than the database has now, or a vector
             does not have length 1. A user's vector may be zero: the user then gets none.
         NotEnoughDataError: there is no model, or there are no features yet.
+        InputError: Ray is asked for and not installed.
+        UnavailableError: the Ray cluster does not answer, or has lost too much.
         CorruptFileError: a file of the model is not what was published.
     """
     started = time.perf_counter()
@@ -72,14 +78,20 @@ def embed(settings: Settings, version: str | None = None) -> EmbedResult:
     encoder = Encoder(registry.fetch(version))
     counts: dict[Tower, int] = {}
     silent: dict[Tower, int] = {}
-    with open_warehouse(settings) as warehouse:
-        check_schema(encoder, warehouse)
+    with (
+        _engine(settings) as encode_all,
+        open_warehouse(settings) as warehouse,
+        open_features(settings, warehouse) as features,
+    ):
+        check_schema(encoder, features)
         ddl.ensure_landing(warehouse)
-        as_of = slot_vectors.features_as_of(warehouse)
+        as_of = slot_vectors.features_as_of(features)
         with warehouse.transaction():
             landing.clear(warehouse)
             for tower in SOURCES:
-                counts[tower], silent[tower] = _embed_tower(warehouse, encoder, tower)
+                total = _count(features, tower)
+                batches = encode_all(encoder, tower, _read(features, tower))
+                counts[tower], silent[tower] = _land(warehouse, encoder, tower, total, batches)
             slot_vectors.land(warehouse, registry, encoder.version, as_of)
     seconds = time.perf_counter() - started
     rows = sum(counts.values())
@@ -108,19 +120,29 @@ def check_schema(encoder: Encoder, warehouse: Warehouse) -> None:
         )
 
 
-def _embed_tower(warehouse: Warehouse, encoder: Encoder, tower: Tower) -> tuple[int, int]:
-    """Land a tower; return the numbers of landed rows and of users left out (zero vector)."""
+def _count(features: Warehouse, tower: Tower) -> int:
     source, _ = SOURCES[tower]
-    total = int(warehouse.fetch(f"select count(*) as n from two_tower.{source}")[0]["n"])
+    total = int(features.fetch(f"select count(*) as n from two_tower.{source}")[0]["n"])
     if total == 0:
         raise NotEnoughDataError(f"two_tower.{source} is empty", "load data, then run dbt build")
+    return total
+
+
+def _land(
+    warehouse: Warehouse,
+    encoder: Encoder,
+    tower: Tower,
+    total: int,
+    encoded: Iterator[landing.LandingBatch],
+) -> tuple[int, int]:
+    """Land a tower; return the numbers of landed rows and of users left out (zero vector)."""
     refused = silent = 0
 
     with progress.bar(f"Embedding {tower}s", total) as bar:
 
         def batches() -> Iterator[landing.LandingBatch]:
             nonlocal refused, silent
-            for ids, vectors in _encoded(warehouse, encoder, tower):
+            for ids, vectors in encoded:
                 lengths = np.linalg.norm(vectors, axis=1)
                 is_unit = np.abs(lengths - 1) < NORM_TOLERANCE
                 is_silent = (lengths == 0) & (tower == "user")
@@ -140,12 +162,30 @@ def _embed_tower(warehouse: Warehouse, encoder: Encoder, tower: Tower) -> tuple[
     return rows, silent
 
 
+@contextmanager
+def _engine(settings: Settings) -> Iterator[EncodeAll]:
+    """Yield what encodes the batches of a tower."""
+    if settings.engine == "local":
+        yield _encoded
+        return
+    with ray_cluster.connected():
+        from two_tower.serving import embed_on_ray
+
+        yield embed_on_ray.encoded
+
+
 def _encoded(
-    warehouse: Warehouse, encoder: Encoder, tower: Tower
+    encoder: Encoder, tower: Tower, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[landing.LandingBatch]:
-    """Yield ids and vectors; the next batch is read while one is encoded."""
+    """Yield ids and vectors of batches."""
+    for batch in batches:
+        yield batch["id"], encode(encoder, tower, batch)
+
+
+def _read(features: Warehouse, tower: Tower) -> Iterator[pa.RecordBatch]:
+    """Yield ids and slots in batches; the next one is read while one is encoded."""
     source, key = SOURCES[tower]
-    reader = warehouse.read_arrow(
+    reader = features.read_arrow(
         f'select cast({key} as text) as id, feature_ids, indices, "values" from two_tower.{source}'
     )
     with ThreadPoolExecutor(1) as pool:
@@ -153,10 +193,11 @@ def _encoded(
         while (batch := following.result()) is not None:
             following = pool.submit(next, reader, None)
             if batch.num_rows:
-                yield batch["id"], _encode(encoder, tower, batch)
+                yield batch
 
 
-def _encode(encoder: Encoder, tower: Tower, batch: pa.RecordBatch) -> NDArray[np.float32]:
+def encode(encoder: Encoder, tower: Tower, batch: pa.RecordBatch) -> NDArray[np.float32]:
+    """Return the vectors of rows with their slots, float32 ``[rows, 128]``."""
     lengths = pc.list_value_length(batch["feature_ids"]).fill_null(0)
     return encoder.encode(
         tower,

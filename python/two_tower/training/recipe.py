@@ -52,6 +52,7 @@ from two_tower.training.tasks import Checkpoint, Tasks
 EXPERTS: tuple[Weighted, ...] = (ease, towers, session_ease, transitions, popularity)
 SOLVED: tuple[Expert, ...] = (ease, session_ease, transitions, popularity)
 Solved = dict[str, Future[LinearMap | None]]
+FitTowers = Callable[..., Trained]  # :func:`towers.fit`, here or on workers
 Judged = tuple[Choice, dict[str, float]]  # the best weight of the towers beside EASE, its metrics
 
 
@@ -72,8 +73,16 @@ class Fitted:
 class Recipe:
     """One run of the recipe; ``shown`` advances by the users that the towers pass over."""
 
-    def __init__(self, config: TrainConfig, data: Data, tasks: Tasks, shown: Bar) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: Data,
+        tasks: Tasks,
+        shown: Bar,
+        fit_towers: FitTowers = towers.fit,
+    ) -> None:
         self.config, self.data, self.tasks, self.shown = config, data, tasks, shown
+        self.fit_towers = fit_towers
         self.search = data.without_fold(VALIDATION_FOLD)
         self.can_search = bool(len(data.validation) and len(self.search.fitted))
         # EASE goes from histories to the videos' ids: without either there is nothing to join.
@@ -186,7 +195,7 @@ class Recipe:
 
         def fit() -> Trained:
             given = distilled() if distilled else None
-            return towers.fit(
+            return self.fit_towers(
                 self.config, data, schedule, given, self.ranked, checkpoint, self.shown, begun
             )
 

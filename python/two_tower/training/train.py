@@ -15,19 +15,19 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from two_tower.artifacts import runs
 from two_tower.artifacts.runs import package_checksum
-from two_tower.core import files
+from two_tower.core import files, ray_cluster
 from two_tower.core.background import cancel_all
 from two_tower.core.progress import bar, console
 from two_tower.core.settings import Settings
 from two_tower.core.train_config import TrainConfig
-from two_tower.database.warehouse import open_warehouse
+from two_tower.database.parquet_features import open_features
 from two_tower.model.feature_rows import read_layout
 from two_tower.model.layout import PAST_KINDS, Layout
 from two_tower.model.towers import save_towers
 from two_tower.training import crowding, reduction
-from two_tower.training.data.dataset import Data, read_data, spool
+from two_tower.training.data.dataset import Data, Workers, read_data, spool
 from two_tower.training.experts import popularity, session_ease, towers, transitions
-from two_tower.training.recipe import Fitted, Recipe
+from two_tower.training.recipe import Fitted, FitTowers, Recipe
 from two_tower.training.tasks import Tasks
 
 logger = logging.getLogger(__name__)
@@ -91,9 +91,22 @@ def train(
     Raises:
         NotEnoughDataError: no users, likes or videos.
         InputError: the tables do not fit together, there is no run to resume, another version of
-            this program began it, or the device is not there.
+            this program began it, the device is not there, or Ray is asked for and not installed.
+        UnavailableError: the Ray cluster does not answer, or has lost too much.
     """
     towers.device_of(config)
+    with _engine(settings) as engine:
+        return _train(settings, config, resume, version, reuse, engine)
+
+
+def _train(
+    settings: Settings,
+    config: TrainConfig,
+    resume: bool,
+    version: str | None,
+    reuse: bool,
+    engine: tuple[Workers | None, FitTowers],
+) -> TrainResult:
     runs_dir = settings.path(settings.runs_dir)
     if resume:
         run = runs.interrupted_run(runs_dir, version)
@@ -117,10 +130,11 @@ def train(
             run, data = begun, _open(begun)
     started = time.perf_counter()
     tasks = Tasks(run)
-    reduced = reduction.reduce(data)
+    workers, fit_towers = engine
+    reduced = reduction.reduce(replace(data, workers=workers))
     with _threads(len(data.items)), bar("Training") as shown:
         try:
-            fitted = Recipe(config, reduced.data, tasks, shown).fit()
+            fitted = Recipe(config, reduced.data, tasks, shown, fit_towers).fit()
         except KeyboardInterrupt:
             console.print(
                 f"Stopped; what was done up to the last checkpoint is kept in {run}.\n"
@@ -138,7 +152,20 @@ def train(
     (run / "checkpoint.pt").unlink(missing_ok=True)
     shutil.rmtree(run / "tasks")
     shutil.rmtree(run / "dataset")
+    shutil.rmtree(run / "ray", ignore_errors=True)
     return result
+
+
+@contextmanager
+def _engine(settings: Settings) -> Iterator[tuple[Workers | None, FitTowers]]:
+    """Yield who helps with passes over users, and how towers are fitted."""
+    if settings.engine == "local":
+        yield None, towers.fit
+        return
+    with ray_cluster.connected():
+        from two_tower.training import on_ray
+
+        yield on_ray.RayWorkers(), on_ray.fit_towers
 
 
 def _begin(
@@ -148,8 +175,8 @@ def _begin(
 
     ``config.json`` comes last: a run without it has not begun.
     """
-    with open_warehouse(settings) as warehouse:
-        layout = read_layout(warehouse)
+    with open_features(settings) as features:
+        layout = read_layout(features)
         if config.features == "spec":
             layout = layout.without((*PAST_KINDS, "identity"))
         elif config.start == "random":  # the transitions alone read it
@@ -157,7 +184,7 @@ def _begin(
         run = runs.make_run(runs_dir, version)
         try:
             layout.write(run / "layout.json")
-            spool(warehouse, run / "dataset")
+            spool(features, run / "dataset")
             data = _open(run)
         except BaseException:
             shutil.rmtree(run, ignore_errors=True)
@@ -216,13 +243,13 @@ def _warn_of_crowding(found: dict[str, float]) -> None:
 def _threads(items: int) -> Iterator[None]:
     """Use one thread where the catalogue is small, and half of them for a large matrix.
 
-    Below 20,000 videos a step, and below 2,000 a matrix, is done so soon that a second thread costs
-    more than it does. Beside a large matrix steps and another matrix go on, and a thread that waits
-    for one without a core keeps its own busy.
+    Below 2,000 videos a matrix is done so soon that a second thread costs more than it does. Beside
+    a large matrix steps and another matrix go on, and a thread that waits for one without a core
+    keeps its own busy.
     """
     before = torch.get_num_threads()
     blas = [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
-    if items < 20_000:
+    if items < towers.ONE_THREAD_BELOW:
         torch.set_num_threads(1)
     try:
         part = max(1, int(min(blas, default=1) * 0.5))

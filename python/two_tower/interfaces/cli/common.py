@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from two_tower.core import output
+from two_tower.core.targets import Engine
 
 if TYPE_CHECKING:
     from two_tower.core.settings import Settings
@@ -17,7 +19,17 @@ Version = Annotated[
     str | None,
     typer.Option("--version", help="A model version, YYYYMMDD_HHMMSS. Default: the newest run."),
 ]
+OnEngine = Annotated[
+    Engine | None,
+    typer.Option(help="Where it computes: local, or a Ray cluster. Default: $TWO_TOWER_ENGINE."),
+]
 Limit = Annotated[int, typer.Option("--limit", "-k", min=1, help="How many videos.")]
+
+
+def choose(engine: Engine | None) -> None:
+    """Let an option decide which engine the settings name."""
+    if engine is not None:
+        os.environ["TWO_TOWER_ENGINE"] = engine
 
 
 def settings() -> Settings:

@@ -14,11 +14,16 @@ commands = typer.Typer(rich_markup_mode=None)
 
 
 @commands.command()
-def embed(version: common.Version = None, as_json: common.Json = False) -> None:
+def embed(
+    version: common.Version = None,
+    engine: common.OnEngine = None,
+    as_json: common.Json = False,
+) -> None:
     """Embed every user and video with a published model, into the landing tables.
 
     Example: `two-tower embed`
     """
+    common.choose(engine)
     common.step("embed", as_json, version)
 
 

@@ -44,6 +44,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest interrupted run.")
     ] = False,
+    engine: common.OnEngine = None,
     as_json: common.Json = False,
 ) -> None:
     """Train the towers on the feature tables that `dbt build` made.
@@ -54,6 +55,7 @@ def train(
     """
     from two_tower.training.train import train as train_towers
 
+    common.choose(engine)
     settings = common.ready("train")
     chosen: dict[str, object] = {"loss": loss, "negatives": negatives, "start": start}
     chosen |= {"features": features, "novelty": novelty, "epochs": epochs, "seed": seed}

@@ -6,11 +6,12 @@ batch at a time (ADR 6).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import socket
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -42,6 +43,8 @@ SCHEMAS = {
     ),
     "item_feature_slots": pa.schema({"item_number": pa.int32(), **SLOTS}),
 }
+T = TypeVar("T")
+
 # The training reviews that a model is chosen on: withheld while it is, then trained on (ADR 12).
 VALIDATION_FOLD = 0
 
@@ -75,24 +78,39 @@ class UserRows:
 
 
 class Users:
-    """Random access to the spooled users by row number.
+    """Random access to the spooled users by row number. Pickled, they are the path of their file.
 
     Raises:
-        InputError: another version of this program spooled them.
+        InputError: another version of this program spooled them, or there is no such file.
     """
 
     def __init__(self, folder: Path) -> None:
-        path = folder / "training_users.arrow"
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        self.path = folder.absolute() / "training_users.arrow"
+        self._starts = self._counted()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: self.__dict__[name] for name in ("path", "_starts")}
+
+    @cached_property
+    def _chunks(self) -> list[dict[str, tuple[NDArray[Any], NDArray[Any]]]]:
+        try:
+            reader = pa.ipc.open_file(pa.memory_map(str(self.path)))
+        except FileNotFoundError:
+            raise InputError(
+                f"{socket.gethostname()} has no {self.path}",
+                "TWO_TOWER_RUNS_DIR has to be a folder that every node of the cluster mounts",
+            ) from None
         if missing := set(_LISTS) - set(reader.schema.names):
             raise InputError(
-                f"{path} lacks {', '.join(sorted(missing))}: another version wrote it",
+                f"{self.path} lacks {', '.join(sorted(missing))}: another version wrote it",
                 "train a model anew, without --resume",
             )
         batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
-        self._chunks = [_columns(batch) for batch in batches]
+        return [_columns(batch) for batch in batches]
+
+    def _counted(self) -> NDArray[np.int64]:
         sizes = [len(chunk["values"][1]) - 1 for chunk in self._chunks]
-        self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -204,6 +222,16 @@ def read_items(folder: Path, layout: Layout) -> Items:
     return Items(slots, identity, is_identity)
 
 
+class Workers(Protocol):
+    """Other processes that read the same data."""
+
+    def map(
+        self, data: Data, rows: NDArray[np.int64], found: Callable[[Data, NDArray[np.int64]], T]
+    ) -> Iterator[T]:
+        """See :meth:`Data.map`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Data:
     """The spooled data, and what one pass over them counted."""
@@ -219,6 +247,7 @@ class Data:
     reviews: int  # training reviews in all
     asks_next: bool  # for most users the validation fold came after the rest
     fold: int | None = None  # withheld in this view
+    workers: Workers | None = None  # who help with passes over users
 
     @property
     def fitted(self) -> NDArray[np.int64]:
@@ -242,6 +271,16 @@ class Data:
     def read(self, rows: NDArray[np.int64]) -> UserRows:
         """Return the users with these row numbers, int64 ``[n]``, rising."""
         return self.users.read(rows, self.layout, self.fold)
+
+    def map(
+        self, rows: NDArray[np.int64], found: Callable[[Data, NDArray[np.int64]], T]
+    ) -> Iterator[T]:
+        """Yield what is found in these users, int64 ``[n]``, rising: in all at once, or a block
+        of them each, in their order, where workers help."""
+        if self.workers is None:
+            yield found(self, rows)
+        else:
+            yield from self.workers.map(self, rows, found)
 
     def without(self, kinds: Iterable[Kind]) -> Data:
         """Return the same data without a user's features of these kinds."""

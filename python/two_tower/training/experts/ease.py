@@ -76,7 +76,7 @@ def fit(config: TrainConfig, data: Data) -> LinearMap | None:
 def add_up(config: TrainConfig, data: Data, head: Head) -> Sums:
     """Pass over the users once, or 200,000: more change the sums little, and take their time."""
     rows = regression.sample(data, 200_000, config.seed)
-    return regression.mean_per_user(rows_of(data, head, rows), head)
+    return regression.mean_per_user(rows_of, data, head, rows)
 
 
 def rows_of(data: Data, head: Head, rows: NDArray[np.int64]) -> Iterator[Rows]:

@@ -7,8 +7,9 @@ rank of the embeddings on the same rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,10 @@ class Rows:
     targets: sparse.csr_array  # X, [rows, head]
     weights: Floats  # the diagonal of W, [rows]
     users: int  # how many users' rows they are
+
+
+# The rows that an expert makes of some users of the data, int64 [n], for a head.
+RowsOf = Callable[[Data, Head, NDArray[np.int64]], Iterator[Rows]]
 
 
 @dataclass(frozen=True)
@@ -119,15 +124,29 @@ def unit(matrix: sparse.csr_array) -> sparse.csr_array:
     return sparse.csr_array(sparse.diags_array(1 / np.where(norms > 0, norms, 1)) @ matrix)
 
 
-def accumulated(parts: Iterable[Rows], head: Head) -> tuple[Sums, float, int]:
-    """Add up rows; return the sums, the sum of the weights, and the users."""
+def accumulated(
+    rows_of: RowsOf, data: Data, head: Head, rows: NDArray[np.int64]
+) -> tuple[Sums, float, int]:
+    """Add up the rows of these users; return the sums, the sum of the weights, and the users."""
+    blocks = data.map(rows, partial(_accumulated, rows_of, head))
+    sums, weight, users = next(blocks)
+    for other, more, others in blocks:
+        sums = Sums(sums.gram + other.gram, sums.cross + other.cross)
+        weight, users = weight + more, users + others
+    return sums, weight, users
+
+
+def _accumulated(
+    rows_of: RowsOf, head: Head, data: Data, rows: NDArray[np.int64]
+) -> tuple[Sums, float, int]:
+    """Add up the rows of one block of users."""
     columns = head.columns.size
     # Dense: of many users hardly a pair of videos is without one who knows both.
     dtype = accuracy(columns)
     gram = np.zeros((columns, columns), dtype)
     cross = np.zeros((columns, len(head)), dtype)
     weight, users = 0.0, 0
-    for part in parts:
+    for part in rows_of(data, head, rows):
         inputs, targets = part.inputs.astype(dtype), part.targets.astype(dtype)
         weighted = (inputs * part.weights[:, None].astype(dtype)).T.tocsr()
         gram += (weighted @ inputs).toarray()
@@ -137,13 +156,11 @@ def accumulated(parts: Iterable[Rows], head: Head) -> tuple[Sums, float, int]:
     return Sums(gram, cross), weight, users
 
 
-def mean_per_user(parts: Iterable[Rows], head: Head) -> Sums:
-    """Add up rows, divided by the mean user's weight."""
-    sums, weight, users = accumulated(parts, head)
+def mean_per_user(rows_of: RowsOf, data: Data, head: Head, rows: NDArray[np.int64]) -> Sums:
+    """Add up the rows of these users, divided by the mean user's weight."""
+    sums, weight, users = accumulated(rows_of, data, head, rows)
     mean = max(weight / max(users, 1), 1e-12)
-    sums.gram[:] /= mean
-    sums.cross[:] /= mean
-    return sums
+    return Sums(sums.gram / mean, sums.cross / mean)
 
 
 def accuracy(columns: int) -> type[np.floating[Any]]:

@@ -52,7 +52,7 @@ def fit(config: TrainConfig, data: Data) -> LinearMap | None:
 def add_up(config: TrainConfig, data: Data, head: Head) -> Sums:
     """Pass over the users once, or over a million reviews: more change the sums little."""
     rows = regression.sample(data, regression.users_with(data, 1_000_000), config.seed)
-    return regression.mean_per_user(rows_of(data, head, rows), head)
+    return regression.mean_per_user(rows_of, data, head, rows)
 
 
 def rows_of(data: Data, head: Head, rows: NDArray[np.int64]) -> Iterator[Rows]:

@@ -27,6 +27,7 @@ from two_tower.training.data.batches import draw, take_items
 from two_tower.training.data.dataset import Data
 from two_tower.training.data.validation import METRIC, validate_towers
 from two_tower.training.experts.distillation import Distillation
+from two_tower.training.group import ALONE, Group
 from two_tower.training.losses import BinaryCrossEntropy, Softmax
 from two_tower.training.optimizer import Adam
 from two_tower.training.tasks import Checkpoint
@@ -46,6 +47,8 @@ LARGEST_BATCH = 8
 # Where a schedule has the fewest passes, towers of the search are trained on for a pass over all
 # reviews, from this share of the learning rate: as many passes again would find the same.
 ON_FROM = 0.3
+# Videos below which a step is done so soon that a second thread costs more than it does.
+ONE_THREAD_BELOW = 20_000
 # Users who are ranked after an epoch in the middle of a schedule, for the curve alone.
 GLANCED = 150
 
@@ -138,8 +141,9 @@ class Fit:
         distilled: Distillation | None = None,
         rate: float = 1.0,
         begun: Towers | None = None,
+        group: Group = ALONE,
     ) -> None:
-        self.config, self.rate = config, rate
+        self.config, self.rate, self.group = config, rate, group
         # Hidden reviews lie between those that are left: what comes next is not asked here. What
         # users are says little beside what they like: it is learned apart (ADR 29).
         self.data = data = data.without(("recency", "profile"))
@@ -165,13 +169,14 @@ class Fit:
         started = time.perf_counter()
         # From the seed and the number of the epoch alone: a resumed run draws the same.
         rng = np.random.default_rng([self.config.seed, self.done, int(self.data.fold is not None)])
-        order = rng.permutation(self.rows)
+        order, rng = rng.permutation(self.rows), self.group.own(rng)
         self.towers.train()
         total = reviews = 0.0
         for step in range(self.steps):
             rate = self._rate(self.done * self.steps + step)
             rows = order[step * self.batch : (step + 1) * self.batch]
-            loss, read = self._step(np.sort(rows), rate, rng)
+            loss, read = self._step(np.sort(rows), rng)
+            self.adam.step(rate, self.config.gradient_clip)
             total += loss
             reviews += read
             advance(len(rows))
@@ -188,10 +193,16 @@ class Fit:
         share = step / (self.epochs * self.steps)
         return self.rate * self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
-    def _step(
-        self, rows: NDArray[np.int64], rate: float, rng: np.random.Generator
-    ) -> tuple[float, int]:
-        """Train on one batch; return its loss and the reviews read."""
+    def _step(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[float, float]:
+        """Find the gradients of one batch; return its loss and the reviews read."""
+        self.towers.zero_grad()
+        mine = self.group.share(rows)
+        # Of the last batch of an epoch there may be nobody left for the last of a group.
+        found = self._part(mine, rng) if len(mine) else (0.0, 0.0, 0)
+        return self.group.averaged(self.adam.parameters, *found)
+
+    def _part(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[float, float, int]:
+        """Find the gradients of some users; return their loss, its weight and the reviews read."""
         config, data, towers = self.config, self.data, self.towers
         part = data.read(rows)
         # The specification's loss knows likes alone.
@@ -202,11 +213,9 @@ class Fit:
             vectors: torch.Tensor = towers.towers["item"](self._bags(numbers, rng))
             return vectors
 
-        towers.zero_grad()
         loss = self.loss(towers.forward_sparse("user", batch.slots), encode, batch, rng)
         loss.backward()
-        self.adam.step(rate, config.gradient_clip)
-        return loss.item(), len(part.items)
+        return loss.item(), float(batch.weights.sum()), len(part.items)
 
     def _bags(self, numbers: NDArray[np.int64], rng: np.random.Generator) -> Bags:
         """Return some videos as the tower weighs them; once, where they are always the same."""
@@ -269,6 +278,7 @@ def fit(
     checkpoint: Checkpoint,
     shown: Bar,
     begun: Towers | None = None,
+    group: Group = ALONE,
 ) -> Trained:
     """Train to the end of a schedule, from the checkpoint if there is one, or on from ``begun``.
 
@@ -277,7 +287,7 @@ def fit(
     """
     schedule = schedule._replace(distilled=distilled is not None)
     config = config.changed(temperature=schedule.temperature)
-    fitted = Fit(config, data, schedule.epochs, distilled, schedule.rate, begun)
+    fitted = Fit(config, data, schedule.epochs, distilled, schedule.rate, begun, group)
     glanced = ranked[:: 1 + len(ranked) // GLANCED]
     trained = Trained(fitted.towers, schedule, [], 0.0, 0.0)
     if before := checkpoint.load():

@@ -58,7 +58,7 @@ def add_up(config: TrainConfig, data: Data, head: Head) -> Sums:
     They are divided by the reviews a user, to be of the order of EASE's.
     """
     rows = regression.sample(data, regression.users_with(data, 750_000), config.seed)
-    sums, reviews, users = regression.accumulated(rows_of(data, head, rows), head)
+    sums, reviews, users = regression.accumulated(rows_of, data, head, rows)
     scale = users / max(reviews, 1)
     return Sums(sums.gram * scale, sums.cross * scale)
 
