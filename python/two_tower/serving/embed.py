@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from two_tower.artifacts.onnx_encoder import Encoder
 from two_tower.artifacts.registry import Registry
 from two_tower.core import progress
+from two_tower.core.background import ahead
 from two_tower.core.errors import GateError, NotEnoughDataError
 from two_tower.core.settings import Settings
 from two_tower.database import ddl
@@ -148,12 +148,9 @@ def _encoded(
     reader = warehouse.read_arrow(
         f'select cast({key} as text) as id, feature_ids, indices, "values" from two_tower.{source}'
     )
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, reader, None)
-        while (batch := following.result()) is not None:
-            following = pool.submit(next, reader, None)
-            if batch.num_rows:
-                yield batch["id"], _encode(encoder, tower, batch)
+    for batch in ahead(reader):
+        if batch.num_rows:
+            yield batch["id"], _encode(encoder, tower, batch)
 
 
 def _encode(encoder: Encoder, tower: Tower, batch: pa.RecordBatch) -> NDArray[np.float32]:

@@ -9,20 +9,18 @@ from __future__ import annotations
 from datetime import datetime
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
 
 from two_tower.artifacts.registry import Registry
-from two_tower.core.train_config import DIM
+from two_tower.database import binary_copy
 from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import PostgresWarehouse, Warehouse
 from two_tower.model.layout import NORMALISED_KINDS
-from two_tower.serving.landing import SIGNATURE, TRAILER
 
 TABLES = ("slot_vectors", "slot_blocks", "embedded_as_of")
 # The bias, as a slot that everybody has. Features of a layout are numbered from 0.
 BIAS_ID, BIAS = -1, "base"
 ROWS = 20_000  # that are laid out at once: 11 MB
-VECTOR_BYTES = 4 + 4 * DIM  # dimensions, a spare int16, the floats
 
 
 def features_as_of(warehouse: Warehouse) -> datetime | None:
@@ -95,47 +93,15 @@ def _write(warehouse: PostgresWarehouse, registry: Registry, version: str) -> No
     # A slot that says nothing is no slot: who has no other is known by nothing.
     says = vectors.any(axis=1) | (feature_ids == BIAS_ID)
     feature_ids, indices, vectors = feature_ids[says], indices[says], vectors[says]
-    statement = (
-        "copy two_tower.slot_vectors (version, feature_id, index, embedding)"
-        " from stdin (format binary)"
-    )
-    with warehouse.connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(SIGNATURE)
+    names = ("version", "feature_id", "index", "embedding")
+    with binary_copy.into(warehouse.connection, "two_tower.slot_vectors", names) as write:
         for first in range(0, len(vectors), ROWS):
             rows = slice(first, first + ROWS)
-            copy.write(_copy_rows(version, feature_ids[rows], indices[rows], vectors[rows]))
-        copy.write(TRAILER)
-
-
-def _copy_rows(
-    version: str,
-    feature_ids: NDArray[np.integer],
-    indices: NDArray[np.integer],
-    vectors: NDArray[np.float32],
-) -> bytes:
-    """Lay rows out as binary COPY has them: version, feature_id, index, vector ``[rows, 128]``."""
-    name = np.frombuffer(version.encode(), dtype=np.uint8)
-    layout = np.dtype(
-        [
-            ("fields", ">i2"),
-            ("version_length", ">i4"),
-            ("version", "u1", (len(name),)),
-            ("feature_id_length", ">i4"),
-            ("feature_id", ">i2"),
-            ("index_length", ">i4"),
-            ("index", ">i4"),
-            ("vector_length", ">i4"),
-            ("dim", ">i2"),
-            ("spare", ">i2"),
-            ("vector", ">f4", (DIM,)),
-        ]
-    )
-    rows = np.zeros(len(vectors), dtype=layout)
-    rows["fields"] = 4
-    rows["version_length"], rows["version"] = len(name), name
-    rows["feature_id_length"], rows["feature_id"] = 2, feature_ids
-    rows["index_length"], rows["index"] = 4, indices
-    rows["vector_length"] = VECTOR_BYTES
-    rows["dim"] = DIM
-    rows["vector"] = vectors
-    return rows.tobytes()
+            write(
+                [
+                    pa.repeat(version, len(vectors[rows])),
+                    pa.array(feature_ids[rows], pa.int16()),
+                    pa.array(indices[rows], pa.int32()),
+                    binary_copy.vectors(vectors[rows], ">f4"),
+                ]
+            )
