@@ -37,9 +37,9 @@ def test_every_type_arrives_as_it_is(postgres_settings: Settings, rows: slice) -
         assert isinstance(warehouse, PostgresWarehouse)
         types = ", ".join(f'"{name}" {COLUMNS[name][0]}' for name in names)
         warehouse.execute(f"create temporary table arrived (place serial, {types})")
-        with binary_copy.into(warehouse.connection, "arrived", names) as write:
-            write(columns)
-            write(columns)
+        with binary_copy.into(warehouse.connection, "arrived", names) as copy:
+            copy.write(binary_copy.rows(columns))
+            copy.write(binary_copy.rows(columns))
         found = warehouse.fetch("select * from arrived order by place")
     sent = [values[rows] * 2 for _, _, values in COLUMNS.values()]
     assert [[row[name] for row in found] for name in names] == sent
@@ -53,8 +53,9 @@ def test_vectors_of_both_widths_arrive(postgres_settings: Settings) -> None:
         warehouse.execute(
             f"create temporary table arrived (half {of}.halfvec(128), whole {of}.vector(128))"
         )
-        with binary_copy.into(warehouse.connection, "arrived", ["half", "whole"]) as write:
-            write([binary_copy.vectors(values, kind) for kind in (">f2", ">f4")])
+        with binary_copy.into(warehouse.connection, "arrived", ["half", "whole"]) as copy:
+            columns = [binary_copy.vectors(values, kind) for kind in (">f2", ">f4")]
+            copy.write(binary_copy.rows(columns))
         found = warehouse.fetch("select half::real[] as half, whole::real[] as whole from arrived")
     assert np.array_equal(np.float16([row["half"] for row in found]), values.astype(np.float16))
     assert np.array_equal(np.float32([row["whole"] for row in found]), values)

@@ -6,7 +6,7 @@ that they take as text. https://www.postgresql.org/docs/current/sql-copy.html, "
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -28,28 +28,32 @@ MICROSECONDS = DAYS * 86_400_000_000
 @contextmanager
 def into(
     connection: psycopg.Connection[Any], table: str, names: Sequence[str]
-) -> Iterator[Callable[[Sequence[pa.Array]], None]]:
-    """Copy into these columns of a table: yields a function that takes them, a batch of rows each.
-
-    The Arrow types must be those of the table: text, int2 to int8, float4 and float8, timestamp,
-    date, uuid, and :func:`vectors`.
-    """
+) -> Iterator[psycopg.Copy]:
+    """Copy into these columns of a table; what is yielded writes what :func:`rows` returns."""
     columns = ", ".join(f'"{name}"' for name in names)
     statement = f"copy {table} ({columns}) from stdin (format binary)"
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(SIGNATURE)
-        yield lambda arrays: copy.write(memoryview(rows(arrays)))
+        yield copy
         copy.write(TRAILER)
 
 
-def rows(columns: Sequence[pa.Array]) -> pa.Buffer:
-    """Return the rows of these columns: each begins with its number of fields."""
+def rows(columns: Sequence[pa.Array]) -> memoryview:
+    """Return rows as COPY reads them.
+
+    Args:
+        columns: of the types that the table has: text, int2 to int8, float4 and float8, timestamp,
+            date, uuid, and :func:`vectors`.
+
+    Raises:
+        TypeError: a column is of another type.
+    """
     count = pa.scalar(len(columns).to_bytes(2, "big"), pa.binary())
     pieces = [piece for column in columns for piece in _pieces(column)]
     joined = pc.binary_join_element_wise(count, *pieces, pa.scalar(b"", pa.binary()))
     _, offsets, data = joined.buffers()
     end = np.frombuffer(offsets, dtype=np.int32)[joined.offset + len(joined)]
-    return data.slice(0, int(end)) if data else pa.py_buffer(b"")
+    return memoryview(data)[:end] if data else memoryview(b"")
 
 
 def vectors(values: NDArray[Any], element: str) -> pa.Array:

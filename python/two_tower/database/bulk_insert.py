@@ -16,8 +16,8 @@ def append(warehouse: Warehouse, table: str, batch: pa.RecordBatch) -> None:
         return
     if isinstance(warehouse, PostgresWarehouse):
         names = batch.schema.names
-        with binary_copy.into(warehouse.connection, table, names) as write:
-            write(batch.columns)
+        with binary_copy.into(warehouse.connection, table, names) as copy:
+            copy.write(binary_copy.rows(batch.columns))
     elif isinstance(warehouse, DuckDBWarehouse):
         columns = ", ".join(f'"{name}"' for name in batch.schema.names)
         warehouse.connection.register("appended_batch", batch)

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from two_tower.artifacts.onnx_encoder import Encoder
 from two_tower.artifacts.registry import Registry
@@ -23,6 +21,7 @@ from two_tower.core.errors import GateError, NotEnoughDataError
 from two_tower.core.settings import Settings
 from two_tower.database import ddl
 from two_tower.database.warehouse import Warehouse, open_warehouse
+from two_tower.model import feature_rows
 from two_tower.model.feature_rows import read_layout
 from two_tower.model.layout import Tower
 from two_tower.serving import landing, slot_vectors
@@ -62,14 +61,14 @@ def embed(settings: Settings, version: str | None = None) -> EmbedResult:
     """Embed all users and videos with a version of the registry, by default its latest.
 
     Raises:
-        GateError: the model was trained on other features than the database has now, or a vector
-            does not have length 1. A user's vector may be zero: the user then gets none.
+        GateError: the model was trained on other features than the database has now, ONNX Runtime
+            does not agree with its weights, or a vector does not have length 1. A user's vector may
+            be zero: the user then gets none.
         NotEnoughDataError: there is no model, or there are no features yet.
         CorruptFileError: a file of the model is not what was published.
     """
     started = time.perf_counter()
-    registry = Registry(settings)
-    encoder = Encoder(registry.fetch(version))
+    encoder = Encoder(Registry(settings).fetch(version))
     counts: dict[Tower, int] = {}
     silent: dict[Tower, int] = {}
     with open_warehouse(settings) as warehouse:
@@ -80,7 +79,7 @@ def embed(settings: Settings, version: str | None = None) -> EmbedResult:
             landing.clear(warehouse)
             for tower in SOURCES:
                 counts[tower], silent[tower] = _embed_tower(warehouse, encoder, tower)
-            slot_vectors.land(warehouse, registry, encoder.version, as_of)
+            slot_vectors.land(warehouse, encoder, as_of)
     seconds = time.perf_counter() - started
     rows = sum(counts.values())
     return EmbedResult(
@@ -143,22 +142,20 @@ def _embed_tower(warehouse: Warehouse, encoder: Encoder, tower: Tower) -> tuple[
 def _encoded(
     warehouse: Warehouse, encoder: Encoder, tower: Tower
 ) -> Iterator[landing.LandingBatch]:
-    """Yield ids and vectors; the next batch is read while one is encoded."""
+    """Yield ids and vectors; the next batch is read while one is encoded.
+
+    Raises:
+        GateError: ONNX Runtime has other vectors for the first rows.
+    """
     source, key = SOURCES[tower]
     reader = warehouse.read_arrow(
         f'select cast({key} as text) as id, feature_ids, indices, "values" from two_tower.{source}'
     )
+    is_checked = False
     for batch in ahead(reader):
         if batch.num_rows:
-            yield batch["id"], _encode(encoder, tower, batch)
-
-
-def _encode(encoder: Encoder, tower: Tower, batch: pa.RecordBatch) -> NDArray[np.float32]:
-    lengths = pc.list_value_length(batch["feature_ids"]).fill_null(0)
-    return encoder.encode(
-        tower,
-        batch["feature_ids"].flatten().to_numpy(zero_copy_only=False),
-        batch["indices"].flatten().to_numpy(zero_copy_only=False),
-        batch["values"].flatten().to_numpy(zero_copy_only=False),
-        np.concatenate([[0], np.cumsum(lengths.to_numpy(zero_copy_only=False))]).astype(np.int64),
-    )
+            slots = feature_rows.slots(encoder.layout, tower, batch)
+            if not is_checked:
+                encoder.check(tower, slots)
+                is_checked = True
+            yield batch["id"], encoder.encode(tower, slots)

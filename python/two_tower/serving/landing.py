@@ -6,13 +6,14 @@ same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from two_tower.core.background import ahead
 from two_tower.core.train_config import DIM
 from two_tower.database import binary_copy
 from two_tower.database.warehouse import DuckDBWarehouse, PostgresWarehouse, Warehouse
@@ -37,6 +38,8 @@ def clear(warehouse: Warehouse) -> None:
 def write(warehouse: Warehouse, tower: Tower, version: str, batches: Iterable[LandingBatch]) -> int:
     """Append rows to the landing table of a tower, in the caller's transaction.
 
+    On Postgres the batches are made on a thread: the next one while one is written.
+
     Returns:
         the number of rows.
     """
@@ -50,18 +53,24 @@ def _copy(
     warehouse: PostgresWarehouse, tower: Tower, version: str, batches: Iterable[LandingBatch]
 ) -> int:
     table, key = TABLES[tower]
-    rows, names = 0, (key, "embedding", "version")
-    with binary_copy.into(warehouse.connection, f"two_tower.{table}_landing", names) as write:
+    count = 0
+
+    def laid_out() -> Iterator[memoryview]:
+        nonlocal count
         for ids, vectors in batches:
-            write(
-                [
-                    _uuids(ids) if tower == "item" else ids.cast(pa.string()),
-                    binary_copy.vectors(vectors.astype(np.float16), ">f2"),
-                    pa.repeat(version, len(ids)),
-                ]
-            )
-            rows += len(ids)
-    return rows
+            columns = [
+                _uuids(ids) if tower == "item" else ids.cast(pa.string()),
+                binary_copy.vectors(vectors.astype(np.float16), ">f2"),
+                pa.repeat(version, len(ids)),
+            ]
+            yield binary_copy.rows(columns)
+            count += len(ids)
+
+    names = (key, "embedding", "version")
+    with binary_copy.into(warehouse.connection, f"two_tower.{table}_landing", names) as copy:
+        for rows in ahead(laid_out()):
+            copy.write(rows)
+    return count
 
 
 def _uuids(texts: pa.Array) -> pa.Array:

@@ -11,7 +11,7 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
-from two_tower.artifacts.registry import Registry
+from two_tower.artifacts.onnx_encoder import Encoder
 from two_tower.database import binary_copy
 from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import PostgresWarehouse, Warehouse
@@ -31,22 +31,20 @@ def features_as_of(warehouse: Warehouse) -> datetime | None:
     return moment
 
 
-def land(warehouse: Warehouse, registry: Registry, version: str, as_of: datetime | None) -> None:
-    """Write the slots of a version that is landed, in the caller's transaction.
+def land(warehouse: Warehouse, encoder: Encoder, as_of: datetime | None) -> None:
+    """Write the slots of a model whose vectors are landed, in the caller's transaction.
 
     They never change: a version that has some keeps them.
     Those that are neither landed nor served, nor were served before, go. DuckDB has no slots.
-
-    Raises:
-        CorruptFileError: the registry's weights of this version are not what was published.
     """
     if not isinstance(warehouse, PostgresWarehouse):
         return
+    version = encoder.version
     kept = [version, *(str(row["version"]) for row in last_releases(warehouse, 2))]
     for table in TABLES:
         warehouse.execute(f"delete from two_tower.{table} where version <> all (?)", (kept,))
     if not _has_slots(warehouse, version):
-        _write(warehouse, registry, version)
+        _write(warehouse, encoder)
     if as_of is not None:
         # An earlier moment stays: of it are the vectors that are served already.
         warehouse.execute(
@@ -70,15 +68,13 @@ def _has_slots(warehouse: Warehouse, version: str) -> bool:
     return bool(warehouse.fetch(sql, (version,)))
 
 
-def _write(warehouse: PostgresWarehouse, registry: Registry, version: str) -> None:
-    from two_tower.model.towers import load_towers
-
-    towers = load_towers(registry.fetch(version, "pkl").path)
-    layout, tower = towers.layout, towers.towers["user"]
+def _write(warehouse: PostgresWarehouse, encoder: Encoder) -> None:
+    version, layout = encoder.version, encoder.layout
+    weight, bias = encoder.weights["user"]
     blocks: list[tuple[int, str, str, str | None, int, float | None]]
     blocks = [(BIAS_ID, BIAS, "bias", None, 1, None)]
     for b in layout.user:
-        added = towers.shrinkage if b.kind == "history" else 0.0
+        added = encoder.shrinkage if b.kind == "history" else 0.0
         shrinkage = added if b.kind in NORMALISED_KINDS else None
         blocks.append((b.feature_id, b.feature, b.kind, b.vocabulary, b.width, shrinkage))
     for block in blocks:
@@ -89,19 +85,18 @@ def _write(warehouse: PostgresWarehouse, registry: Registry, version: str) -> No
     widths = [block[4] for block in blocks]
     feature_ids = np.repeat([block[0] for block in blocks], widths)
     indices = np.concatenate([np.arange(width) for width in widths])
-    vectors = np.vstack([tower.bias.detach().numpy(), tower.weight.detach().numpy()])
+    vectors = np.vstack([bias, weight])
     # A slot that says nothing is no slot: who has no other is known by nothing.
     says = vectors.any(axis=1) | (feature_ids == BIAS_ID)
     feature_ids, indices, vectors = feature_ids[says], indices[says], vectors[says]
     names = ("version", "feature_id", "index", "embedding")
-    with binary_copy.into(warehouse.connection, "two_tower.slot_vectors", names) as write:
+    with binary_copy.into(warehouse.connection, "two_tower.slot_vectors", names) as copy:
         for first in range(0, len(vectors), ROWS):
             rows = slice(first, first + ROWS)
-            write(
-                [
-                    pa.repeat(version, len(vectors[rows])),
-                    pa.array(feature_ids[rows], pa.int16()),
-                    pa.array(indices[rows], pa.int32()),
-                    binary_copy.vectors(vectors[rows], ">f4"),
-                ]
-            )
+            columns = [
+                pa.repeat(version, len(vectors[rows])),
+                pa.array(feature_ids[rows], pa.int16()),
+                pa.array(indices[rows], pa.int32()),
+                binary_copy.vectors(vectors[rows], ">f4"),
+            ]
+            copy.write(binary_copy.rows(columns))
