@@ -212,7 +212,8 @@ class CsvFile:
                 )
             if self._encoding == "cp932" and not text.isascii():
                 lines = text_encoding.checked_cp932(lines)
-            is_dirty = '"' in text or "\0" in text or any(DAMAGED in line for line in lines)
+            is_damaged = not text.isascii() and any(DAMAGED in line for line in lines)
+            is_dirty = is_damaged or '"' in text or "\0" in text
             yield lines, is_dirty, final
             number += len(lines)
 
