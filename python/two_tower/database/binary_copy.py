@@ -1,7 +1,7 @@
 """Rows as Postgres' binary COPY takes them, laid out by Arrow without a loop over rows.
 
-Postgres parses no number and no date of them: half a million reviews take two thirds of the time
-that they take as text. https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format".
+Postgres parses no number and no date of them: a million reviews took .6 to .9 of the time of their
+text. https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format".
 """
 
 from __future__ import annotations
