@@ -229,7 +229,7 @@ def encoded(
             with torch.no_grad():
                 rows = towers.forward_sparse(tower, slots(towers.layout, tower, table))
             out["PyTorch"][tower] = rows.numpy()
-            out["ONNX"][tower] = encoder.encode(tower, *_columns(table))
+            out["ONNX"][tower] = encoder.by_onnx_runtime(tower, slots(encoder.layout, tower, table))
             out["half precision"][tower] = _served(warehouse, tower, ids)
     return out
 
@@ -297,17 +297,6 @@ def save(path: Path, stages: list[Stage]) -> None:
         "stages": [*kept, *({**asdict(stage), "measured_at": moment} for stage in stages)],
     }
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def _columns(table: Any) -> tuple[NDArray[Any], ...]:
-    """Return feature_ids, indices, values and offsets of rows of slots."""
-    ids = Ragged.of(table["feature_ids"], np.int64)
-    return (
-        ids.values,
-        Ragged.of(table["indices"], np.int64).values,
-        Ragged.of(table["values"], np.float32).values,
-        ids.offsets,
-    )
 
 
 def _served(warehouse: Warehouse, tower: Tower, ids: Sequence[str]) -> Vectors:

@@ -19,13 +19,16 @@ import two_tower
 from two_tower.artifacts import export as exporting
 from two_tower.artifacts.export import ExportResult, export
 from two_tower.artifacts.load_model import TorchModel
+from two_tower.artifacts.onnx_encoder import Encoder
 from two_tower.artifacts.registry import Registry
 from two_tower.artifacts.storage import CorruptFileError
 from two_tower.core.errors import GateError, InputError, NotEnoughDataError
 from two_tower.core.settings import Settings
 from two_tower.database.warehouse import open_warehouse
-from two_tower.model.layout import Layout
+from two_tower.model import feature_rows
+from two_tower.model.layout import Layout, Tower
 from two_tower.model.onnx import check_parity, open_session
+from two_tower.model.slots import Slots
 from two_tower.model.towers import load_towers
 
 USER_DIM, ITEM_DIM = 1 + planted.VIDEOS, 2 + 1 + planted.VIDEOS
@@ -131,6 +134,23 @@ def test_onnx_equals_pytorch_and_the_sparse_towers(models: Path, users: int, ite
         assert left.dtype == np.float32
         assert np.allclose(left, right.numpy(), rtol=0, atol=1e-5)
         assert np.allclose(np.linalg.norm(left, axis=1), 1, atol=1e-5)
+
+
+def test_what_the_encoder_adds_up_is_what_onnx_runtime_multiplies(
+    exported: tuple[Settings, ExportResult],
+) -> None:
+    encoder = Encoder(Registry(exported[0]).fetch())
+    tables: dict[Tower, str] = {"user": "user_feature_slots", "item": "item_feature_slots"}
+    for tower, table in tables.items():
+        with open_warehouse(exported[0]) as warehouse:
+            batch = warehouse.read_arrow(f"select * from two_tower.{table}").read_all()
+        slots = feature_rows.slots(encoder.layout, tower, batch)
+        empty = Slots(slots.positions, slots.values, np.append(slots.offsets, slots.offsets[-1]))
+        found = encoder.encode(tower, empty)
+        assert found.dtype == np.float32
+        assert len(found) == batch.num_rows + 1
+        assert np.allclose(found, encoder.by_onnx_runtime(tower, empty), rtol=0, atol=1e-6)
+        encoder.check(tower, empty)
 
 
 def test_feature_files_hold_the_serving_features_that_onnx_takes(

@@ -5,7 +5,13 @@ import time
 
 import pytest
 
-from two_tower.core.background import StoppedError, background, cancel_all, raise_if_cancelled
+from two_tower.core.background import (
+    StoppedError,
+    ahead,
+    background,
+    cancel_all,
+    raise_if_cancelled,
+)
 
 
 def test_a_background_call_runs_beside_its_caller():
@@ -59,3 +65,31 @@ sys.exit(130)
 def test_a_program_ends_as_it_wants_to_while_something_goes_on_in_torch():
     program = PROGRAM.replace("{stop}", "cancel_all()")
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 130
+
+
+def test_an_iterator_runs_one_step_ahead_and_no_further():
+    made, proceed = [], threading.Event()
+
+    def items():
+        for number in range(4):
+            made.append(number)
+            if number == 1:
+                proceed.set()
+            yield number
+
+    found = ahead(items())
+    assert next(found) == 0
+    assert proceed.wait(10)  # the next one is made before anybody asks
+    assert [0, *found] == [0, 1, 2, 3]
+    assert made == [0, 1, 2, 3]
+
+
+def test_what_goes_wrong_ahead_comes_after_what_went_well():
+    def items():
+        yield 1
+        raise ValueError("no such thing")
+
+    found = ahead(items())
+    assert next(found) == 1
+    with pytest.raises(ValueError, match="no such thing"):
+        next(found)

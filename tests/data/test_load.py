@@ -286,6 +286,25 @@ def test_a_wrong_catalogue_row_is_named_and_nothing_replaced(
         assert rows(either_settings, f"select count(*) from raw.{name}") == [(count,)]
 
 
+def test_faults_of_a_catalogue_are_in_the_order_of_lines_and_columns(
+    duckdb_settings: Settings, make_data_dir: MakeDataDir
+) -> None:
+    id_ = VIDEOS[0]
+    lines = ["video_id,tag_id", f"{id_},1", "no,77", id_, f"{id_},78", f"{id_},1", "no,77", ""]
+    make_data_dir(catalogue=CATALOGUE | {"video_tags.csv": "\n".join(lines)})
+    with pytest.raises(InputError) as caught:
+        run(duckdb_settings)
+    assert [line.strip() for line in str(caught.value).splitlines()[1:]] == [
+        "line 3, column video_id: 'no' is not a uuid",
+        "line 3, column tag_id: '77' is not an id in tags.csv: add it there",
+        "line 4: 1 fields where the header has 2",
+        "line 5, column tag_id: '78' is not an id in tags.csv: add it there",
+        f"line 6, column tag_id: {id_}, 1 is on line 2 already",
+        "line 7, column video_id: 'no' is not a uuid",
+        "line 7, column tag_id: '77' is not an id in tags.csv: add it there",
+    ]
+
+
 def test_catalogue_changes_are_taken_whole(
     either_settings: Settings, make_data_dir: MakeDataDir
 ) -> None:

@@ -157,11 +157,20 @@ def test_columns_give_what_single_rows_give(seed: int) -> None:
     assert by_column.respelled == one_by_one.respelled
 
 
+@pytest.mark.parametrize("beside", ["2024-07-31", "2024-07-31T12:00:00+09:00"])
 @pytest.mark.parametrize("text", MOMENTS + ODD_MOMENTS)
-def test_a_column_of_moments_is_never_sure_of_something_else(text: str) -> None:
-    moments, is_sure = moment_column(pa.array([text]))
+def test_a_column_of_moments_is_never_sure_of_something_else(text: str, beside: str) -> None:
+    moments, is_sure = moment_column(pa.array([text, beside]))
     if is_sure[0] and text:
-        assert moments.to_pylist() == [moment(text)]
+        assert moments.to_pylist() == [moment(text), moment(beside)]
+
+
+@pytest.mark.parametrize("fraction", ["", ":59", ":59.123", ":59.123456"])
+@pytest.mark.parametrize("zone", ["", "Z", "+09:00"])
+def test_every_length_of_a_plain_time_is_read_in_its_zone(fraction: str, zone: str) -> None:
+    text = f"2024-07-31 12:34{fraction}{zone}"
+    moments, is_sure = moment_column(pa.array([text]))
+    assert (moments.to_pylist(), is_sure.tolist()) == ([moment(text)], [True])
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from dbt.cli.main import cli
 
 from two_tower.core.settings import Settings
 from two_tower.database import dbt
-from two_tower.operations import setup
+from two_tower.operations import pipeline, setup
+from two_tower.serving import release
 
 RESULTS = {"results": [{"unique_id": "model.two_tower.videos", "status": "success"}]}
 
@@ -43,3 +45,25 @@ def test_results_are_read_where_dbt_writes_them(
     assert dbt.run(duckdb_settings, "build").models == 1
     (option,) = (p for p in cli.commands["build"].params if p.name == "target_path")
     assert tuple(option.envvar) == both  # dbt takes the first that is set
+
+
+def test_the_commands_of_a_run_have_the_same_vars(
+    duckdb_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With others dbt parses the whole project again, in more time than a release takes."""
+    commands: list[tuple[str, ...]] = []
+
+    def run(settings: Settings, *arguments: str) -> dbt.Built:
+        commands.append(arguments)
+        return dbt.Built(0, 0, ())
+
+    monkeypatch.setattr(dbt, "run", run)
+    settings = duckdb_settings.model_copy(update={"as_of": datetime(2026, 1, 2)})
+    pipeline.build(settings, None)
+    release._build(settings, "20260101_000001", is_rollback=False)
+    given = [json.loads(each[each.index("--vars") + 1]) for each in commands]
+    assert given == [{"as_of": "2026-01-02T00:00:00"}] * 2
+    release._build(settings, "20260101_000001", is_rollback=True)
+    assert json.loads(commands[-1][-1]) == {"as_of": "2026-01-02T00:00:00", "is_rollback": True}
+    pipeline.build(duckdb_settings, None)
+    assert "--vars" not in commands[-1]

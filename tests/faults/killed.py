@@ -23,7 +23,7 @@ POINTS: dict[str, tuple[str, str, str]] = {
     "export": ("two_tower.artifacts.export", "check_parity", "after"),
     "upload": ("two_tower.artifacts.storage", "Storage.write", "after"),
     "half an upload": ("two_tower.artifacts.storage", "os.fsync", "before"),
-    "embed": ("two_tower.serving.landing", "copy_rows", "after"),
+    "embed": ("two_tower.database.binary_copy", "vectors", "after"),
     "old versions": ("two_tower.artifacts.storage", "Storage.remove", "after"),
 }
 

@@ -9,6 +9,7 @@ from faults.invariants import Served, answers_of_one_release, latest_matches, se
 from postgres_server import PostgresServer
 from serving import tiny_model
 from serving.serving_world import World, clustered, make_world, video_id
+from two_tower.artifacts.onnx_encoder import Encoder
 from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import GateError
 from two_tower.core.settings import Settings
@@ -182,7 +183,8 @@ def test_layout_changed(world: World, postgres_dsn: str, before: Served) -> None
             " values ('late', array[1, 1], array[0, 2], array[1, 1])"
         )
         with warehouse.transaction():
-            slot_vectors.land(warehouse, Registry(world.settings), FIRST, None)
+            encoder = Encoder(Registry(world.settings).fetch(FIRST))
+            slot_vectors.land(warehouse, encoder, None)
 
     def recommended() -> tuple[list[str], set[str]]:
         with Recommender(world.settings) as recommender:

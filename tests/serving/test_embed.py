@@ -74,6 +74,23 @@ def test_a_model_of_other_features_is_refused(ready: Settings, tmp_path: Path) -
     assert embed(ready, "20260101_000001").users == 3
 
 
+def test_weights_that_onnx_runtime_does_not_agree_with_are_refused(
+    ready: Settings, tmp_path: Path
+) -> None:
+    embed(ready)
+    with open_warehouse(ready) as warehouse:
+        warehouse.execute(
+            'update two_tower.user_feature_slots set feature_ids = array[1, 2], "values" ='
+            " array[1, 1], indices = array[0, 0] where user_id = 'u1'"
+        )
+    tiny_model.publish(ready, "20260101_000002", tmp_path, shrinkage=0)
+    with pytest.raises(GateError, match=r"ONNX Runtime .* 3 users differ by 0\.\d+ from"):
+        embed(ready)
+    assert np.allclose(landed(ready)["u2"], unit(tiny_model.weights()["user"][3]), atol=1e-3)
+    tiny_model.publish(ready, "20260101_000003", tmp_path, shrinkage=4)
+    assert embed(ready).users == 3
+
+
 def test_a_user_of_whom_nothing_is_known_has_no_vector(ready: Settings) -> None:
     before = embed(ready)
     with open_warehouse(ready) as warehouse:
@@ -102,7 +119,10 @@ def test_a_video_without_a_direction_is_counted_and_refused(ready: Settings) -> 
 
 def test_a_model_that_knows_nothing_of_anybody_is_refused(ready: Settings) -> None:
     with open_warehouse(ready) as warehouse:
-        warehouse.execute('update two_tower.user_feature_slots set "values" = array[0, 0]')
+        warehouse.execute(
+            "update two_tower.user_feature_slots set feature_ids = array[2], indices = array[0],"
+            ' "values" = array[0]'
+        )
     with pytest.raises(GateError, match="3 of 3 users"):
         embed(ready)
 

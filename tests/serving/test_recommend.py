@@ -14,6 +14,7 @@ import tiny_model
 from serving_world import World, clustered, make_world, user_id, video_id
 
 from conftest import folders, make_settings
+from two_tower.artifacts.onnx_encoder import Encoder
 from two_tower.artifacts.registry import Registry
 from two_tower.core.errors import InputError, NotEnoughDataError
 from two_tower.core.settings import Settings
@@ -44,7 +45,7 @@ def released(settings: Settings, folder: Path) -> World:
             " values ('late', array[1, 1], array[0, 2], array[1, 1])"
         )
         with database.transaction():
-            slot_vectors.land(database, Registry(settings), VERSION, None)
+            slot_vectors.land(database, Encoder(Registry(settings).fetch(VERSION)), None)
         database.execute(
             "insert into two_tower.interactions (user_id, item_id)"
             " select 'greedy', video_id from two_tower.videos"

@@ -299,7 +299,8 @@ def user(connection: Connection, user_id: str) -> NDArray[np.float32] | None:
 def encoded(settings: Settings, slots: Slots, version: str = SECOND) -> NDArray[np.float32]:
     encoder = Encoder(Registry(settings).fetch(version))
     ids, indices, values = map(np.asarray, slots)
-    return encoder.encode("user", ids, indices, values, np.array([0, len(ids)]))[0]
+    rows = encoder.layout.slots("user", ids, indices, values, np.array([0, len(ids)]))
+    return encoder.by_onnx_runtime("user", rows)[0]
 
 
 def stored_slots(connection: Connection, user_id: str) -> Slots:

@@ -67,7 +67,9 @@ def model_files() -> tuple[bytes, bytes]:
         return onnx, path.read_bytes()
 
 
-def publish(settings: Settings, version: str, folder: Path, layout_hash: str = "hash") -> None:
+def publish(
+    settings: Settings, version: str, folder: Path, layout_hash: str = "hash", **described: object
+) -> None:
     """Publish a model that multiplies by `weights()` and divides by the length."""
     files = {"onnx": folder / f"{version}.onnx", "pkl": folder / f"{version}.pkl"}
     for path, content in zip(files.values(), model_files(), strict=True):
@@ -80,7 +82,7 @@ def publish(settings: Settings, version: str, folder: Path, layout_hash: str = "
         "metrics": {},
         "input_schema_version": 1,
         "layout_hash": layout_hash,
-        "model_meta": {"layout": frozen.to_dict(), **vocabulary_sizes(frozen)},
+        "model_meta": {"layout": frozen.to_dict(), **vocabulary_sizes(frozen), **described},
     }
     Registry(settings).publish(version, files, meta)
 

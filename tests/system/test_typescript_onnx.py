@@ -160,7 +160,8 @@ def by_python(settings: Settings, indices: list[int]) -> np.ndarray:
     encoder = Encoder(Registry(settings).fetch())
     past = [b.feature_id for b in encoder.layout.user if b.kind in PAST_KINDS]
     ids, places = np.repeat(past, len(indices)), np.tile(indices, len(past))
-    return encoder.encode("user", ids, places, np.ones(len(ids)), np.array([0, len(ids)]))[0]
+    slots = encoder.layout.slots("user", ids, places, np.ones(len(ids)), np.array([0, len(ids)]))
+    return encoder.by_onnx_runtime("user", slots)[0]
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -129,6 +129,7 @@ def describe(version: str, towers: Towers) -> dict[str, Any]:
         "input_schema_version": layout.input_schema_version,
         "layout_hash": layout.layout_hash,
         "dim": towers.dim,
+        "shrinkage": towers.shrinkage,
         "user_feature_dim": layout.feature_dim("user"),
         "item_feature_dim": layout.feature_dim("item"),
         **sizes,

@@ -1,12 +1,12 @@
-"""Calls in the background, each on a thread of its own."""
+"""Calls in the background, each on a thread of its own; iterators that run one step ahead."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar, cast
 
 T = TypeVar("T")
 
@@ -37,6 +37,16 @@ def background(call: Callable[[], T]) -> Future[T]:
 
     _Thread(run).start()
     return future
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yield what an iterator yields; while one is used, the next is made on a thread."""
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        following: Future[T | object] = pool.submit(next, items, end)
+        while (item := following.result()) is not end:
+            following = pool.submit(next, items, end)
+            yield cast(T, item)
 
 
 def raise_if_cancelled() -> None:

@@ -212,7 +212,8 @@ class CsvFile:
                 )
             if self._encoding == "cp932" and not text.isascii():
                 lines = text_encoding.checked_cp932(lines)
-            is_dirty = '"' in text or "\0" in text or any(DAMAGED in line for line in lines)
+            is_damaged = not text.isascii() and any(DAMAGED in line for line in lines)
+            is_dirty = is_damaged or '"' in text or "\0" in text
             yield lines, is_dirty, final
             number += len(lines)
 
@@ -261,11 +262,13 @@ class CsvFile:
                 if end > at + 1 and not too_long:
                     return 1, NOT_CLOSED
                 return 1, FIELD_TOO_LONG if too_long else MALFORMED
-            if any(i < len(fields) and "\n" in fields[i] for i in self._single_line):
+            if end > at + 1 and any(
+                i < len(fields) and "\n" in fields[i] for i in self._single_line
+            ):
                 return 1, NOT_CLOSED
-            return end - at, [
-                CONSTANT.sub(r"\1", x) if CONSTANT.fullmatch(x) else x for x in fields
-            ]
+            if '="' in text:
+                fields = [CONSTANT.sub(r"\1", x) if CONSTANT.fullmatch(x) else x for x in fields]
+            return end - at, fields
         if final or len(lines) - at >= MAX_RECORD_LINES:
             return 1, NOT_CLOSED
         return 0, NOT_CLOSED

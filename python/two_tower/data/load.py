@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from two_tower.core import progress
+from two_tower.core.background import ahead
 from two_tower.core.errors import InputError
 from two_tower.core.settings import Settings
 from two_tower.data import (
@@ -177,7 +178,8 @@ def _load_file(
             warehouse.execute("delete from raw.reviews where file = ?", (file,))
             warehouse.execute("delete from raw.rejected_reviews where file = ?", (file,))
         latest = datetime.now(UTC).replace(tzinfo=None) + CLOCK_TOLERANCE
-        for batch in review_files.read(path, encoding, bar.advance, latest):
+        # Postgres takes a block while the next one is parsed.
+        for batch in ahead(review_files.read(path, encoding, bar.advance, latest)):
             bulk_insert.append(warehouse, "raw.reviews", _with_file(batch.reviews, file))
             bulk_insert.append(warehouse, "raw.rejected_reviews", _with_file(batch.rejected, file))
             loaded += batch.reviews.num_rows

@@ -25,6 +25,8 @@ NO_DATE = "0000-00-00"
 _ZONE = r"(Z|[+-](0\d|1[0-4]):[0-5]\d)"
 # Texts that Arrow parses as Python does, if the date exists.
 _TIME = r"\d{2}:\d{2}(:\d{2}(\.\d{3}|\.\d{6})?)?"
+# Of a time of 16, 19, 23 or 26 characters with Z or an offset behind it: no other text is as long.
+_ZONED_LENGTHS = pa.array([n + zone for n in (16, 19, 23, 26) for zone in (1, 6)], pa.int32())
 _PLAIN = rf"^[12]\d{{3}}-\d{{2}}-\d{{2}}([ T]{_TIME}{_ZONE}?)?$"
 
 
@@ -107,12 +109,16 @@ def moment_column(texts: pa.Array) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
     is_empty = pc.equal(texts, "")
     is_plain = pc.match_substring_regex(texts, _PLAIN)
     plain = pc.if_else(is_plain, texts, None)
-    is_day = pc.equal(pc.utf8_length(plain), 10)
-    timed = pc.if_else(is_day, pc.binary_join_element_wise(plain, "T00:00Z", ""), plain)
-    is_zoned = pc.match_substring_regex(timed, f"{_ZONE}$")
-    zoned = pc.if_else(is_zoned, timed, pc.binary_join_element_wise(timed, "Z", ""))
+    lengths = pc.utf8_length(plain)
+    is_zoned = pc.is_in(lengths, _ZONED_LENGTHS)
     try:
-        moments = zoned.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
+        if pc.any(is_zoned).as_py():
+            is_day = pc.equal(lengths, 10)
+            timed = pc.if_else(is_day, pc.binary_join_element_wise(plain, "T00:00", ""), plain)
+            zoned = pc.if_else(is_zoned, timed, pc.binary_join_element_wise(timed, "Z", ""))
+            moments = zoned.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
+        else:
+            moments = plain.cast(pa.timestamp("us"))
     except pa.ArrowInvalid:  # one of them, such as 30 February, does not exist
         moments = pa.nulls(len(texts), pa.timestamp("us"))
         is_plain = pa.repeat(False, len(texts))

@@ -59,6 +59,7 @@ class ReviewBatch:
     def decimal_ids(self) -> int:
         """Return the number of reviews by an id such as ``12345.0``: a number badly exported."""
         ids = self.reviews.column("reviewer_id")
+        ids = ids.filter(pc.ends_with(ids, ".0"))
         return int(pc.sum(pc.match_substring_regex(ids, "^[0-9]+[.]0$")).as_py() or 0)
 
 

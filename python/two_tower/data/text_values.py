@@ -98,7 +98,8 @@ def value_column(texts: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     cleaned = clean_column(texts)
-    return pc.if_else(pc.is_in(cleaned, pa.array(MISSING)), "", cleaned)
+    is_missing = pc.is_in(cleaned, pa.array(MISSING))
+    return pc.if_else(is_missing, "", cleaned) if pc.any(is_missing).as_py() else cleaned
 
 
 def is_lossy(text: str) -> bool:

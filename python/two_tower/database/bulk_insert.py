@@ -1,33 +1,25 @@
-"""Bulk inserts of Arrow batches: COPY on Postgres, a scan of the batch on DuckDB."""
-
-import io
+"""Bulk inserts of Arrow batches: binary COPY on Postgres, a scan of the batch on DuckDB."""
 
 import pyarrow as pa
-import pyarrow.csv
 
+from two_tower.database import binary_copy
 from two_tower.database.warehouse import DuckDBWarehouse, PostgresWarehouse, Warehouse
 
 
 def append(warehouse: Warehouse, table: str, batch: pa.RecordBatch) -> None:
-    """Append a batch to a table, matching columns by name. Text is cast to the column's type.
+    """Append a batch to a table, matching columns by name. The types are the table's.
 
     Raises:
         TypeError: a warehouse of an unknown engine.
     """
     if batch.num_rows == 0:
         return
-    columns = ", ".join(f'"{name}"' for name in batch.schema.names)
     if isinstance(warehouse, PostgresWarehouse):
-        text = io.BytesIO()
-        # Null is written as nothing, an empty string as "": COPY reads them back as such.
-        options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
-        pyarrow.csv.write_csv(batch, text, options)
-        with (
-            warehouse.connection.cursor() as cursor,
-            cursor.copy(f"copy {table} ({columns}) from stdin (format csv)") as copy,
-        ):
-            copy.write(text.getbuffer())
+        names = batch.schema.names
+        with binary_copy.into(warehouse.connection, table, names) as copy:
+            copy.write(binary_copy.rows(batch.columns))
     elif isinstance(warehouse, DuckDBWarehouse):
+        columns = ", ".join(f'"{name}"' for name in batch.schema.names)
         warehouse.connection.register("appended_batch", batch)
         warehouse.connection.execute(
             f"insert into {table} ({columns}) select {columns} from appended_batch"

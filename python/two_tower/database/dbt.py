@@ -110,6 +110,17 @@ def run(settings: Settings, *arguments: str) -> Built:
     )
 
 
+def variables(settings: Settings, **given: Any) -> tuple[str, ...]:
+    """Return the argument ``--vars`` with the setting ``as_of`` and what is given; empty: none.
+
+    Every command of a run has the setting: where the vars are others than at the command before,
+    dbt parses the whole project again, in more time than the models of a release take.
+    """
+    if settings.as_of is not None:
+        given["as_of"] = settings.as_of.isoformat()
+    return ("--vars", json.dumps(given)) if given else ()
+
+
 def hand_over(settings: Settings, arguments: list[str]) -> None:
     """Replace this process by ``dbt ARGUMENTS``, in the project's environment.
 

@@ -8,6 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from two_tower.core.errors import InputError, UnavailableError
 from two_tower.core.settings import Settings
 from two_tower.database import sessions
@@ -60,8 +62,9 @@ def start(settings: Settings) -> str:
             link to its socket belongs to another user.
         UnavailableError: it did not start.
     """
-    folder = data_dir(settings)
-    is_new = not (folder / "PG_VERSION").exists()
+    if _answers(settings):
+        return url(settings)
+    is_new = not (data_dir(settings) / "PG_VERSION").exists()
     server = _server(settings)
     if is_new:
         with sessions.connect(url(settings)) as connection:
@@ -79,6 +82,18 @@ def stop(settings: Settings) -> bool:
     _server(settings).stop()
     if socket_dir(settings) != data_dir(settings):
         socket_dir(settings).unlink(missing_ok=True)
+    return True
+
+
+def _answers(settings: Settings) -> bool:
+    """Return whether the server takes connections, without loading what starts it."""
+    folder, socket = data_dir(settings), socket_dir(settings)
+    if socket != folder and not _is_ours(socket, folder):
+        return False
+    try:
+        psycopg.connect(url(settings), connect_timeout=sessions.CONNECT_SECONDS).close()
+    except psycopg.OperationalError:
+        return False
     return True
 
 
@@ -127,14 +142,19 @@ def _refuse_install_path(programs: Path) -> None:
         )
 
 
+def _is_ours(link: Path, folder: Path) -> bool:
+    """Return whether this user has made a link to the data folder."""
+    is_link = link.is_symlink() and link.lstat().st_uid == os.geteuid()
+    return is_link and link.readlink() == folder
+
+
 def _link(link: Path, folder: Path) -> None:
     """Create the link to the data folder, or check that the existing one is this user's."""
     hint = "remove it, or set TWO_TOWER_POSTGRES_DIR to a short path of letters and digits"
     try:
         link.symlink_to(folder)
     except FileExistsError:
-        ours = link.is_symlink() and link.lstat().st_uid == os.geteuid()
-        if not ours or link.readlink() != folder:
+        if not _is_ours(link, folder):
             raise InputError(f"{link} is not this user's link to {folder}", hint) from None
     except OSError as error:
         raise InputError(f"cannot link {link} to {folder}: {error.strerror}", hint) from error

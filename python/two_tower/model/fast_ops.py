@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from two_tower.model.layout import TINY
 from two_tower.model.slots import Slots
 
-# Below this a vector counts as zero, and is not divided by its norm.
-TINY = 1e-12
 # The logit of what cannot be: finite, so that a row of nothing else still has a gradient.
 NEVER = -1e9
 

@@ -31,6 +31,10 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 NORMALISED_KINDS: frozenset[Kind] = frozenset(("multi_hot", "history", "recency"))
 # Reviews of which nothing is known that each history's norm has beside its own (ADR 17).
 SHRINKAGE = 4.0
+# Below this a vector counts as zero, and is not divided by its norm.
+TINY = 1e-12
+# By so much at most may a component differ between two ways of encoding the same row.
+TOLERANCE = 1e-5
 # They hold the user's past videos, any of which training may hide.
 PAST_KINDS: frozenset[Kind] = frozenset(("history", "recency"))
 

@@ -15,15 +15,14 @@ import torch
 from numpy.typing import NDArray
 
 from two_tower.core.errors import GateError
-from two_tower.model.layout import TOWERS
+from two_tower.model.layout import TOLERANCE, TOWERS
 from two_tower.model.towers import DenseTowers, Towers
 
 OPSET = 20
 INPUTS = ("user_features", "item_features")
 OUTPUTS = ("user_embedding", "item_embedding")
-# The batches a model must run before it is published, and how near it must be to PyTorch.
+# The batches a model must run before it is published.
 CHECKED_BATCHES = (0, 1, 2, 257)
-TOLERANCE = 1e-5
 
 Floats = NDArray[np.float32]
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from two_tower.core.errors import InputError
 from two_tower.core.train_config import DIM
-from two_tower.model.fast_ops import TINY, Bags, SlotSum, Unit, length
-from two_tower.model.layout import NORMALISED_KINDS, SHRINKAGE, TOWERS, Layout, Tower
+from two_tower.model.fast_ops import Bags, SlotSum, Unit, length
+from two_tower.model.layout import NORMALISED_KINDS, SHRINKAGE, TINY, TOWERS, Layout, Tower
 from two_tower.model.slots import Slots
 
 FORMAT = 1

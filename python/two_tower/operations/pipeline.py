@@ -7,7 +7,6 @@ interrupted run resumes at the first step whose outputs are missing.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -63,9 +62,7 @@ def build(settings: Settings, version: str | None) -> Summary:
 
     Unit tests are left out: they test the SQL and not the data, and `make test` runs them.
     """
-    arguments = ["--exclude-resource-type", "unit_test"]
-    if settings.as_of is not None:
-        arguments += ["--vars", json.dumps({"as_of": settings.as_of.isoformat()})]
+    arguments = ("--exclude-resource-type", "unit_test", *dbt.variables(settings))
     return output.plain(dbt.run(settings, "build", *arguments))
 
 

@@ -232,10 +232,13 @@ class DuckDBLists:
         try:
             vector: NDArray[np.float32] = encoder.encode(
                 "user",
-                np.asarray(feature_ids),
-                np.asarray(indices),
-                np.asarray(values),
-                np.array([0, len(feature_ids)]),
+                encoder.layout.slots(
+                    "user",
+                    np.asarray(feature_ids),
+                    np.asarray(indices),
+                    np.asarray(values),
+                    np.array([0, len(feature_ids)]),
+                ),
             )[0]
         except Exception as error:
             logger.warning("model %s cannot encode: %s", encoder.version, error)

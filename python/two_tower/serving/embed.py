@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from two_tower.artifacts.onnx_encoder import Encoder
 from two_tower.artifacts.registry import Registry
 from two_tower.core import progress, ray_cluster
+from two_tower.core.background import ahead
 from two_tower.core.errors import GateError, NotEnoughDataError
 from two_tower.core.settings import Settings
 from two_tower.database import ddl
 from two_tower.database.parquet_features import open_features
 from two_tower.database.warehouse import Warehouse, open_warehouse
+from two_tower.model import feature_rows
 from two_tower.model.feature_rows import read_layout
 from two_tower.model.layout import Tower
 from two_tower.serving import landing, slot_vectors
@@ -66,16 +66,16 @@ def embed(settings: Settings, version: str | None = None) -> EmbedResult:
     """Embed all users and videos with a version of the registry, by default its latest.
 
     Raises:
-        GateError: the model was trained on other features than the database has now, or a vector
-            does not have length 1. A user's vector may be zero: the user then gets none.
+        GateError: the model was trained on other features than the database has now, ONNX Runtime
+            does not agree with its weights, or a vector does not have length 1. A user's vector may
+            be zero: the user then gets none.
         NotEnoughDataError: there is no model, or there are no features yet.
         InputError: Ray is asked for and not installed.
         UnavailableError: the Ray cluster does not answer, or has lost too much.
         CorruptFileError: a file of the model is not what was published.
     """
     started = time.perf_counter()
-    registry = Registry(settings)
-    encoder = Encoder(registry.fetch(version))
+    encoder = Encoder(Registry(settings).fetch(version))
     counts: dict[Tower, int] = {}
     silent: dict[Tower, int] = {}
     with (
@@ -90,9 +90,10 @@ def embed(settings: Settings, version: str | None = None) -> EmbedResult:
             landing.clear(warehouse)
             for tower in SOURCES:
                 total = _count(features, tower)
-                batches = encode_all(encoder, tower, _read(features, tower))
-                counts[tower], silent[tower] = _land(warehouse, encoder, tower, total, batches)
-            slot_vectors.land(warehouse, registry, encoder.version, as_of)
+                batches = _checked(encoder, tower, _read(features, tower))
+                encoded = encode_all(encoder, tower, batches)
+                counts[tower], silent[tower] = _land(warehouse, encoder, tower, total, encoded)
+            slot_vectors.land(warehouse, encoder, as_of)
     seconds = time.perf_counter() - started
     rows = sum(counts.values())
     return EmbedResult(
@@ -182,27 +183,29 @@ def _encoded(
         yield batch["id"], encode(encoder, tower, batch)
 
 
+def encode(encoder: Encoder, tower: Tower, batch: pa.RecordBatch) -> NDArray[np.float32]:
+    """Return the vectors of rows with their slots, float32 ``[rows, 128]``."""
+    return encoder.encode(tower, feature_rows.slots(encoder.layout, tower, batch))
+
+
 def _read(features: Warehouse, tower: Tower) -> Iterator[pa.RecordBatch]:
     """Yield ids and slots in batches; the next one is read while one is encoded."""
     source, key = SOURCES[tower]
     reader = features.read_arrow(
         f'select cast({key} as text) as id, feature_ids, indices, "values" from two_tower.{source}'
     )
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, reader, None)
-        while (batch := following.result()) is not None:
-            following = pool.submit(next, reader, None)
-            if batch.num_rows:
-                yield batch
+    yield from (batch for batch in ahead(reader) if batch.num_rows)
 
 
-def encode(encoder: Encoder, tower: Tower, batch: pa.RecordBatch) -> NDArray[np.float32]:
-    """Return the vectors of rows with their slots, float32 ``[rows, 128]``."""
-    lengths = pc.list_value_length(batch["feature_ids"]).fill_null(0)
-    return encoder.encode(
-        tower,
-        batch["feature_ids"].flatten().to_numpy(zero_copy_only=False),
-        batch["indices"].flatten().to_numpy(zero_copy_only=False),
-        batch["values"].flatten().to_numpy(zero_copy_only=False),
-        np.concatenate([[0], np.cumsum(lengths.to_numpy(zero_copy_only=False))]).astype(np.int64),
-    )
+def _checked(
+    encoder: Encoder, tower: Tower, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Yield the batches.
+
+    Raises:
+        GateError: ONNX Runtime has other vectors for the first rows.
+    """
+    for number, batch in enumerate(batches):
+        if number == 0:
+            encoder.check(tower, feature_rows.slots(encoder.layout, tower, batch))
+        yield batch

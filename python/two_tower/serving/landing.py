@@ -1,7 +1,7 @@
 """The landing tables: vectors written in bulk, before the audit.
 
-Postgres: binary COPY, laid out by numpy as one structured array per id length, without a loop over
-rows. DuckDB: Arrow. Both round vectors to half precision, so that both serve the same numbers.
+Postgres: binary COPY. DuckDB: Arrow. Both round vectors to half precision, so that both serve the
+same numbers.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from two_tower.core.background import ahead
 from two_tower.core.train_config import DIM
+from two_tower.database import binary_copy
 from two_tower.database.warehouse import DuckDBWarehouse, PostgresWarehouse, Warehouse
 from two_tower.model.layout import Tower
 
@@ -24,10 +27,6 @@ TABLES: dict[Tower, tuple[str, str]] = {
     "user": ("user_embeddings", "user_id"),
     "item": ("video_embeddings", "video_id"),
 }
-# https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format"
-SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-TRAILER = b"\xff\xff"
-HALFVEC_BYTES = 4 + 2 * DIM  # dimensions, a spare int16, the halves
 
 
 def clear(warehouse: Warehouse) -> None:
@@ -38,6 +37,8 @@ def clear(warehouse: Warehouse) -> None:
 
 def write(warehouse: Warehouse, tower: Tower, version: str, batches: Iterable[LandingBatch]) -> int:
     """Append rows to the landing table of a tower, in the caller's transaction.
+
+    On Postgres the batches are made on a thread: the next one while one is written.
 
     Returns:
         the number of rows.
@@ -52,72 +53,32 @@ def _copy(
     warehouse: PostgresWarehouse, tower: Tower, version: str, batches: Iterable[LandingBatch]
 ) -> int:
     table, key = TABLES[tower]
-    statement = (
-        f"copy two_tower.{table}_landing ({key}, embedding, version) from stdin (format binary)"
-    )
-    rows = 0
-    with warehouse.connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(SIGNATURE)
+    count = 0
+
+    def laid_out() -> Iterator[memoryview]:
+        nonlocal count
         for ids, vectors in batches:
-            groups = _uuid_bytes(ids) if tower == "item" else _text_bytes(ids)
-            for places, id_bytes in groups:
-                copy.write(copy_rows(id_bytes, vectors[places], version.encode()))
-            rows += len(ids)
-        copy.write(TRAILER)
-    return rows
+            columns = [
+                _uuids(ids) if tower == "item" else ids.cast(pa.string()),
+                binary_copy.vectors(vectors.astype(np.float16), ">f2"),
+                pa.repeat(version, len(ids)),
+            ]
+            yield binary_copy.rows(columns)
+            count += len(ids)
+
+    names = (key, "embedding", "version")
+    with binary_copy.into(warehouse.connection, f"two_tower.{table}_landing", names) as copy:
+        for rows in ahead(laid_out()):
+            copy.write(rows)
+    return count
 
 
-def copy_rows(ids: NDArray[np.uint8], vectors: NDArray[np.floating], version: bytes) -> bytes:
-    """Return rows of (id, halfvec, version) in the binary format of COPY.
-
-    Args:
-        ids: bytes of the ids, uint8 ``[rows, length]``.
-        vectors: float ``[rows, 128]``.
-        version: bytes of the third column, the same in each row.
-    """
-    layout = np.dtype(
-        [
-            ("fields", ">i2"),
-            ("id_length", ">i4"),
-            ("id", "u1", (ids.shape[1],)),
-            ("vector_length", ">i4"),
-            ("dim", ">i2"),
-            ("spare", ">i2"),
-            ("vector", ">f2", (DIM,)),
-            ("version_length", ">i4"),
-            ("version", "u1", (len(version),)),
-        ]
+def _uuids(texts: pa.Array) -> pa.Array:
+    """Return uuids written as 32 digits and 4 hyphens, as 16 bytes."""
+    digits = "".join(pc.replace_substring(texts, "-", "").to_pylist())
+    return pa.Array.from_buffers(
+        pa.binary(16), len(texts), [None, pa.py_buffer(bytes.fromhex(digits))]
     )
-    rows = np.zeros(len(ids), dtype=layout)
-    rows["fields"] = 3
-    rows["id_length"] = ids.shape[1]
-    rows["id"] = ids
-    rows["vector_length"] = HALFVEC_BYTES
-    rows["dim"] = DIM
-    rows["vector"] = vectors.astype(np.float16)
-    rows["version_length"] = len(version)
-    rows["version"] = np.frombuffer(version, dtype=np.uint8)
-    return rows.tobytes()
-
-
-def _text_bytes(ids: pa.Array) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """Yield the ids in groups of equal length: their places, and uint8 ``[rows, length]``."""
-    array = ids.cast(pa.large_string())
-    _, offset_buffer, data_buffer = array.buffers()
-    offsets = np.frombuffer(offset_buffer, dtype=np.int64)[array.offset :][: len(array) + 1]
-    data = np.frombuffer(data_buffer or b"", dtype=np.uint8)
-    lengths = np.diff(offsets)
-    for length in np.unique(lengths):
-        places = np.flatnonzero(lengths == length)
-        yield places, data[offsets[places][:, None] + np.arange(length)]
-
-
-def _uuid_bytes(ids: pa.Array) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """Yield the uuids, which are one group: all places, and uint8 ``[rows, 16]``."""
-    for places, text in _text_bytes(ids):
-        digits = text[:, text[0] != ord("-")]
-        parsed = np.frombuffer(bytes.fromhex(digits.tobytes().decode()), dtype=np.uint8)
-        yield places, parsed.reshape(len(places), 16)
 
 
 def _insert(

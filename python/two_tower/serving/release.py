@@ -87,7 +87,7 @@ def release(settings: Settings, is_rollback: bool = False) -> ReleaseResult:
 
 def _build(settings: Settings, version: str, is_rollback: bool) -> None:
     """Let dbt audit and swap; a refusal names each check that failed."""
-    variables = ("--vars", '{"is_rollback": true}') if is_rollback else ()
+    variables = dbt.variables(settings, **({"is_rollback": True} if is_rollback else {}))
     with open_warehouse(settings) as warehouse:
         before = _attempt(warehouse)
     try:

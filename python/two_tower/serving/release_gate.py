@@ -23,7 +23,7 @@ from two_tower.core.errors import GateError, InputError, TwoTowerError, Unavaila
 from two_tower.core.settings import Settings
 from two_tower.database import ddl
 from two_tower.database.warehouse import Warehouse
-from two_tower.model.layout import TOWERS
+from two_tower.model.layout import TOLERANCE, TOWERS
 
 # What to change, by the beginning of a check's name; docs/runbook.md says more.
 ADVICE = {
@@ -97,7 +97,7 @@ def check_artifacts(settings: Settings, warehouse: Warehouse, version: str) -> N
         warehouse.execute("delete from two_tower.artifact_checks where version = ?", (version,))
         for name, value, threshold in (
             ("registry:damaged_files", damaged, 0.0),
-            ("registry:onnx_parity", parity, _tolerance()),
+            ("registry:onnx_parity", parity, TOLERANCE),
         ):
             warehouse.execute(
                 "insert into two_tower.artifact_checks"
@@ -157,9 +157,3 @@ def _parity(files: Mapping[Kind, bytes]) -> float:
             raise
         except Exception as error:  # ONNX Runtime raises many kinds for a file it cannot read
             raise InputError(f"the ONNX file of the registry does not load: {error}") from error
-
-
-def _tolerance() -> float:
-    from two_tower.model.onnx import TOLERANCE
-
-    return TOLERANCE

@@ -9,20 +9,18 @@ from __future__ import annotations
 from datetime import datetime
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
 
-from two_tower.artifacts.registry import Registry
-from two_tower.core.train_config import DIM
+from two_tower.artifacts.onnx_encoder import Encoder
+from two_tower.database import binary_copy
 from two_tower.database.releases import last_releases
 from two_tower.database.warehouse import PostgresWarehouse, Warehouse
 from two_tower.model.layout import NORMALISED_KINDS
-from two_tower.serving.landing import SIGNATURE, TRAILER
 
 TABLES = ("slot_vectors", "slot_blocks", "embedded_as_of")
 # The bias, as a slot that everybody has. Features of a layout are numbered from 0.
 BIAS_ID, BIAS = -1, "base"
 ROWS = 20_000  # that are laid out at once: 11 MB
-VECTOR_BYTES = 4 + 4 * DIM  # dimensions, a spare int16, the floats
 
 
 def features_as_of(warehouse: Warehouse) -> datetime | None:
@@ -33,22 +31,20 @@ def features_as_of(warehouse: Warehouse) -> datetime | None:
     return moment
 
 
-def land(warehouse: Warehouse, registry: Registry, version: str, as_of: datetime | None) -> None:
-    """Write the slots of a version that is landed, in the caller's transaction.
+def land(warehouse: Warehouse, encoder: Encoder, as_of: datetime | None) -> None:
+    """Write the slots of a model whose vectors are landed, in the caller's transaction.
 
     They never change: a version that has some keeps them.
     Those that are neither landed nor served, nor were served before, go. DuckDB has no slots.
-
-    Raises:
-        CorruptFileError: the registry's weights of this version are not what was published.
     """
     if not isinstance(warehouse, PostgresWarehouse):
         return
+    version = encoder.version
     kept = [version, *(str(row["version"]) for row in last_releases(warehouse, 2))]
     for table in TABLES:
         warehouse.execute(f"delete from two_tower.{table} where version <> all (?)", (kept,))
     if not _has_slots(warehouse, version):
-        _write(warehouse, registry, version)
+        _write(warehouse, encoder)
     if as_of is not None:
         # An earlier moment stays: of it are the vectors that are served already.
         warehouse.execute(
@@ -72,15 +68,13 @@ def _has_slots(warehouse: Warehouse, version: str) -> bool:
     return bool(warehouse.fetch(sql, (version,)))
 
 
-def _write(warehouse: PostgresWarehouse, registry: Registry, version: str) -> None:
-    from two_tower.model.towers import load_towers
-
-    towers = load_towers(registry.fetch(version, "pkl").path)
-    layout, tower = towers.layout, towers.towers["user"]
+def _write(warehouse: PostgresWarehouse, encoder: Encoder) -> None:
+    version, layout = encoder.version, encoder.layout
+    weight, bias = encoder.weights["user"]
     blocks: list[tuple[int, str, str, str | None, int, float | None]]
     blocks = [(BIAS_ID, BIAS, "bias", None, 1, None)]
     for b in layout.user:
-        added = towers.shrinkage if b.kind == "history" else 0.0
+        added = encoder.shrinkage if b.kind == "history" else 0.0
         shrinkage = added if b.kind in NORMALISED_KINDS else None
         blocks.append((b.feature_id, b.feature, b.kind, b.vocabulary, b.width, shrinkage))
     for block in blocks:
@@ -91,51 +85,18 @@ def _write(warehouse: PostgresWarehouse, registry: Registry, version: str) -> No
     widths = [block[4] for block in blocks]
     feature_ids = np.repeat([block[0] for block in blocks], widths)
     indices = np.concatenate([np.arange(width) for width in widths])
-    vectors = np.vstack([tower.bias.detach().numpy(), tower.weight.detach().numpy()])
+    vectors = np.vstack([bias, weight])
     # A slot that says nothing is no slot: who has no other is known by nothing.
     says = vectors.any(axis=1) | (feature_ids == BIAS_ID)
     feature_ids, indices, vectors = feature_ids[says], indices[says], vectors[says]
-    statement = (
-        "copy two_tower.slot_vectors (version, feature_id, index, embedding)"
-        " from stdin (format binary)"
-    )
-    with warehouse.connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(SIGNATURE)
+    names = ("version", "feature_id", "index", "embedding")
+    with binary_copy.into(warehouse.connection, "two_tower.slot_vectors", names) as copy:
         for first in range(0, len(vectors), ROWS):
             rows = slice(first, first + ROWS)
-            copy.write(_copy_rows(version, feature_ids[rows], indices[rows], vectors[rows]))
-        copy.write(TRAILER)
-
-
-def _copy_rows(
-    version: str,
-    feature_ids: NDArray[np.integer],
-    indices: NDArray[np.integer],
-    vectors: NDArray[np.float32],
-) -> bytes:
-    """Lay rows out as binary COPY has them: version, feature_id, index, vector ``[rows, 128]``."""
-    name = np.frombuffer(version.encode(), dtype=np.uint8)
-    layout = np.dtype(
-        [
-            ("fields", ">i2"),
-            ("version_length", ">i4"),
-            ("version", "u1", (len(name),)),
-            ("feature_id_length", ">i4"),
-            ("feature_id", ">i2"),
-            ("index_length", ">i4"),
-            ("index", ">i4"),
-            ("vector_length", ">i4"),
-            ("dim", ">i2"),
-            ("spare", ">i2"),
-            ("vector", ">f4", (DIM,)),
-        ]
-    )
-    rows = np.zeros(len(vectors), dtype=layout)
-    rows["fields"] = 4
-    rows["version_length"], rows["version"] = len(name), name
-    rows["feature_id_length"], rows["feature_id"] = 2, feature_ids
-    rows["index_length"], rows["index"] = 4, indices
-    rows["vector_length"] = VECTOR_BYTES
-    rows["dim"] = DIM
-    rows["vector"] = vectors
-    return rows.tobytes()
+            columns = [
+                pa.repeat(version, len(vectors[rows])),
+                pa.array(feature_ids[rows], pa.int16()),
+                pa.array(indices[rows], pa.int32()),
+                binary_copy.vectors(vectors[rows], ">f4"),
+            ]
+            copy.write(binary_copy.rows(columns))
