@@ -142,7 +142,7 @@ class Bench:
         self.command("release")
         seconds, said = 0.0, []
         for table in ("user_embeddings", "video_embeddings"):
-            if not (lists := self.lists(table)):
+            if not (lists := index_lists(self.dsn, table)):
                 continue  # of few rows: the search is exact
             bench = f"public.bench_{table}"
             self.psql(f"create table {bench} (like public.{table} including storage)")
@@ -155,23 +155,24 @@ class Bench:
         if said:
             self.limit(f"create index, {' and '.join(said)} lists", seconds)
 
-    def lists(self, table: str) -> int:
-        """Return the number of lists of a served table's index, 0 if it has none."""
-        with psycopg.connect(self.dsn) as connection:
-            row = connection.execute(
-                "select option_value::integer from pg_index join pg_class on oid = indexrelid,"
-                " pg_options_to_table(reloptions) where indrelid = %s::regclass"
-                " and option_name = 'lists'",
-                (f"public.{table}",),
-            ).fetchone()
-        return row[0] if row else 0
-
     def psql(self, command: str) -> float:
         """Run one psql command and return its seconds."""
         started = time.perf_counter()
         arguments = ["-q", "-v", "ON_ERROR_STOP=1", "-c", command]
         subprocess.run([str(PSQL), self.dsn, *arguments], check=True)
         return time.perf_counter() - started
+
+
+def index_lists(dsn: str, table: str) -> int:
+    """Return the number of lists of the IVFFLAT index of a table in public, 0 without one."""
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute(
+            "select option_value::integer from pg_index join pg_class on oid = indexrelid,"
+            " pg_options_to_table(reloptions) where indrelid = %s::regclass"
+            " and option_name = 'lists'",
+            (f"public.{table}",),
+        ).fetchone()
+    return row[0] if row else 0
 
 
 def encode_vectors(settings: Settings) -> tuple[list[float], list[float]]:

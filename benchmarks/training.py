@@ -213,11 +213,12 @@ def main() -> None:
         comparisons, models = beside_als(trained, folder, data, size)
     first = next(n for n, value in enumerate(found) if value >= REACHED * found[-1])
     slower = statistics.median(b / a for a, b in zip(pair.seconds, pair.peer_seconds, strict=True))
+    layout = data.without(("recency", "profile")).layout  # what the towers see
     soon: list[ROW] = [
         {
             "size": size,
-            "user width": data.layout.feature_dim("user"),
-            "item width": data.layout.feature_dim("item"),
+            "user width": layout.feature_dim("user"),
+            "item width": layout.feature_dim("item"),
             "reviews/s": speed,
             METRIC: found[-1],
             "seconds to 99 %": seconds[first],
