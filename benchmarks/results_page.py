@@ -241,8 +241,8 @@ def page() -> str:
         **{part.__name__: part() for part in (quality, ablation, index, last_mile, novelty)},
         **{part.__name__: part() for part in (ceiling, published, people)},
         **{part.__name__: part() for part in (growth, fast.serving_calls, fast.http)},
-        **{part.__name__: part() for part in (fast.slopes, fast.training_models)},
-        **{f"{name}_pairs": fast.comparisons(name) for name in ("features", "stages", "training")},
+        **{part.__name__: part() for part in (fast.slopes, fast.training)},
+        **{f"{name}_pairs": fast.comparisons(name) for name in ("features", "stages")},
         **{name: fast.speed(name) for name in ("stages", "serving", "scale")},
     )
 

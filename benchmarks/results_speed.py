@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.harness import RESULTS
 from benchmarks.markdown import read, share, table
 
 
@@ -56,8 +57,10 @@ def slopes() -> str:
     return table(["stage", "reviews", "slope", "n log n", ""], rows)
 
 
-def training_models() -> str:
-    """Return what is trained, how good it is and how long that takes."""
+def training() -> str:
+    """Return training beside its peers; and what is trained, how good it is, how long it takes."""
+    if not (RESULTS / "training.json").is_file():
+        return "Not measured yet.\n"
     found = read("training")
     rows = [
         *(
@@ -75,7 +78,8 @@ def training_models() -> str:
             for row in found["models"]
         ),
     ]
-    return table(["size", "model", "NDCG@100 of fold 0", "reviews/s", "seconds"], rows)
+    models = table(["size", "model", "NDCG@100 of fold 0", "reviews/s", "seconds"], rows)
+    return f"{comparisons('training')}\n{models}"
 
 
 def serving_calls() -> str:

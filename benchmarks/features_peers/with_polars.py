@@ -328,14 +328,18 @@ def tables(reviews: pl.DataFrame, catalogue: dict[str, pl.DataFrame]) -> dict[st
         videos.select("video_id")
         .join(counts, on="video_id", how="left")
         .fill_null(0)
+        # Columns: by one number polars multiplies with 1 / it, and equal scores no longer are.
+        .with_columns(
+            pl.max_horizontal(pl.col(name).max(), 1).over(pl.lit(1)).alias(f"most_{name}")
+            for name in ("like_count", "like_count_30d")
+        )
         .with_columns(
             (
-                0.5 * pl.col("like_count") / pl.max_horizontal(pl.col("like_count").max(), 1)
-                + 0.5
-                * pl.col("like_count_30d")
-                / pl.max_horizontal(pl.col("like_count_30d").max(), 1)
+                0.5 * pl.col("like_count") / pl.col("most_like_count")
+                + 0.5 * pl.col("like_count_30d") / pl.col("most_like_count_30d")
             ).alias("score")
         )
+        .drop("most_like_count", "most_like_count_30d")
         .sort(["score", "video_id"], descending=[True, False])
         .with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int32).alias("popularity_rank"))
     )
