@@ -13,10 +13,10 @@ unexport PYTHONDONTWRITEBYTECODE
 MAKE_VENV := import signal, sys, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); venv.main(sys.argv[1:])
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults lint docs docs-serve prefect bench bench-serving bench-quality clean
+.PHONY: help setup demo test test-faults lint docs docs-serve prefect bench clean
 
 help: ## show this
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/; s/%/NAME/' | expand -t 12
 
 # An interrupted install leaves a folder that looks whole: it is removed at once on Ctrl-C and, should even
 # that be cut short, at the next call, because the stamp is written last.
@@ -88,15 +88,16 @@ prefect: $(VENV)/.installed ## server, work pool, deployments and a worker on th
 	@$(BIN)/two-tower init
 	@exec $(BIN)/python -m two_tower.interfaces.prefect_local $(if $(filter command,$(firstword $(origin PORT))),$(PORT))
 
-bench: $(VENV)/.installed-dev ## seconds, rows per second and peak memory of each stage, beside its limit
+# Those of speed, an hour or more in all; each writes its figures. What NAME may be: ls benchmarks/*.py
+SPEED := stages features training serving http scale
+bench: $(SPEED:%=bench-%) ## how fast all of it is, beside peers and limits: those of NAME that are about speed
+
+bench-%: $(VENV)/.installed-dev ## one benchmark: features, http, quality, serving, stages, training … (benchmarks/README.md)
 	@$(BIN)/two-tower init
-	@$(BIN)/python -m benchmarks.stages
-	@$(BIN)/python -m benchmarks.serving
+	@$(BIN)/python -m benchmarks.$*
 
 # The peers are libraries that the project does not need: they get an environment of their own.
-bench-serving: $(VENV)/.installed-dev ## each call of an app at a million videos and users, beside the bare pgvector query
-	@$(BIN)/two-tower init
-	@$(BIN)/python -m benchmarks.serving
+bench-quality bench-training: .venv-peers/.installed
 
 PEERS := benchmarks/quality/requirements.txt
 .venv-peers/.installed: $(PEERS)
@@ -106,10 +107,6 @@ PEERS := benchmarks/quality/requirements.txt
 	  { $(PYTHON) -c '$(MAKE_VENV)' .venv-peers && .venv-peers/bin/pip install --quiet --disable-pip-version-check -r $(PEERS) ; } \
 	    || { rm -rf .venv-peers; exit 1; }
 	@touch $@
-
-bench-quality: $(VENV)/.installed-dev .venv-peers/.installed ## recommendations beside those of popularity, EASE, iALS, LightFM …
-	@$(BIN)/two-tower init
-	@$(BIN)/python -m benchmarks.quality
 
 clean: ## stop the embedded Postgres and remove what the project made (your data/raw stays)
 	@test ! -x $(BIN)/two-tower || $(BIN)/two-tower db stop || true

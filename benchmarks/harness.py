@@ -102,9 +102,12 @@ def report(name: str, figures: list[Figure], **tables: list[dict[str, object]]) 
             "" if figure.limit_seconds is None else f"{figure.limit_seconds:.4g}",
             "" if figure.ratio is None else f"{figure.ratio:.1f}",
         )
-    console = Console(width=140)
-    console.print(table)
+    console = Console(width=160)
+    if figures:
+        console.print(table)
     for title, rows in tables.items():
+        if not rows:
+            continue
         other = Table(*rows[0], title=title, title_justify="left")
         for row in rows:
             other.add_row(

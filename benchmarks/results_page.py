@@ -5,22 +5,21 @@ The prose is in results_page.md, the tables are generated here. A test compares 
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import RESULTS, ROOT
+from benchmarks import results_speed as fast
+from benchmarks.harness import ROOT
+from benchmarks.markdown import percent, read, share, table
 from benchmarks.quality.table import OURS, TITLES
 from two_tower.core import metric_names
 from two_tower.core.metric_names import ACCURACY
 
 PAGE = ROOT / "docs" / "results.md"
 PROSE = Path(__file__).with_suffix(".md")
-NUMBER = re.compile(r"[*+−±\d.,%\s]*( of \d+)?")
 ACCURACY_TITLES = [metric_names.TITLES[metric] for metric in ACCURACY]
 WHOLE = "whole catalogue"
 KNOWN = "but for videos that nobody has reviewed"
@@ -60,32 +59,6 @@ RANKERS = {
     "linear, 128,000 users": "EASE over users, full rank, of 128,000 users of the same catalogue",
     "linear, 2,000 users": "the same of 2,000 users, which is as many as there are",
 }
-
-
-def read(name: str) -> Any:
-    """Return a result."""
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a Markdown table with numbers aligned right."""
-    head = list(columns)
-    body = [list(row) for row in rows]
-    numbers = [all(NUMBER.fullmatch(row[i]) for row in body) for i in range(len(head))]
-    rule = ["---:" if number else "---" for number in numbers]
-    return "".join("| " + " | ".join(cells) + " |\n" for cells in (head, rule, *body))
-
-
-def share(value: float | None, digits: int = 3) -> str:
-    """Return a share without the 0 before its point."""
-    if value is None:
-        return ""
-    return f"{value:.{digits}f}".replace("0.", ".", 1).replace("-", "−")
-
-
-def percent(value: float, digits: int = 0, sign: str = "") -> str:
-    """Return a share as a percentage."""
-    return f"{value * 100:{sign}.{digits}f} %".replace("-", "−")
 
 
 def seconds(values: Iterable[float | None]) -> str:
@@ -223,72 +196,6 @@ def ceiling() -> str:
     return table(["who ranks", *ACCURACY_TITLES, "of the oracle's NDCG@100"], rows)
 
 
-def speed(name: str) -> str:
-    """Return seconds, rows a second and memory of each stage."""
-    rows = (
-        [
-            f"{figure['size']:,}",
-            figure["stage"],
-            f"{figure['seconds']:.4g}",
-            f"{figure['rows'] / figure['seconds']:,.0f}",
-            f"{figure['peak_mib']:,.0f}" if figure["peak_mib"] else "",
-            figure["limit"].replace("\\", "\\\\"),
-            f"{figure['limit_seconds']:.4g}" if figure["limit_seconds"] else "",
-        ]
-        for figure in read(name)["figures"]
-    )
-    return table(["size", "stage", "seconds", "rows/s", "peak MiB", "beside", "its seconds"], rows)
-
-
-def serving_calls() -> str:
-    """Return the rows, the recall and the queries a second of each call."""
-    found = read("serving")
-    recalls = {row["call"]: row for row in found["recall"]}
-    clients = [name for name in found["queries_per_second"][0] if name != "call"]
-
-    def recall(call: str, of: str) -> str:
-        value = recalls.get(call, {}).get(of)
-        return "" if value is None else f"{value:.3f}"
-
-    rows = (
-        [
-            row["call"],
-            f"{recalls[row['call']]['rows']:.4g}" if row["call"] in recalls else "",
-            recall(row["call"], "recall@20"),
-            recall(row["call"], "by hand"),
-            *(f"{row[name]:,.0f}" for name in clients),
-        ]
-        for row in found["queries_per_second"]
-    )
-    return table(["call", "rows", "recall@20", "by hand", *clients], rows)
-
-
-def http() -> str:
-    """Return requests a second over HTTP, beside calls a second of the database."""
-    rows = (
-        [
-            f"{row['videos']:,}",
-            f"`{row['call']}`",
-            f"{row['HTTP, requests/s']:,.0f}",
-            f"{row['psycopg, calls/s']:,.0f}",
-            f"{row['ratio']:.2f}",
-            f"{row['server, ms of processor']:.2f}",
-        ]
-        for row in read("http")["requests"]
-    )
-    return table(
-        [
-            "videos",
-            "call",
-            "HTTP, requests/s",
-            "psycopg, calls/s",
-            "ratio",
-            "server, ms of processor",
-        ],
-        rows,
-    )
-
-
 def published() -> str:
     """Return the published splits, the best recall first."""
     rows = (
@@ -333,8 +240,10 @@ def page() -> str:
     return PROSE.read_text(encoding="utf-8").format(
         **{part.__name__: part() for part in (quality, ablation, index, last_mile, novelty)},
         **{part.__name__: part() for part in (ceiling, published, people)},
-        **{part.__name__: part() for part in (serving_calls, http, growth)},
-        **{name: speed(name) for name in ("stages", "serving", "scale")},
+        **{part.__name__: part() for part in (growth, fast.serving_calls, fast.http)},
+        **{part.__name__: part() for part in (fast.slopes, fast.training)},
+        **{f"{name}_pairs": fast.comparisons(name) for name in ("features", "stages")},
+        **{name: fast.speed(name) for name in ("stages", "serving", "scale")},
     )
 
 

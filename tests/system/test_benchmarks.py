@@ -39,6 +39,7 @@ COMMANDS = {
     "ceiling": "--reviews 1000 --sweeps 5 --samples 1",
     "novelty": "--dataset small --values 0.1",
     "explorer": "--reviews 1000 --loads 1 --points 2000 --seconds 0.2",
+    "features": "--sizes 1000 --postgres 1000 --runs 1",
     "growth": "--reviews 1000 --runs 1",
     "http": "--videos 1500 --users 1500 --seconds 0.1",
     "last_mile": "--sizes 200",
@@ -48,9 +49,13 @@ COMMANDS = {
     "serving": "--videos 1500 --users 1500 --seconds 0.1",
     "scale": "--users 500 --videos 300",
     "stages": "--sizes 1000",
+    "training": "--reviews 1000 --rounds 1 --steps 1",
 }
 PROCESSES = {"http", "serving", "scale"}
-NO_COMMANDS = {"__init__", "harness", "posterior", "results_page"}
+NO_COMMANDS = {
+    *("__init__", "bare_sql", "comparison", "harness", "markdown", "posterior"),
+    *("results_page", "results_speed"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +86,17 @@ def test_each_benchmark_has_a_size_here() -> None:
     folder = PROJECT_DIR / "benchmarks"
     names = {path.stem for path in folder.glob("*.py")} - NO_COMMANDS
     assert names | {"quality", "quality.published"} == set(COMMANDS)
+
+
+def test_make_runs_each_benchmark_by_its_name() -> None:
+    """But for one that needs to be told where its data are."""
+    for name in COMMANDS.keys() - {"quality.published"}:
+        new = "--what-if=benchmarks/quality/requirements.txt"
+        command = ["make", "--dry-run", "--no-print-directory", new, f"bench-{name}"]
+        done = as_typed(command, {**os.environ}, PROJECT_DIR)
+        assert done.stdout.splitlines()[-1] == f".venv/bin/python -m benchmarks.{name}", done.stderr
+        is_beside_libraries = name in {"quality", "training"}
+        assert (".venv-peers/bin/pip" in done.stdout) == is_beside_libraries
 
 
 @pytest.mark.parametrize("name", COMMANDS)

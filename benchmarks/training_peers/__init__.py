@@ -1,0 +1,1 @@
+"""Libraries that are trained beside ours."""
