@@ -1,4 +1,4 @@
-"""Past one machine: a Ray cluster of two nodes, one of which is killed on the way (ADR 31).
+"""Past one machine: a Ray cluster of two nodes, one of which is killed on the way (ADR 33).
 
 Both nodes are real processes of Ray, on addresses of the loopback network.
 """

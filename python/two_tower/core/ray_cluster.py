@@ -1,4 +1,4 @@
-"""A Ray cluster, for what has outgrown one machine (extra ``ray``; ADR 31)."""
+"""A Ray cluster, for what has outgrown one machine (extra ``ray``; ADR 33)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Embedding on a Ray cluster: tasks encode batches of features, this process lands (ADR 31)."""
+"""Embedding on a Ray cluster: tasks encode batches of features, this process lands (ADR 33)."""
 
 from __future__ import annotations
 

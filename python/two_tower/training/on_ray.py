@@ -1,4 +1,4 @@
-"""Training on a Ray cluster: passes over users as tasks, towers by Ray Train (ADR 31).
+"""Training on a Ray cluster: passes over users as tasks, towers by Ray Train (ADR 33).
 
 Every node reads the same run folder: the rows that the run began with, and the checkpoint. So what
 a lost node was doing is done again by another, from what is there.
