@@ -7,7 +7,7 @@
 {# On run start, last: what the sources hold before the first model reads them. A command that writes makes this row its own. #}
 {% macro note_build_begun() -%}
     {%- if execute and flags.WHICH in ('build', 'run') and is_served() -%}
-        {%- set noted = [] if env_var('TWO_TOWER_BUILD', '') else none -%}
+        {%- set noted = fromjson(env_var('TWO_TOWER_BUILD', 'null')) -%}
         {%- call statement('note_build_begun') -%}
             {{ make_rows_of() }}
             create table if not exists two_tower.whole_build (
@@ -16,7 +16,7 @@
             );
             delete from two_tower.whole_build where finished_at is null;
             insert into two_tower.whole_build (command, sources)
-            select '{{ invocation_id }}', {{ 'null' if noted is none else rows_of(sources_read(selected_resources), []) }}
+            select '{{ invocation_id }}', {{ 'null' if not noted else rows_of(sources_read(selected_resources), []) }}
         {%- endcall -%}
         {#- Committed here: dbt rolls back what its hooks leave open on run start. -#}
         {%- do adapter.commit() -%}
@@ -33,12 +33,15 @@
     {%- set is_of_rows = as_of_is_of_rows() -%}
     {%- if execute and flags.WHICH in ('build', 'run') and is_served() -%}
         {%- set noted = fromjson(env_var('TWO_TOWER_BUILD', 'null')) -%}
-        {%- if noted and is_whole(results) -%}
+        {%- call statement('note_build_ended') -%}
+            {%- if noted and is_whole(results) -%}
             {%- set read = sources_read(selected_resources) -%}
-            {%- do run_query(make_rows_of_build(read, models_made(selected_resources))) -%}
-            {%- do run_query(ended_build(noted, results, rows_of(read, []), is_of_rows)) -%}
-        {%- endif -%}
-        {%- do run_query('delete from two_tower.whole_build where finished_at is null') -%}
+            {{ make_rows_of_build(read, models_made(selected_resources)) }};
+            {{ ended_build(noted, results, rows_of(read, []), is_of_rows) }};
+            {%- endif %}
+            delete from two_tower.whole_build where finished_at is null
+        {%- endcall -%}
+        {#- dbt rolls back a transaction that a hook on run end leaves open. -#}
         {%- do adapter.commit() -%}
     {%- endif -%}
 {%- endmacro %}

@@ -67,7 +67,7 @@ class ProjectDatabase(dbtPlugin):
         wrong = _differences(profile, expected)
         if wrong:
             _refuse(flags, f"for target {profile.target_name} it has {'; '.join(wrong)}")
-        get_invocation_context().env.pop(NOTED, None)
+        _note(None)
         if flags.WHICH == "build" and profile.target_name in PLACES and _is_bare(flags):
             _leave_what_is_built(flags, profile.target_name)
 
@@ -76,6 +76,12 @@ def _is_bare(flags: Any) -> bool:
     """Whether a build is of everything; its unit tests alone may be left out."""
     left_out = {str(kind) for kind in getattr(flags, "EXCLUDE_RESOURCE_TYPES", None) or ()}
     return left_out <= {"unit_test"} and not any(getattr(flags, name, None) for name in PARTS)
+
+
+def _note(noted: dict[str, Any] | None) -> None:
+    """Put what the hooks are told where their `env_var` finds it: dbt has read the environment."""
+    environment: Any = get_invocation_context().env
+    environment[NOTED] = json.dumps(noted)
 
 
 def _leave_what_is_built(flags: Any, target: str) -> None:
@@ -89,8 +95,7 @@ def _leave_what_is_built(flags: Any, target: str) -> None:
     with_unit_tests = not flags.EXCLUDE_RESOURCE_TYPES
     found = former_build.look(settings, flags.VARS, with_unit_tests=with_unit_tests)
     noted = {"key": found.key, "sql": found.sql, "has_unit_tests": found.has_unit_tests}
-    # dbt has read the environment already.
-    get_invocation_context().env[NOTED] = json.dumps(noted)
+    _note(noted)
     if flags.FULL_REFRESH:
         return
     if found.repeats is not None and Path(sys.argv[0]).stem == "dbt":

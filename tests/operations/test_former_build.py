@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 import conftest
@@ -62,7 +63,8 @@ def copy(
             changed["database_url"] = postgres_server.dsn(name)
         else:
             changed["duckdb_path"] = shutil.copy(first / "warehouse.duckdb", folder)
-        return conftest.make_settings(request.param, **changed)
+        made: Settings = conftest.make_settings(request.param, **changed)
+        return made
 
     return make
 
@@ -146,7 +148,7 @@ def test_a_person_who_types_it_is_told(copy: Copy, forks: Forks) -> None:
     settings = copy()
     environment = conftest.environment(settings)
 
-    typed = ["dbt", *WITHOUT_UNIT_TESTS, "--target", settings.target]
+    typed = ["two-tower", "dbt", "--", *WITHOUT_UNIT_TESTS]
     done = forks.end(typed, environment, PROJECT_DIR)
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -181,8 +183,8 @@ def forget_somebody(settings: Settings) -> None:
 def event(source: str) -> str:
     """One like, as the app records it or has it in a table of its own."""
     return (
-        f"{source} select 'u' as user_id, min(id) as video_id, 'like' as kind,"
-        " cast(1 as real) as weight, timestamp '2024-01-01' as happened_at from raw.videos"
+        f"{source} select 'u' as user_id, id as video_id, 'like' as kind, cast(1 as real) as"
+        " weight, timestamp '2024-01-01' as happened_at from raw.videos order by id limit 1"
     )
 
 
@@ -199,7 +201,7 @@ CHANGES: dict[str, Callable[[Settings], None]] = {
         "update raw.tags set name = 'x' where id = (select min(id) from raw.tags)"
     ),
     "a removed row of a source": sql(
-        "delete from raw.video_tags where video_id = (select min(video_id) from raw.video_tags)"
+        "delete from raw.video_tags where tag_id = (select min(tag_id) from raw.video_tags)"
     ),
     "an event": sql(
         event("insert into two_tower.events (user_id, video_id, kind, weight, happened_at)")
@@ -262,3 +264,21 @@ def test_a_build_that_depends_on_the_clock_is_not_repeated(copy: Copy) -> None:
 
     assert built.models > 60
     assert look(settings).repeats is None
+
+
+def test_of_a_source_that_is_read_in_part_nothing_is_known(
+    postgres_server: PostgresServer,
+) -> None:
+    dsn = postgres_server.prepare(f"former_{next(numbers)}")
+    with psycopg.connect(dsn) as connection:
+        connection.execute("create schema two_tower; create table two_tower.known (name text)")
+        function = (PROJECT_DIR / "sql/functions/rows_of.sql").read_text(encoding="utf-8")
+        connection.execute(function.encode())
+        asked = "select two_tower.rows_of('{two_tower.known}', '{}')"
+
+        def twice() -> int:
+            return len({connection.execute(asked).fetchone() for _ in range(2)})
+
+        assert twice() == 1
+        connection.execute("revoke select on two_tower.known from current_user")
+        assert twice() == 2

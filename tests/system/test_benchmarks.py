@@ -45,6 +45,7 @@ COMMANDS = {
     "quality": "--datasets small --protocols random --seeds 1 --peers",
     "quality.published": "--gowalla baskets --beauty baskets/train.txt",
     "people": "--people 100 --videos 150",
+    "rebuild": "--sizes 1000 --engines duckdb --rounds 1",
     "serving": "--videos 1500 --users 1500 --seconds 0.1",
     "scale": "--users 500 --videos 300",
     "stages": "--sizes 1000",
