@@ -4,18 +4,19 @@
     python -m benchmarks.rebuild --sizes 5000000 --engines duckdb
     python -m benchmarks.rebuild --sizes 2000 --rounds 1     # a small one
 
-After the first build come rounds of: nothing new, 1 % new reviews, and all of it on request
-(`--full-refresh`). On DuckDB a build loads the files too; on Postgres `load` is not counted. Where
-the time goes: seconds of dbt's two threads in models and tests, from its run_results.json; what
-neither thread took is start-up, parsing and hooks.
+After the first build come rounds of a build of nothing new and one of 1 % new reviews. On DuckDB a
+build loads the files too; on Postgres `load` is not counted. Where the time goes: CPU seconds of
+dbt's process (on Postgres the server has its own), and what dbt's two threads took, from its
+run_results.json: what neither of them took is start-up, parsing and hooks.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import statistics
-from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.growth import deliver
@@ -23,32 +24,48 @@ from benchmarks.harness import Figure, Timed, report
 from benchmarks.quality.scratch import Scratch, postgres, scratch_folder
 from two_tower.interfaces.failures import guarded
 
-NOTHING, NEWS, FULL = "nothing new", "1 % new reviews", "nothing new, --full-refresh"
+NOTHING, NEWS = "nothing new", "1 % new reviews"
 FIRST = "first build"
 Row = dict[str, object]
 
 
-def build(project: Scratch, *arguments: str) -> Timed:
+@dataclass(frozen=True)
+class Build:
+    """One `dbt build`: wall seconds and peak memory, CPU seconds, seconds of threads by kind."""
+
+    timed: Timed
+    cpu: float
+    spent: dict[str, float]
+
+
+def build(project: Scratch) -> Build:
     """Build everything, on Postgres after a load that is not counted."""
     if project.settings.target != "duckdb":
         project.two_tower("load")
-    return project.two_tower("dbt", "build", *arguments)
-
-
-def where(project: Scratch, size: int, engine: str, stage: str, done: Timed) -> Row:
-    """Return where the time of the build that just ended went."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = project.two_tower("dbt", "build")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     path = Path(project.env["DBT_TARGET_PATH"]) / "run_results.json"
-    results = json.loads(path.read_text(encoding="utf-8"))
-    spent = Counter[str]()
-    for result in results["results"]:
-        spent[result["unique_id"].split(".")[0]] += result["execution_time"]
-    kinds = ("model", "test", "unit_test")
-    taken = {f"{kind}s": round(spent[kind], 1) for kind in kinds}
-    running = round(results["elapsed_time"], 1)
-    seconds = round(done.seconds, 1)
-    return {"size": size, "engine": engine, "build": stage, "seconds": seconds} | {
-        "of these running": running,
-        **taken,
+    spent: dict[str, float] = {}
+    for result in json.loads(path.read_text(encoding="utf-8"))["results"]:
+        kind = result["unique_id"].split(".")[0]
+        spent[kind] = spent.get(kind, 0) + result["execution_time"]
+    return Build(done, cpu, spent)
+
+
+def row(size: int, engine: str, stage: str, built: Build, first: Build) -> Row:
+    """Return where the time of a build went; one that was left out has no threads."""
+    threads = {} if stage == NOTHING else built.spent
+    shown = {f"{kind}s": round(threads.get(kind, 0), 1) for kind in ("model", "test", "unit_test")}
+    return {
+        "size": size,
+        "engine": engine,
+        "build": stage,
+        "seconds": round(built.timed.seconds, 1),
+        "CPU s": round(built.cpu, 1),
+        "of the first's CPU": round(built.cpu / first.cpu, 3),
+        **shown,
     }
 
 
@@ -57,29 +74,20 @@ def measure(project: Scratch, size: int, rounds: int) -> tuple[list[Figure], lis
     engine = "DuckDB" if project.settings.target == "duckdb" else "Postgres"
     project.two_tower("sample-data", "--reviews", str(size))
     first = build(project)
-    profile = [where(project, size, engine, FIRST, first)]
-    timed: dict[str, list[Timed]] = {NOTHING: [], NEWS: [], FULL: []}
+    found: dict[str, list[Build]] = {NOTHING: [], NEWS: []}
     for number in range(1, rounds + 1):
-        timed[NOTHING].append(build(project))
+        found[NOTHING].append(build(project))
         deliver(project, number, max(1, size // 100))
-        timed[NEWS].append(build(project))
-        news = where(project, size, engine, NEWS, timed[NEWS][-1])
-        timed[FULL].append(build(project, "--full-refresh"))
-    profile.append(news)
-    figures = [Figure(size, f"{engine}: {FIRST}", size, first.seconds, first.peak_mib)]
-    for stage, runs in timed.items():
-        figures.append(
-            Figure(
-                size,
-                f"{engine}: {stage}",
-                size,
-                statistics.median(run.seconds for run in runs),
-                max(run.peak_mib for run in runs),
-                FIRST,
-                first.seconds,
-            )
-        )
-    return figures, profile
+        found[NEWS].append(build(project))
+    rows = [row(size, engine, FIRST, first, first)]
+    figures = [Figure(size, f"{engine}: {FIRST}", size, first.timed.seconds, first.timed.peak_mib)]
+    for stage, runs in found.items():
+        seconds = statistics.median(run.timed.seconds for run in runs)
+        peak = max(run.timed.peak_mib for run in runs)
+        name = f"{engine}: {stage}"
+        figures.append(Figure(size, name, size, seconds, peak, FIRST, first.timed.seconds))
+        rows.append(row(size, engine, stage, runs[-1], first))
+    return figures, rows
 
 
 def main() -> None:

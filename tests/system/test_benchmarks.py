@@ -1,7 +1,7 @@
 """Every benchmark runs, at a size that says nothing but that, in a project's copy.
 
-Two are processes as they are typed, and so is what they start; the others are forks (`forked`). The
-figures of the repository stay as they are: a benchmark writes beside its own code.
+Some are processes as they are typed, and so is what they start; the others are forks (`forked`).
+The figures of the repository stay as they are: a benchmark writes beside its own code.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ COMMANDS = {
     "scale": "--users 500 --videos 300",
     "stages": "--sizes 1000",
 }
-PROCESSES = {"http", "serving", "scale"}
+PROCESSES = {"http", "rebuild", "serving", "scale"}
 NO_COMMANDS = {"__init__", "harness", "posterior", "results_page"}
 
 
