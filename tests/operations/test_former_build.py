@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -153,6 +154,21 @@ def test_a_person_who_types_it_is_told(copy: Copy, forks: Forks) -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"Nothing is new: .* Its \d\d models are left as they are", done.stdout)
+
+
+def test_unit_tests_that_passed_on_this_sql_are_left_out(copy: Copy, dbt_target: Path) -> None:
+    settings = copy()
+    with open_warehouse(settings) as warehouse:
+        warehouse.execute("update two_tower.whole_build set has_unit_tests = true")
+    assert look(settings, with_unit_tests=True).repeats is not None
+    deliver(settings)
+
+    build_of_all = dbt.run(settings, "build")
+
+    ran = json.loads((dbt_target / "run_results.json").read_text(encoding="utf-8"))["results"]
+    assert build_of_all.models > 60
+    assert {row["unique_id"].split(".")[0] for row in ran} >= {"model", "test"}
+    assert [row for row in ran if row["unique_id"].startswith("unit_test.")] == []
 
 
 def sql(statement: str) -> Callable[[Settings], None]:
