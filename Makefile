@@ -89,7 +89,7 @@ prefect: $(VENV)/.installed ## server, work pool, deployments and a worker on th
 	@exec $(BIN)/python -m two_tower.interfaces.prefect_local $(if $(filter command,$(firstword $(origin PORT))),$(PORT))
 
 # Those of speed, an hour or more in all; each writes its figures. What NAME may be: ls benchmarks/*.py
-SPEED := stages features training serving http scale
+SPEED := stages features rebuild training serving http scale
 bench: $(SPEED:%=bench-%) ## how fast all of it is, beside peers and limits: those of NAME that are about speed
 
 bench-%: $(VENV)/.installed-dev ## one benchmark: features, http, quality, serving, stages, training … (benchmarks/README.md)

@@ -6,6 +6,7 @@ It also does what a profile cannot: start the embedded server, and pass on what 
 beyond host, user and password.
 """
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from typing import Any
 
 import click
 from dbt.plugins.manager import dbtPlugin
+from dbt_common.context import get_invocation_context
 
 from two_tower.core import output
 
@@ -32,6 +34,14 @@ PLACES = {
     },
     "duckdb": {"path": "TWO_TOWER_DUCKDB_PATH"},
 }
+
+# Flags with which a build is not of everything, or not of the tables that the next one finds.
+PARTS = (
+    *("SELECT", "EXCLUDE", "SELECTOR", "RESOURCE_TYPES", "EMPTY", "SAMPLE", "STATE", "DEFER"),
+    *("DEFER_STATE", "EVENT_TIME_START", "EVENT_TIME_END", "STORE_FAILURES", "WARN_ERROR"),
+)
+# What the hooks of macros/whole_build are told.
+NOTED = "TWO_TOWER_BUILD"
 
 
 class ProjectDatabase(dbtPlugin):
@@ -57,6 +67,44 @@ class ProjectDatabase(dbtPlugin):
         wrong = _differences(profile, expected)
         if wrong:
             _refuse(flags, f"for target {profile.target_name} it has {'; '.join(wrong)}")
+        _note(None)
+        if flags.WHICH == "build" and profile.target_name in PLACES and _is_bare(flags):
+            _leave_what_is_built(flags, profile.target_name)
+
+
+def _is_bare(flags: Any) -> bool:
+    """Whether a build is of everything; its unit tests alone may be left out."""
+    left_out = {str(kind) for kind in getattr(flags, "EXCLUDE_RESOURCE_TYPES", None) or ()}
+    return left_out <= {"unit_test"} and not any(getattr(flags, name, None) for name in PARTS)
+
+
+def _note(noted: dict[str, Any] | None) -> None:
+    """Put what the hooks are told where their `env_var` finds it: dbt has read the environment."""
+    environment: Any = get_invocation_context().env
+    environment[NOTED] = json.dumps(noted)
+
+
+def _leave_what_is_built(flags: Any, target: str) -> None:
+    """End dbt where a build would repeat the former one; leave out unit tests that have passed."""
+    from two_tower.core.settings import read_settings
+    from two_tower.operations import former_build
+
+    settings = read_settings(Path(flags.PROJECT_DIR).resolve()).model_copy(
+        update={"target": target}
+    )
+    with_unit_tests = not flags.EXCLUDE_RESOURCE_TYPES
+    found = former_build.look(settings, flags.VARS, with_unit_tests=with_unit_tests)
+    noted = {"key": found.key, "sql": found.sql, "has_unit_tests": found.has_unit_tests}
+    _note(noted)
+    if flags.FULL_REFRESH:
+        return
+    if found.repeats is not None and Path(sys.argv[0]).stem == "dbt":
+        print(former_build.sentence(found.repeats), flush=True)
+        os._exit(0)  # dbt takes every exception for an error
+    if with_unit_tests and found.has_unit_tests:
+        print("The unit tests are left out: they have passed on this SQL.", flush=True)
+        for name in ("EXCLUDE_RESOURCE_TYPES", "exclude_resource_types"):  # dbt reads either
+            object.__setattr__(flags, name, ("unit_test",))
 
 
 def _settings(flags: Any, profile: Any) -> Mapping[str, str]:

@@ -1,7 +1,7 @@
 """Every benchmark runs, at a size that says nothing but that, in a project's copy.
 
-Two are processes as they are typed, and so is what they start; the others are forks (`forked`). The
-figures of the repository stay as they are: a benchmark writes beside its own code.
+Some are processes as they are typed, and so is what they start; the others are forks (`forked`).
+The figures of the repository stay as they are: a benchmark writes beside its own code.
 """
 
 from __future__ import annotations
@@ -46,12 +46,13 @@ COMMANDS = {
     "quality": "--datasets small --protocols random --seeds 1 --peers",
     "quality.published": "--gowalla baskets --beauty baskets/train.txt",
     "people": "--people 100 --videos 150",
+    "rebuild": "--sizes 1000 --engines duckdb --rounds 1",
     "serving": "--videos 1500 --users 1500 --seconds 0.1",
     "scale": "--users 500 --videos 300",
     "stages": "--sizes 1000",
     "training": "--reviews 1000 --rounds 1 --steps 1",
 }
-PROCESSES = {"http", "serving", "scale"}
+PROCESSES = {"http", "rebuild", "serving", "scale"}
 NO_COMMANDS = {
     *("__init__", "bare_sql", "comparison", "harness", "markdown", "posterior"),
     *("results_page", "results_speed"),

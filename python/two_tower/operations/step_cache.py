@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from two_tower.artifacts.registry import Registry
-from two_tower.artifacts.runs import package_checksum
 from two_tower.core.settings import Settings
 from two_tower.database import ddl
 from two_tower.database.releases import serving_version
 from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.operations import setup as project
+from two_tower.operations.former_build import sql_checksum
 
 TABLE = """
 create table if not exists two_tower.finished_steps (
@@ -57,7 +57,7 @@ def inputs_of(settings: Settings, step: str, version: str | None) -> str | None:
         str(settings.as_of),
         {name: str(getattr(settings, name)) for name in kept},
         data,
-        _code(settings),
+        sql_checksum(settings),
     ]
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 
@@ -164,15 +164,3 @@ OUTPUTS: dict[str, Callable[[Settings, Warehouse, str | None], bool]] = {
     "export": _is_exported,
     "embed": _is_embedded,
 }
-
-
-def _code(settings: Settings) -> str:
-    """Return a checksum of the SQL and of this package."""
-    digest = hashlib.sha256()
-    project = settings.project_dir
-    files = [project / "dbt_project.yml", *(project / "models").rglob("*.*")]
-    for folder in ("macros", "sql", "tests/dbt"):
-        files += (project / folder).rglob("*.sql")
-    for file in sorted(files):
-        digest.update(file.read_bytes())
-    return digest.hexdigest() + package_checksum()
