@@ -114,7 +114,7 @@ class Bench:
         seconds = statistics.median(sparse) + statistics.median(copied)
         self.limit("sparse towers, binary \\copy", seconds)
         for ours, beside, taken, limit, goal in (
-            ("embed: ONNX Runtime", "the sparse towers", encoded, sparse, 2.0),
+            ("embed: the encoding", "the sparse towers", encoded, sparse, 2.0),
             ("embed: the write", "binary \\copy", written, copied, 1.25),
         ):
             row = Comparison(self.size, ours, beside, list(taken), list(limit), goal=goal).row()
@@ -176,7 +176,7 @@ def index_lists(dsn: str, table: str) -> int:
 
 
 def encode_vectors(settings: Settings) -> tuple[list[float], list[float]]:
-    """Encode all slots by ONNX Runtime and by the sparse towers in turns; return their seconds."""
+    """Encode all slots as `embed` does and by the sparse towers in turns; return their seconds."""
     # Only here, in a process of its own: see `elsewhere`.
     import torch
 
@@ -184,7 +184,6 @@ def encode_vectors(settings: Settings) -> tuple[list[float], list[float]]:
     from two_tower.artifacts.registry import Registry
     from two_tower.artifacts.runs import find_run
     from two_tower.model.feature_rows import slots
-    from two_tower.model.slots import Ragged
     from two_tower.model.towers import load_towers
     from two_tower.serving.embed import SOURCES
 
@@ -203,9 +202,7 @@ def encode_vectors(settings: Settings) -> tuple[list[float], list[float]]:
     for _ in range(ROUNDS):
         started = time.perf_counter()
         for tower, table in tables.items():
-            ids = Ragged.of(table["feature_ids"], np.int64)
-            columns = (table[name].combine_chunks().flatten() for name in ("indices", "values"))
-            encoder.encode(tower, ids.values, *(c.to_numpy() for c in columns), ids.offsets)
+            encoder.encode(tower, slots(encoder.layout, tower, table))
         between = time.perf_counter()
         with torch.inference_mode():
             for tower, table in tables.items():

@@ -50,13 +50,28 @@ REACHED = 0.99
 AGREE = 1e-3  # of the first losses, as a share
 
 
+class TorchAdam:
+    """Adam by torch's class, with the steps of ours."""
+
+    def __init__(self, modules: torch.nn.Module) -> None:
+        self.parameters = list(modules.parameters())
+        self.optimizer = torch.optim.Adam(self.parameters)
+
+    def step(self, rate: float, longest: float) -> None:
+        """Take a step at this learning rate, gradients together no longer than ``longest``."""
+        torch.nn.utils.clip_grad_norm_(self.parameters, longest)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+
+
 class DenseFit(Fit):
     """The same training as a team would write it first: dense rows, autograd, Adam's class."""
 
     def __init__(self, config: TrainConfig, data: Data) -> None:
         super().__init__(config, data)
         self.modules = self.towers.dense_module().train()
-        self.optimizer = torch.optim.Adam(self.modules.parameters())
+        self.adam = TorchAdam(self.modules)  # type: ignore[assignment]
         seen = np.flatnonzero(self.data.seen)
         self.place = np.full(len(self.data.items), -1)
         self.place[seen] = np.arange(len(seen))
@@ -65,9 +80,8 @@ class DenseFit(Fit):
     def _dense(self, tower: Any, slots: Slots) -> Tensor:
         return torch.from_numpy(self.data.layout.densify(tower, slots))
 
-    def _step(
-        self, rows: NDArray[np.int64], rate: float, rng: np.random.Generator
-    ) -> tuple[float, int]:
+    def _step(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[float, float]:
+        """Find the gradients of a batch."""
         part = self.data.read(rows)
         batch = draw(self.data, part, part.relevances, self.config, rng)
         users, items = self.modules(self._dense("user", batch.slots), self.items)
@@ -79,12 +93,8 @@ class DenseFit(Fit):
         chances = scores.masked_fill(mask, NEVER).log_softmax(1)
         weights = torch.from_numpy(batch.weights / batch.weights.sum())
         loss = -(weights * chances[batch.rows, self.place[batch.items]]).sum()
-        self.optimizer.zero_grad()
+        self.modules.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.modules.parameters(), self.config.gradient_clip)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
         return loss.item(), len(part.items)
 
 

@@ -25,7 +25,7 @@ from two_tower.database.warehouse import Warehouse, open_warehouse
 from two_tower.operations import former_build
 from two_tower.operations.forget_user import forget
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("former_build")]
 
 HEADER = "product_url,reviewer_id,stars,reviewed_at\n"
 WITHOUT_UNIT_TESTS = ("build", "--exclude-resource-type", "unit_test")
@@ -162,6 +162,7 @@ def test_unit_tests_that_passed_on_this_sql_are_left_out(copy: Copy, dbt_target:
         warehouse.execute("update two_tower.whole_build set has_unit_tests = true")
     assert look(settings, with_unit_tests=True).repeats is not None
     deliver(settings)
+    assert look(settings, with_unit_tests=True).repeats is None
 
     build_of_all = dbt.run(settings, "build")
 

@@ -102,8 +102,9 @@ def test_embedding_gives_equal_bytes_though_a_node_is_killed(
         )
         opened.execute(
             "create table two_tower.user_feature_slots as select 'u' || i as user_id,"
-            " [1, 1, 2]::smallint[] as feature_ids, [i % 4, (i // 4) % 4, 0]::integer[] as"
-            f' indices, [1, .5, i % 97]::real[] as "values" from range({USERS}) as t(i)'
+            " [1, 1, 2]::smallint[] as feature_ids,"
+            " [i % 4, (i + 1 + (i // 4) % 3) % 4, 0]::integer[] as indices,"
+            f' [1, .5, i % 97]::real[] as "values" from range({USERS}) as t(i)'
         )
     tiny_model.publish(settings, "20260101_000001", tmp_path)
     monkeypatch.setattr(warehouse, "BATCH_ROWS", 2048)

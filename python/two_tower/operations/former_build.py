@@ -84,7 +84,7 @@ def sql_checksum(settings: Settings) -> str:
     """Return a checksum of the SQL and of this package."""
     digest = hashlib.sha256()
     project = settings.project_dir
-    files = [project / name for name in ("dbt_project.yml", "selectors.yml")]
+    files = [*project.glob("dbt_project.yml"), *project.glob("selectors.yml")]
     files += (project / "models").rglob("*.*")
     for folder in ("macros", "sql", "tests/dbt"):
         files += (project / folder).rglob("*.sql")
