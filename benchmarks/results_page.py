@@ -240,7 +240,9 @@ def page() -> str:
     return PROSE.read_text(encoding="utf-8").format(
         **{part.__name__: part() for part in (quality, ablation, index, last_mile, novelty)},
         **{part.__name__: part() for part in (ceiling, published, people)},
-        **{part.__name__: part() for part in (growth, fast.serving_calls, fast.http)},
+        **{
+            part.__name__: part() for part in (growth, fast.serving_calls, fast.http, fast.explorer)
+        },
         **{part.__name__: part() for part in (fast.slopes, fast.training)},
         **{f"{name}_pairs": fast.comparisons(name) for name in ("features", "stages")},
         **{name: fast.speed(name) for name in ("stages", "serving", "scale")},

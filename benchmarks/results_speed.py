@@ -131,5 +131,22 @@ def http() -> str:
     )
 
 
+def explorer() -> str:
+    """Return how soon a list is seen in a browser, and how smoothly the map moves."""
+    found = read("explorer")
+    (lists,) = (part[0] for name, part in found.items() if name.startswith("a list"))
+    rows = [["a list, ms", f"{lists['median']:.0f}", f"{lists['worst']:.0f}", "300 at most"]]
+    rows += [
+        [
+            f"{row['points']:,} points on {row['screen']}, frames a second",
+            f"{row['frames a second']:.0f}",
+            f"{row['of the slowest 5 %']:.0f}",
+            "30 at least",
+        ]
+        for row in found["the map"]
+    ]
+    return table(["what", "median or mean", "worst, or slowest 5 %", "wanted"], rows)
+
+
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\")
