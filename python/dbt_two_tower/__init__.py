@@ -102,7 +102,8 @@ def _leave_what_is_built(flags: Any, target: str) -> None:
         print(former_build.sentence(found.repeats), flush=True)
         os._exit(0)  # dbt takes every exception for an error
     if with_unit_tests and found.has_unit_tests:
-        print("The unit tests are left out: they have passed on this SQL.", flush=True)
+        if not flags.QUIET:
+            print("The unit tests are left out: they have passed on this SQL.", flush=True)
         for name in ("EXCLUDE_RESOURCE_TYPES", "exclude_resource_types"):  # dbt reads either
             object.__setattr__(flags, name, ("unit_test",))
 

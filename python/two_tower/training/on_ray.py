@@ -86,6 +86,7 @@ def fit_towers(
         UnavailableError: more nodes or workers were lost than a fit can bear.
     """
     data = replace(data, workers=None)
+    config = config.changed(device="cpu")  # no worker asks Ray for a GPU
     given = ray.put(_Fit(config, data, schedule, distilled, ranked, checkpoint, begun))
     cores = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
     cores = [each for each in cores if each]

@@ -160,7 +160,11 @@ def mean_per_user(rows_of: RowsOf, data: Data, head: Head, rows: NDArray[np.int6
     """Add up the rows of these users, divided by the mean user's weight."""
     sums, weight, users = accumulated(rows_of, data, head, rows)
     mean = max(weight / max(users, 1), 1e-12)
-    return Sums(sums.gram / mean, sums.cross / mean)
+    if not sums.gram.flags.writeable:  # another process has made them
+        return Sums(sums.gram / mean, sums.cross / mean)
+    sums.gram[:] /= mean
+    sums.cross[:] /= mean
+    return sums
 
 
 def accuracy(columns: int) -> type[np.floating[Any]]:
